@@ -1,0 +1,106 @@
+"""The nouns that a method sees: subjects, captions, the Lipschitz constraint and what fitting returns.
+
+Imports neither torch nor anything else of the package, so that every module may import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from harness.diffusion.backbone import Backbone
+    from harness.diffusion.training import Trainer
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A thing to teach: its name, its class noun and the photos that a method may learn from.
+
+    ``shots`` are RGB pictures of any size, upright; ``description`` says in words what the subject looks
+    like, where the data set knows it (Toybox).
+    """
+
+    name: str
+    category: str
+    shots: tuple[Image, ...] = ()
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A test prompt: a template with one ``{}`` for the phrase that names the subject.
+
+    ``attributes`` is the ground truth that the prompt asks for (``{"background": "beach"}``), where known.
+    """
+
+    template: str
+    kind: str = "recontextualization"
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    def text(self, phrase: str) -> str:
+        """Put the phrase that names the subject into the template."""
+        return self.template.format(phrase)
+
+
+@dataclass(frozen=True)
+class Lipschitz:
+    """A constraint on the distance from the pretrained weights: a penalty (soft) or a bound (hard).
+
+    penalty  λ ≥ 0 of the loss term λ·Σ_l penalty(θ_l − θ0_l); ``norm`` says which (arXiv 2505.19519, released
+             code): ``tensor_mean``, the mean squared difference of each tensor, summed over tensors; ``sum``,
+             the sum of squares.
+    bound    B ≥ 0: after every step Δθ is projected onto the L2 ball of radius B (``relative``: B·‖θ0‖₂ of the
+             trained tensors).
+    on       for low-rank adapters only: ``effective`` constrains the change B·A of the weights, ``entries`` the
+             entries of A and B (the authors' form).
+    """
+
+    penalty: float | None = None
+    norm: Literal["tensor_mean", "sum"] = "tensor_mean"
+    bound: float | None = None
+    relative: bool = False
+    on: Literal["effective", "entries"] = "effective"
+
+
+@dataclass(frozen=True)
+class Personalized:
+    """What it takes to ask the tuned model for the subject: the phrase that stands for it in a prompt."""
+
+    phrase: str
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Photos of the subject scored in place of samples: as they are, or through the autoencoder."""
+
+    through_autoencoder: bool = False
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A personalization method: a frozen dataclass whose fields are its hyperparameters, with one verb.
+
+    Class variables: ``title`` (the name in tables), ``version`` (raise it when the outcome changes),
+    ``changes_weights`` (accepts a Lipschitz constraint), ``uses_shots`` (False: one trial for all shot counts),
+    ``presets`` (backbone name → hyperparameters tuned for it).
+    """
+
+    title: ClassVar[str]
+    version: ClassVar[int]
+    changes_weights: ClassVar[bool]
+    uses_shots: ClassVar[bool]
+    presets: ClassVar[dict[str, dict[str, Any]]]
+
+    def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized | Ceiling:
+        """Teach ``backbone`` the subject, in place; the harness restores the backbone afterwards."""
+        ...
+
+
+Progress = Callable[[str, int, int, float | None], None]
+"""Called as ``progress(stage, done, total, latest_loss)`` from inside a trial; must be cheap."""
+
+Pictures = Sequence["Image"]
