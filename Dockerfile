@@ -1,0 +1,28 @@
+# PyTorch's default wheels:   docker build -t harness .
+# another wheel index (CPU-only, or another CUDA release; PyTorch's own site lists them):
+#                             docker build -t harness --build-arg TORCH_INDEX=<index URL> .
+# a smoke test:               docker run --rm -v "$PWD/runs:/work/runs" harness sweep experiments/smoke.yaml
+FROM python:3.11-slim
+
+ARG TORCH_INDEX=
+
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends git \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /opt/harness
+COPY constraints.txt ./
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} \
+        "$(grep '^torch==' constraints.txt)" "$(grep '^torchvision==' constraints.txt)"
+COPY pyproject.toml README.md LICENSE ./
+COPY harness ./harness
+COPY baselines ./baselines
+RUN pip install --no-cache-dir -c constraints.txt .
+COPY experiments ./experiments
+
+WORKDIR /work
+RUN ln -s /opt/harness/experiments experiments
+VOLUME /work/runs
+EXPOSE 5000
+ENTRYPOINT ["harness"]
+CMD ["--help"]
