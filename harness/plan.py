@@ -1,0 +1,107 @@
+"""What the driver hands to a worker and what comes back: plain data that travels between processes.
+
+Imports neither torch nor Ray, so that every module may import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from harness.api import Progress
+from harness.settings import BackboneSpec, DatasetSpec, DriftSet, EncoderSpec, KeepWeights, Precision, Trial
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Content hashes (16 hex digits), one for each stage of a trial."""
+
+    fit: str
+    sample: str
+    score: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a worker needs for one trial.
+
+    trial          the cell; its ``sampling`` holds sampler, steps, guidance, prompts
+    stage          ``fit``: fit, sample and score; ``score``: score saved pictures, train nothing
+    scores         names from :mod:`harness.measures`, in order
+    method_source  the text of a user's own method file, None for a method of ``baselines/``
+    pictures       for ``score``: the trial's saved files by relative path (``pictures/03-00.png``,
+                   ``prior/GROUP-05.png``, ``fit.json``)
+    previous       for ``score``: the record that is superseded (its fit and sample seconds, drift of the weights)
+    """
+
+    trial: Trial
+    drift: DriftSet
+    scores: tuple[str, ...]
+    precision: Precision
+    keep_weights: KeepWeights
+    keys: Keys
+    stage: Literal["fit", "score"] = "fit"
+    method_source: str | None = None
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    previous: Mapping[str, Any] | None = None
+
+
+@dataclass
+class Outcome:
+    """What a trial came to.
+
+    record     the worker's part of a :class:`harness.records.Record`: ``status`` ("done" | "failed"), ``scores``
+               and ``drift`` {name: number or None}, ``by_prompt`` {score: [number or None, in prompt order]},
+               ``notes`` {name: why it is empty, or a remark}, ``seconds`` {fit, sample, score},
+               ``peak_memory_bytes``, ``images`` (count), ``provenance`` {device, versions, backbone_revision,
+               data_revision, encoders {score: encoder and version}}, ``error`` (one line) when failed.
+               The driver adds ``key``, ``keys``, ``trial`` and the commit.
+    artifacts  files below ``runs/<experiment>/<key>/`` by relative path. Re-scoring returns only what changed.
+    """
+
+    record: dict[str, Any]
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+
+
+class TrialWorker(Protocol):
+    """Lives as long as its process; loads models lazily and keeps them. Runs one trial at a time."""
+
+    def run(self, plan: Plan, progress: Progress) -> Outcome:
+        """Carry out one trial; a trial's own failure is an Outcome with status ``failed``, never an exception."""
+        ...
+
+
+class WorkerFactory(Protocol):
+    """How the sweep makes a worker, for one backbone: :class:`harness.trial.Worker`, or a fake in a test.
+
+    encoders   kind → spec: ``clip``, ``dino``, ``probe``
+    device     "cpu" or "cuda"
+    cache      a folder shared by all workers of a machine, for what is computed once; need not exist yet
+    threads    how many threads torch may use
+    """
+
+    def __call__(
+        self,
+        *,
+        backbone: BackboneSpec,
+        dataset: DatasetSpec,
+        encoders: Mapping[str, EncoderSpec],
+        device: str,
+        precision: Precision,
+        cache: Path,
+        threads: int,
+    ) -> TrialWorker: ...
+
+
+class Identity(Protocol):
+    """What the keys need to know of a data set, without torch: part of :class:`harness.datasets.Dataset`."""
+
+    def shots_identity(self, subject: str, shots: int, seed: int) -> str:
+        """Content hash of exactly the photos that ``shots(subject, shots, seed)`` would return."""
+        ...
+
+    def references_identity(self, subject: str) -> str:
+        """Content hash of the photos that samples of this subject are compared with."""
+        ...
