@@ -1,0 +1,182 @@
+"""Records: one line of JSON per finished trial, appended by the driver and synced before it counts.
+
+The file only grows; of several lines with one key the last one holds. Knows nothing of Ray, torch or MLflow.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import BusyError, RecordsError
+
+FILE = "records.jsonl"
+LOCK = "lock"
+
+
+class Record(BaseModel):
+    """The result of one trial.
+
+    key        the sample key: identity of the pictures, and their folder's name
+    trial      {dataset, backbone, method, title, params, lipschitz, subject, shots, seed, sampling}
+    scores     name → value, None where it cannot be had (``notes`` says why); units in :mod:`harness.measures`
+    drift      likewise
+    by_prompt  score → values in prompt order
+    seconds    fit, sample, score
+    images     number of pictures
+    provenance commit, dirty, versions, device, revisions of backbone and data, encoder and version of each score
+    error      one line, when failed
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    key: str
+    keys: dict[str, str]
+    status: Literal["done", "failed"]
+    trial: dict[str, Any]
+    scores: dict[str, float | None] = Field(default_factory=dict)
+    drift: dict[str, float | None] = Field(default_factory=dict)
+    by_prompt: dict[str, list[float | None]] = Field(default_factory=dict)
+    notes: dict[str, str] = Field(default_factory=dict)
+    seconds: dict[str, float] = Field(default_factory=dict)
+    peak_memory_bytes: int | None = None
+    images: int = 0
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    error: str | None = None
+
+    def line(self) -> bytes:
+        """Encode as one line, newline included; keys in a fixed order."""
+        return (self.model_dump_json() + "\n").encode()
+
+
+class Lines:
+    """The records file of one run directory. Only the holder of :func:`locked` may append or repair."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+
+    def append(self, record: Record) -> None:
+        """Add a record: one write, synced. A write that fails half-way is taken back, then reported."""
+        line = record.line()
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        try:
+            _write_whole(descriptor, line)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        finally:
+            os.close(descriptor)
+
+    def repair(self) -> Path | None:
+        """Set a truncated last line aside, in a file of its own; return that file, None if all was whole."""
+        data = self.path.read_bytes() if self.path.exists() else b""
+        if not data or data.endswith(b"\n"):
+            return None
+        whole, _, rest = data.rpartition(b"\n")
+        aside = next(
+            path
+            for n in range(1, 10_000)
+            if not (path := self.path.with_name(f"{FILE}.truncated-{n}")).exists()
+        )
+        try:
+            aside.write_bytes(rest)
+            os.truncate(self.path, len(whole) + 1 if whole else 0)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return aside
+
+    def __iter__(self) -> Iterator[Record]:
+        """Yield every record in file order, superseded ones too; warn of a truncated last line."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise RecordsError(f"{self.path}: cannot be read: {error.strerror}") from error
+        *lines, rest = data.split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield Record.model_validate_json(line)
+            except ValidationError as error:
+                why = error.errors()[0]["msg"]
+                raise RecordsError(
+                    f"{self.path}:{number}: not a record ({why}); move the line away"
+                ) from None
+        if rest:
+            warnings.warn(
+                f"{self.path}: the last line is cut off ({len(rest)} bytes) and does not count", stacklevel=2
+            )
+
+
+def read(folder: Path) -> list[Record]:
+    """Read a run directory: the last record of every key, in the order in which keys first appeared."""
+    return list({record.key: record for record in Lines(folder)}.values())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run directory while a sweep writes to it.
+
+    The system's lock on the file decides, not its text, so a killed holder leaves nothing behind to clean up.
+    Raises BusyError naming the holder's process, machine and start.
+    """
+    path = folder / LOCK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{folder}: another sweep is writing to it ({_holder(path)})") from None
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text())
+        return f"process {holder['pid']} on {holder['host']}, since {holder['started']}"
+    except (ValueError, KeyError, OSError):
+        return "it did not say who"
+
+
+def _write_whole(descriptor: int, line: bytes) -> None:
+    before = os.fstat(descriptor).st_size
+    try:
+        written = os.write(descriptor, line)
+        if written < len(line):
+            written += os.write(descriptor, line[written:])  # says why: a full disk raises only now
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, before)
+        raise
+
+
+def _unwritable(path: Path, error: OSError) -> RecordsError:
+    return RecordsError(f"{path}: cannot be written: {error.strerror or error}")
