@@ -33,7 +33,7 @@ class Plan:
     method_source  the text of a user's own method file, None for a method of ``baselines/``
     pictures       for ``score``: the trial's saved files by relative path (``pictures/03-00.png``,
                    ``prior/GROUP-05.png``, ``fit.json``)
-    previous       for ``score``: the record that is superseded (its fit and sample seconds, drift of the weights)
+    previous       for ``score``: the record that is superseded (its seconds, its drift of weights and noise)
     """
 
     trial: Trial
@@ -52,13 +52,13 @@ class Plan:
 class Outcome:
     """What a trial came to.
 
-    record     the worker's part of a :class:`harness.records.Record`: ``status`` ("done" | "failed"), ``scores``
-               and ``drift`` {name: number or None}, ``by_prompt`` {score: [number or None, in prompt order]},
-               ``notes`` {name: why it is empty, or a remark}, ``seconds`` {fit, sample, score},
+    record     the worker's part of a :class:`harness.records.Record`: ``status`` ("done" | "failed"),
+               ``scores`` and ``drift`` {name: number or None}, ``by_prompt`` {score: [number or None, in prompt
+               order]}, ``notes`` {name: why it is empty, or a remark}, ``seconds`` {fit, sample, score},
                ``peak_memory_bytes``, ``images`` (count), ``provenance`` {device, versions, backbone_revision,
                data_revision, encoders {score: encoder and version}}, ``error`` (one line) when failed.
                The driver adds ``key``, ``keys``, ``trial`` and the commit.
-    artifacts  files below ``runs/<experiment>/<key>/`` by relative path. Re-scoring returns only what changed.
+    artifacts  files below ``runs/<experiment>/<key>/`` by relative path; re-scoring returns what changed.
     """
 
     record: dict[str, Any]
@@ -69,7 +69,7 @@ class TrialWorker(Protocol):
     """Lives as long as its process; loads models lazily and keeps them. Runs one trial at a time."""
 
     def run(self, plan: Plan, progress: Progress) -> Outcome:
-        """Carry out one trial; a trial's own failure is an Outcome with status ``failed``, never an exception."""
+        """Carry out one trial; its own failure is an Outcome with status ``failed``, never an exception."""
         ...
 
 

@@ -29,12 +29,12 @@ class Record(BaseModel):
 
     key        the sample key: identity of the pictures, and their folder's name
     trial      {dataset, backbone, method, title, params, lipschitz, subject, shots, seed, sampling}
-    scores     name → value, None where it cannot be had (``notes`` says why); units in :mod:`harness.measures`
+    scores     name → value, None where it cannot be had (``notes`` says why); see :mod:`harness.measures`
     drift      likewise
     by_prompt  score → values in prompt order
     seconds    fit, sample, score
     images     number of pictures
-    provenance commit, dirty, versions, device, revisions of backbone and data, encoder and version of each score
+    provenance commit, dirty, versions, device, revisions of backbone and data, encoder behind each score
     error      one line, when failed
     """
 
@@ -151,9 +151,6 @@ def locked(folder: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         yield
-        os.ftruncate(descriptor, 0)
-    except OSError as error:
-        raise _unwritable(path, error) from error
     finally:
         os.close(descriptor)
 

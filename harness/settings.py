@@ -6,9 +6,10 @@ for axes, short forms) belong to :mod:`harness.config`. Imports neither torch no
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness.api import Lipschitz
 
@@ -17,17 +18,27 @@ KeepWeights = Literal["small", "all", "none"]
 
 
 class Frozen(BaseModel):
-    """Base of everything that is read from a YAML: immutable, unknown keys refused."""
+    """Base of everything that is read from a YAML: immutable, unknown keys refused, "3" is no number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+def _gather_options(cls: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
+    """Move the keys that the spec does not know into ``options``: whoever is named by the spec checks them."""
+    known = {key: value for key, value in data.items() if key in cls.model_fields}
+    extra = {str(key): value for key, value in data.items() if key not in cls.model_fields}
+    return known | {"options": {**known.get("options", {}), **extra}} if extra else known
 
 
 class BackboneSpec(Frozen):
     """A base model: a known name, a hub id, or a local folder in diffusers' format.
 
     ``name`` is what tables say; ``path`` a hub id or a folder (None: ``name`` is one that the harness knows);
-    ``revision`` a hub revision; ``family`` overrides what the folder says of itself (``sd``, ``sdxl``, ``sd3``);
-    ``options`` are passed on to the family (``text_encoder_3: none``).
+    ``revision`` a hub revision; ``family`` overrides what the folder says of itself (``sd``, ``sdxl``,
+    ``sd3``); ``options`` are passed on to the family (``text_encoder_3: none``).
+
+    In a YAML: a string, or a mapping with ``path`` (or ``id``). A string with a slash, or one that is a folder,
+    is a path, and its last part the name.
     """
 
     name: str
@@ -36,24 +47,61 @@ class BackboneSpec(Frozen):
     family: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            data = {"path": data} if "/" in data or Path(data).is_dir() else {"name": data}
+        if isinstance(data, dict):
+            data = dict(data)
+            if "id" in data:
+                data["path"] = data.pop("id")
+            if "name" not in data and isinstance(data.get("path"), str):
+                data["name"] = Path(data["path"]).name
+            data = _gather_options(cls, data)
+        return data
+
 
 class DatasetSpec(Frozen):
-    """Subjects with photos and prompts: a known data set and its own options (``folder``: ``path``, …)."""
+    """Subjects with photos and prompts: a known data set and its own options.
+
+    In a YAML: a name, or a mapping; keys other than ``name`` and ``path`` are the data set's own options.
+    """
 
     name: str
     path: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"name": data}
+        return _gather_options(cls, data) if isinstance(data, dict) else data
+
 
 class EncoderSpec(Frozen):
-    """A network that scores: ``model`` a name known to the harness, to open_clip or to timm; weights from ``checkpoint``."""
+    """A network that scores: ``model`` is a name known to the harness, to open_clip or to timm.
+
+    ``checkpoint`` is a local file of weights. In a YAML: the model's name, or a mapping.
+    """
 
     model: str
     checkpoint: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return {"model": data} if isinstance(data, str) else data
+
 
 class Sampling(Frozen):
-    """How every method's pictures are drawn. Image i of prompt p depends on (seed, p, i), never on the method."""
+    """How every method's pictures are drawn: image i of prompt p is seeded by (seed, p, i), never by the method.
+
+    prompts    how many of the data set's prompts, or templates of one's own with one ``{}``, or "all"
+    images     pictures for each prompt
+    clip_text  what CLIP-T compares with: the prompt with the class noun ("class") or as it was sampled ("raw")
+    """
 
     sampler: str = "ddim"
     steps: int = Field(default=20, ge=1)
@@ -63,20 +111,24 @@ class Sampling(Frozen):
     seed: int = Field(default=0, ge=0)
     clip_text: Literal["class", "raw"] = "class"
 
-    @field_validator("prompts")
+    @field_validator("prompts", mode="before")
     @classmethod
-    def _some_prompts(cls, value: int | tuple[str, ...] | str) -> int | tuple[str, ...] | str:
-        if value != "all" and (value < 1 if isinstance(value, int) else not value):
-            raise ValueError("needs at least one prompt: a count, a list of templates with one {}, or 'all'")
-        if isinstance(value, tuple):
-            for template in value:
-                if template.count("{}") != 1:
-                    raise ValueError(f"prompt {template!r} needs exactly one {{}} for the subject")
-        return value
+    def _some_prompts(cls, value: Any) -> Any:
+        if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+            return value
+        if not isinstance(value, list | tuple) or not value or not all(isinstance(v, str) for v in value):
+            raise ValueError("must be a count of 1 or more, a list of templates with one {}, or 'all'")
+        for template in value:
+            if template.count("{}") != 1:
+                raise ValueError(f"template {template!r} needs exactly one {{}}, the place of the subject")
+        return tuple(value)
 
 
 class DriftSet(Frozen):
-    """The fixed probe of what the base model knew: prior prompts × timesteps for noise, prior pictures for images."""
+    """The fixed probe of what the base model knew.
+
+    ``prompts`` prior prompts × ``timesteps`` noise levels for noise predictions, ``images`` prior pictures.
+    """
 
     prompts: int = Field(default=64, ge=1)
     timesteps: int = Field(default=8, ge=1)
@@ -91,16 +143,16 @@ class Resources(Frozen):
     gpus: float = Field(default=0, ge=0)
     workers: int | Literal["auto"] = "auto"
 
-    @field_validator("workers")
+    @field_validator("workers", mode="before")
     @classmethod
-    def _at_least_one(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and value < 1:
-            raise ValueError("needs at least 1, or 'auto' (cores divided by cpus)")
-        return value
+    def _at_least_one(cls, value: Any) -> Any:
+        if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+            return value
+        raise ValueError("must be 1 or more, or 'auto' (cores divided by cpus)")
 
 
 class Trial(Frozen):
-    """One cell: fully resolved. ``title`` is its name in tables and decides nothing; ``shots`` is 0 where unused."""
+    """One cell, fully resolved. ``title`` is its name in tables and decides nothing; ``shots`` is 0 if unused."""
 
     backbone: BackboneSpec
     method: str
@@ -111,3 +163,7 @@ class Trial(Frozen):
     shots: int = Field(ge=0)
     seed: int = Field(ge=0)
     sampling: Sampling = Field(default_factory=Sampling)
+
+    def summary(self, dataset: str) -> dict[str, Any]:
+        """What a record says of the trial: the nouns by name, without the paths of this machine."""
+        return {"dataset": dataset, **self.model_dump(mode="json"), "backbone": self.backbone.name}
