@@ -1,0 +1,62 @@
+"""KID by hand, against torch-fidelity and torchmetrics' kernels, and as an unbiased estimate."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.scores.kernel import kid
+
+
+def test_kid_by_hand():
+    # d = 1: k(x, y) = (xy + 1)³; X = {0, 1}, Y = {1, 2}
+    # within X: k(0,1) = 1; within Y: k(1,2) = 27; across: k = 1, 1, 8, 27 → mean 9.25
+    assert kid([[0.0], [1.0]], [[1.0], [2.0]]) == pytest.approx(1 + 27 - 2 * 9.25)
+
+
+def test_kid_equals_torch_fidelity_for_sets_of_equal_size():
+    from torch_fidelity.metric_kid import kernel_poly, mmd2
+
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(20, 16)), rng.normal(0.3, 1, size=(20, 16))
+    options = {"kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None, "kid_kernel_poly_coef0": 1}
+    theirs = mmd2(kernel_poly(a, a, **options), kernel_poly(a, b, **options), kernel_poly(b, b, **options))
+    assert kid(a, b) == pytest.approx(theirs, rel=1e-10)
+
+
+def test_kid_equals_torchmetrics():
+    import torch
+    from torchmetrics.image.kid import poly_mmd
+
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(12, 8, generator=generator, dtype=torch.float64)
+    b = torch.randn(12, 8, generator=generator, dtype=torch.float64) + 0.5
+    assert kid(a, b) == pytest.approx(float(poly_mmd(a, b)), rel=1e-10)
+    assert kid(a, b, gamma=1.0) == pytest.approx(float(poly_mmd(a, b, gamma=1.0)), rel=1e-10)
+
+
+def test_kid_is_unbiased_where_the_two_distributions_are_one():
+    rng = np.random.default_rng(1)
+    values = [kid(rng.normal(size=(8, 3)), rng.normal(size=(6, 3))) for _ in range(400)]
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    assert abs(np.mean(values)) < 3 * error
+    assert min(values) < 0
+
+
+def test_kid_grows_with_the_shift():
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(size=(40, 5)), rng.normal(size=(40, 5))
+    values = [kid(a, b + shift) for shift in (0.0, 0.5, 1.0, 2.0)]
+    assert values == sorted(values)
+
+
+@given(st.permutations(range(6)), st.integers(0, 99))
+def test_order_of_pictures_changes_nothing(order, seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(6, 4)), rng.normal(size=(5, 4))
+    assert kid(a[list(order)], b) == pytest.approx(kid(a, b), abs=1e-10)
+
+
+def test_too_few_pictures_are_refused():
+    with pytest.raises(ValueError, match="at least 2 rows"):
+        kid([[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]])
