@@ -1,7 +1,7 @@
 """Means, standard errors, intervals and sign-flip tests over subjects: numbers in, numbers out.
 
-The unit of replication is the subject: every sequence here holds one number per subject (seeds and prompts are
-averaged before). Sums are exact (``math.fsum``), so the order of the values changes no bit of a result.
+The unit of replication is the subject: every sequence here holds one number per subject (seeds and prompts
+are averaged before). Sums are exact (``math.fsum``), so the order of the values changes no bit of a result.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ def t_interval(values: Iterable[float], *, level: float = 0.95) -> Interval | No
 def bca_interval(
     values: Iterable[float], *, level: float = 0.95, resamples: int = 9999, seed: int = 0
 ) -> Interval | None:
-    """Give the bias-corrected and accelerated bootstrap interval of the mean (Efron 1987), drawn with ``seed``.
+    """Give the bias-corrected, accelerated bootstrap interval of the mean (Efron 1987), drawn with ``seed``.
 
-    None for fewer than two values; equal values give an interval of no width. Values are sorted before they are
-    drawn from, so that their order changes nothing.
+    None for fewer than two values; equal values give an interval of no width. Values are sorted first, so
+    that their order changes nothing.
     """
     numbers = sorted(values)
     if len(numbers) < 2:
@@ -98,7 +98,7 @@ def paired_interval(
     method: Literal["t", "bca"] = "t",
     seed: int = 0,
 ) -> Interval | None:
-    """Give the interval of the mean of ``first − second`` over their common subjects; None for fewer than two."""
+    """Give the interval of the mean of ``first − second`` over common subjects; None for fewer than two."""
     differences = paired_differences(first, second)
     if method == "bca":
         return bca_interval(differences, level=level, seed=seed)

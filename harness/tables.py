@@ -1,0 +1,234 @@
+"""Records → the tables of an experiment, as Markdown, LaTeX or CSV: columns, numbers, bold, footnotes.
+
+Averaging is :mod:`harness.rows`, the look is :mod:`harness.layout`. Imports neither torch, Ray nor MLflow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness import stats
+from harness.errors import ConfigError, one_of
+from harness.footnotes import commits, encoder, footnotes, provenance
+from harness.layout import EMPTY, RENDERERS, Block, Section, Sheet, Text, decimals, spread
+from harness.records import Record
+from harness.rows import COLUMNS, Cell, Column, Row, Selection, select
+
+COMPACT = (
+    "dino_heldout", "clip_i_heldout", "clip_t", "prompt_accuracy", "pres", "copying",
+    "weight_l2", "noise_l2", "image_drift", "kid", "prior_clip_t_fall", "seconds_fit",
+)  # fmt: skip
+"""The columns shown unless others are asked for."""
+
+STAND_IN = {"dino_heldout": "dino", "clip_i_heldout": "clip_i", "div": "div_dino"}
+"""Shown in a column's place where that one is empty everywhere."""
+
+FORMATS = ("markdown", "csv", "tex")
+
+MECHANISM = (
+    "Toybox is a rendered world with a tiny Stable Diffusion trained on it: its numbers speak about "
+    "mechanism (ranking of methods, shape of trade-offs), not about photographs."
+)
+
+LEVEL = 0.95
+
+
+def table(
+    records: Sequence[Record],
+    *,
+    where: Sequence[str] = (),
+    format: str = "markdown",
+    measures: Sequence[str] | None = None,
+    everything: bool = False,
+    experiment: str | None = None,
+) -> str:
+    """Render the table of some records.
+
+    where       conditions that must all hold, such as ``shots=5`` (:mod:`harness.where`)
+    format      ``markdown``, ``tex`` or ``csv`` (long and tidy: one line per row and measure; all measures
+                unless ``measures`` chooses)
+    measures    names of columns (:data:`harness.rows.COLUMNS`) in place of the compact choice
+    everything  all columns that hold a number
+    experiment  its name, for the line of provenance
+
+    Numbers are mean ± standard error over subjects. Bold: the paired t interval (95 %, over subjects) of the
+    difference from the best method at the same number of shots contains 0. Raises ConfigError for an unknown
+    condition, format or measure.
+    """
+    if format not in FORMATS:
+        raise ConfigError(one_of(format, FORMATS, noun="format"))
+    for name in measures or ():
+        if name not in COLUMNS:
+            raise ConfigError(one_of(name, COLUMNS, noun="measure"))
+    selection = select(records, where)
+    if format == "csv":
+        return tidy(selection, measures, experiment=experiment).to_csv(index=False, lineterminator="\n")
+    wanted = tuple(measures) if measures else tuple(COLUMNS) if everything else COMPACT
+    return RENDERERS[format](_sheet(selection, wanted, experiment=experiment))
+
+
+def best(rows: Sequence[Row], column: Column) -> list[Row]:
+    """Give the methods that cannot be told from the best one of their setting and number of shots.
+
+    The best has the best mean among methods (never floors or ceilings) with at least two subjects; a method
+    belongs beside it unless the paired interval of their difference excludes 0. Empty for a measure
+    without a direction, and for costs: machines are shared, and seconds say little to the last digit.
+    """
+    if column.direction is None or column.kind == "cost":
+        return []
+    sign = 1 if column.direction == "higher" else -1
+    rivals: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row.group == "method" and column.name in row.cells and row.cells[column.name].n > 1:
+            rivals.setdefault((row.setting["dataset"], row.setting["backbone"], row.shots), []).append(row)
+    chosen = []
+    for group in rivals.values():
+        winner = max(group, key=lambda row: sign * row.cells[column.name].mean)
+        chosen += [row for row in group if row is winner or _inseparable(winner, row, column.name)]
+    return chosen
+
+
+def _inseparable(winner: Row, row: Row, name: str) -> bool:
+    interval = stats.paired_interval(winner.cells[name].by_subject, row.cells[name].by_subject, level=LEVEL)
+    return interval is not None and interval.contains(0)
+
+
+def tidy(
+    selection: Selection, measures: Sequence[str] | None = None, *, experiment: str | None = None
+) -> pd.DataFrame:
+    """Lay a selection out in long form: one line per row and measure, with interval, unit and provenance."""
+    lines = []
+    for name in measures or _present(selection):
+        column = COLUMNS[name]
+        among_best = [id(row) for row in best(selection.rows, column)]
+        lines += [
+            _tidy_line(row, column, selection, best=id(row) in among_best, experiment=experiment)
+            for row in selection.rows
+            if name in row.cells
+        ]
+    return pd.DataFrame(lines, columns=[*TIDY]).astype({"version": "Int64"})
+
+
+TIDY = (
+    "row", "group", "method", "shots", "penalty", "bound", "measure", "mean", "se", "low", "high", "n",
+    "best", "unit", "direction", "encoder", "version", "experiment", "dataset", "backbone", "params",
+    "sampling", "records", "commit", "backbone_revision", "data_revision", "device",
+)  # fmt: skip
+"""Columns of the CSV; ``low`` and ``high`` are the ends of the 95 % t interval over subjects."""
+
+
+def _tidy_line(
+    row: Row, column: Column, selection: Selection, *, best: bool, experiment: str | None
+) -> dict[str, Any]:
+    cell = row.cells[column.name]
+    interval = stats.t_interval(cell.by_subject.values(), level=LEVEL)
+    parts = {
+        part: {
+            key.removeprefix(f"{part}."): value for key, value in row.setting.items() if key.startswith(part)
+        }
+        for part in ("params", "sampling")
+    }
+    return {
+        "row": row.title, "group": row.group, "method": row.method, "shots": row.shots,
+        "penalty": row.penalty, "bound": row.bound, "measure": column.name,
+        "mean": cell.mean, "se": cell.error, "n": cell.n, "best": best,
+        "low": interval and interval.low, "high": interval and interval.high,
+        "unit": column.unit, "direction": column.direction, "version": column.version,
+        "encoder": encoder(row.records, column.name), "experiment": experiment,
+        "dataset": row.setting["dataset"], "backbone": row.setting["backbone"],
+        **{part: json.dumps(held, sort_keys=True) for part, held in parts.items()},
+        "records": len(row.records), "commit": commits(row.records),
+        **{key: provenance(row.records, key) for key in ("backbone_revision", "data_revision", "device")},
+    }  # fmt: skip
+
+
+def _present(selection: Selection) -> list[str]:
+    return [name for name in COLUMNS if any(name in row.cells for row in selection.rows)]
+
+
+def _sheet(selection: Selection, wanted: Sequence[str], *, experiment: str | None) -> Sheet:
+    present = set(_present(selection))
+    shown = list(dict.fromkeys(_stand_in(name, present) for name in wanted))
+    shown = [name for name in shown if name in present]
+    blocks = [
+        _block(selection, [COLUMNS[name] for name in shown if COLUMNS[name].kind in kinds], caption)
+        for caption, kinds in (
+            ("Scores", ("score",)),
+            ("Drift from the base model, and cost", ("drift", "cost")),
+        )
+    ]
+    return Sheet(
+        opening=(MECHANISM,) if selection.toybox else (),
+        blocks=tuple(block for block in blocks if block is not None),
+        footnotes=tuple(footnotes(selection, shown, wanted, present, experiment=experiment)),
+    )
+
+
+def _stand_in(name: str, present: set[str]) -> str:
+    return name if name in present else STAND_IN.get(name, name)
+
+
+def _block(selection: Selection, columns: Sequence[Column], caption: str) -> Block | None:
+    if not columns:
+        return None
+    bold = {column.name: {id(row) for row in best(selection.rows, column)} for column in columns}
+    places = {
+        c.name: decimals(row.cells[c.name].mean for row in selection.rows if c.name in row.cells)
+        for c in columns
+    }
+
+    def line(row: Row) -> tuple[Text, ...]:
+        cells = (
+            Text(_words(row.cells.get(c.name), row, places[c.name]), bold=id(row) in bold[c.name])
+            for c in columns
+        )
+        return (Text(row.title), Text(str(row.subjects)), *cells)
+
+    sections: dict[str, list[tuple[Text, ...]]] = {}
+    for row in selection.rows:
+        sections.setdefault(_label(row, selection), []).append(line(row))
+    return Block(
+        caption=f"{caption}: mean ± standard error over n subjects. {_measured(selection, columns)}",
+        headings=("Method", "n", *(f"{c.title} {c.arrow}".strip() for c in columns)),
+        sections=tuple(Section(label, tuple(lines)) for label, lines in sections.items()),
+    )
+
+
+def _label(row: Row, selection: Selection) -> str:
+    shots = f"{row.shots} shot{'' if row.shots == 1 else 's'}" if row.shots else "no shots used"
+    label = {"floor": "Floor: the base model, not taught", "ceiling": "Ceiling: photos of the subject"}.get(
+        row.group, shots
+    )
+    places = [
+        row.setting[part]
+        for part in ("dataset", "backbone")
+        if len({other.setting[part] for other in selection.rows}) > 1
+    ]
+    return ", ".join([label, *places])
+
+
+def _measured(selection: Selection, columns: Sequence[Column]) -> str:
+    """Say the unit and the encoder of every column, columns that share both named together."""
+    shared: dict[tuple[str, str | None], list[str]] = {}
+    for column in columns:
+        named = encoder(selection.records, column.name)
+        if named is None and column.encoder is not None:
+            named = f"{column.encoder} encoder not recorded"
+        shared.setdefault((column.unit, named), []).append(column.title)
+    return "; ".join(
+        f"{', '.join(titles)}: {unit}" + (f", {named}" if named else "")
+        for (unit, named), titles in shared.items()
+    ) + "."  # fmt: skip
+
+
+def _words(cell: Cell | None, row: Row, places: int | None) -> str:
+    if cell is None:
+        return EMPTY
+    fewer = "" if cell.n == row.subjects else f" (n {cell.n})"
+    if not any(cell.by_subject.values()):
+        return f"0{fewer}"  # structurally nothing: no digits to suggest a measurement
+    return spread(cell.mean, cell.error, places) + fewer
