@@ -53,10 +53,11 @@ class Outcome:
     """What a trial came to.
 
     record     the worker's part of a :class:`harness.records.Record`: ``status`` ("done" | "failed"),
-               ``scores`` and ``drift`` {name: number or None}, ``by_prompt`` {score: [number or None, in prompt
-               order]}, ``notes`` {name: why it is empty, or a remark}, ``seconds`` {fit, sample, score},
-               ``peak_memory_bytes``, ``images`` (count), ``provenance`` {device, versions, backbone_revision,
-               data_revision, encoders {score: encoder and version}}, ``error`` (one line) when failed.
+               ``scores`` and ``drift`` {name: number or None}, ``by_prompt`` {score: [number or None, in
+               prompt order]}, ``notes`` {name: why it is empty, or a remark}, ``seconds`` {fit, sample,
+               score}, ``peak_memory_bytes``, ``images`` (count), ``provenance`` {device, versions,
+               backbone_revision, data_revision, encoders {score: encoder and version}}, ``error`` (one line)
+               when failed.
                The driver adds ``key``, ``keys``, ``trial`` and the commit.
     artifacts  files below ``runs/<experiment>/<key>/`` by relative path; re-scoring returns what changed.
     """

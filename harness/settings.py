@@ -24,7 +24,7 @@ class Frozen(BaseModel):
 
 
 def _gather_options(cls: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
-    """Move the keys that the spec does not know into ``options``: whoever is named by the spec checks them."""
+    """Move keys that the spec does not know into ``options``: whoever the spec names checks them."""
     known = {key: value for key, value in data.items() if key in cls.model_fields}
     extra = {str(key): value for key, value in data.items() if key not in cls.model_fields}
     return known | {"options": {**known.get("options", {}), **extra}} if extra else known
@@ -37,8 +37,8 @@ class BackboneSpec(Frozen):
     ``revision`` a hub revision; ``family`` overrides what the folder says of itself (``sd``, ``sdxl``,
     ``sd3``); ``options`` are passed on to the family (``text_encoder_3: none``).
 
-    In a YAML: a string, or a mapping with ``path`` (or ``id``). A string with a slash, or one that is a folder,
-    is a path, and its last part the name.
+    In a YAML: a string, or a mapping with ``path`` (or ``id``). A string with a slash, or one that is a
+    folder, is a path, and its last part the name.
     """
 
     name: str
@@ -96,11 +96,11 @@ class EncoderSpec(Frozen):
 
 
 class Sampling(Frozen):
-    """How every method's pictures are drawn: image i of prompt p is seeded by (seed, p, i), never by the method.
+    """How every method's pictures are drawn: picture i of prompt p is seeded by (seed, p, i) alone.
 
     prompts    how many of the data set's prompts, or templates of one's own with one ``{}``, or "all"
     images     pictures for each prompt
-    clip_text  what CLIP-T compares with: the prompt with the class noun ("class") or as it was sampled ("raw")
+    clip_text  what CLIP-T reads: the prompt with the class noun ("class") or as it was sampled ("raw")
     """
 
     sampler: str = "ddim"
@@ -152,7 +152,7 @@ class Resources(Frozen):
 
 
 class Trial(Frozen):
-    """One cell, fully resolved. ``title`` is its name in tables and decides nothing; ``shots`` is 0 if unused."""
+    """One cell, fully resolved. ``title`` is for tables and decides nothing; ``shots`` is 0 if unused."""
 
     backbone: BackboneSpec
     method: str

@@ -1,0 +1,213 @@
+"""An experiment: one YAML file, checked when read, and the trials that it stands for.
+
+A list where a scalar is expected is an axis. What exists (methods, subjects, scores) is asked of a
+:class:`harness.catalog.Catalog`; nothing here imports torch, Ray or MLflow.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+
+from harness import document
+from harness.api import Lipschitz
+from harness.errors import ConfigError, one_of
+from harness.measures import MEASURES
+from harness.settings import (
+    BackboneSpec,
+    DatasetSpec,
+    DriftSet,
+    EncoderSpec,
+    Frozen,
+    KeepWeights,
+    Precision,
+    Resources,
+    Sampling,
+    Trial,
+)
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+
+__all__ = ["DriftSet", "Experiment", "Resources", "Sampling", "Trial", "load", "trials"]
+
+T = TypeVar("T")
+
+
+def _as_axis(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        if not value:
+            raise ValueError("needs at least one value: it is an axis of the sweep")
+        return tuple(value)
+    return (value,)
+
+
+Axis = Annotated[tuple[T, ...], BeforeValidator(_as_axis)]
+Shots = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class LipschitzEntry(Frozen):
+    """The constraint as written: every key may be an axis. See :class:`harness.api.Lipschitz`."""
+
+    penalty: Axis[NonNegative] | None = None
+    bound: Axis[NonNegative] | None = None
+    norm: Axis[Literal["tensor_mean", "sum"]] = ("tensor_mean",)
+    relative: Axis[bool] = (False,)
+    on: Axis[Literal["effective", "entries"]] = ("effective",)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> LipschitzEntry:
+        if self.penalty is None and self.bound is None:
+            raise ValueError("needs a penalty (λ) or a bound (B)")
+        return self
+
+    def each(self) -> Iterator[Lipschitz]:
+        """Yield every constraint that the entry stands for."""
+        axes = (self.penalty or (None,), self.norm, self.bound or (None,), self.relative, self.on)
+        for penalty, norm, bound, relative, on in itertools.product(*axes):
+            yield Lipschitz(penalty=penalty, norm=norm, bound=bound, relative=relative, on=on)
+
+
+class MethodEntry(Frozen):
+    """A row of the sweep: a method by name or path, what to call it, its parameters, its constraint."""
+
+    name: str
+    label: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    lipschitz: Axis[LipschitzEntry | None] = (None,)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
+
+
+class SamplingEntry(Frozen):
+    """Sampling as written: sampler, steps and guidance may be axes of the sweep."""
+
+    sampler: Axis[str] = ("ddim",)
+    steps: Axis[Annotated[int, Field(ge=1)]] = (20,)
+    guidance: Axis[NonNegative] = (5.0,)
+    prompts: Any = "all"
+    images: int = Field(default=1, ge=1)
+    seed: Seed = 0
+    clip_text: Literal["class", "raw"] = "class"
+
+    @field_validator("prompts")
+    @classmethod
+    def _checked_prompts(cls, value: Any) -> Any:
+        return Sampling._some_prompts(value)
+
+    def each(self) -> Iterator[Sampling]:
+        """Yield every setting that the entry stands for."""
+        fixed = {name: getattr(self, name) for name in ("prompts", "images", "seed", "clip_text")}
+        for sampler, steps, guidance in itertools.product(self.sampler, self.steps, self.guidance):
+            yield Sampling(sampler=sampler, steps=steps, guidance=guidance, **fixed)
+
+
+class SubjectSplit(Frozen):
+    """Subjects by split, the first ``count`` of them."""
+
+    split: Literal["development", "test", "all"]
+    count: Annotated[int, Field(ge=1)] | None = None
+
+
+class Experiment(Frozen):
+    """One question and everything needed to answer it: the YAML file, checked."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    question: str | None = None
+    backbone: Axis[BackboneSpec] = (BackboneSpec(name="toybox-sd"),)
+    dataset: DatasetSpec = DatasetSpec(name="toybox")
+    encoders: dict[str, EncoderSpec] = Field(default_factory=dict)
+    subjects: tuple[str, ...] | SubjectSplit = SubjectSplit(split="test")
+    shots: Axis[Shots] = (5,)
+    seeds: Axis[Seed] = (0,)
+    methods: Axis[MethodEntry]
+    sampling: SamplingEntry = SamplingEntry()
+    drift: DriftSet = DriftSet()
+    scores: tuple[str, ...] = ()
+    resources: Resources = Resources()
+    precision: Precision = "fp32"
+    keep_weights: KeepWeights = "small"
+    _source: str = PrivateAttr(default="experiment")
+
+    @field_validator("subjects", mode="before")
+    @classmethod
+    def _subjects(cls, value: Any) -> Any:
+        if value in ("development", "test", "all"):
+            return SubjectSplit(split=value)
+        return _as_axis(value) if isinstance(value, str | list) else value
+
+    @field_validator("scores", mode="before")
+    @classmethod
+    def _scores(cls, value: Any) -> Any:
+        known = [measure.name for measure in MEASURES.values() if measure.kind == "score"]
+        names = known if value == "all" else _as_axis(value)
+        for name in names:
+            if name not in known:
+                raise ValueError(one_of(name, known, noun="score"))
+        return tuple(name for name in known if name in names)
+
+    @property
+    def source(self) -> str:
+        """The file that the experiment was read from, for messages."""
+        return self._source
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The scores to compute, in the registry's order; all of them where the file names none."""
+        return self.scores or tuple(m.name for m in MEASURES.values() if m.kind == "score")
+
+
+def load(path: Path) -> Experiment:
+    """Read an experiment file. Raises ConfigError: one line with file, key, value and remedy.
+
+    Relative paths in it start from the file's own folder if they exist there, else from the current one.
+    """
+    path = Path(path)
+    data = {"name": path.stem, **document.read(path)}
+    experiment = document.check(Experiment, data, source=str(path))
+    experiment._source = str(path)
+    return _with_paths(experiment, path.parent)
+
+
+def _with_paths(experiment: Experiment, folder: Path) -> Experiment:
+    """Settle every local path of the file, so that it holds from any folder and process."""
+
+    def settled(text: str | None) -> str | None:
+        if text is None:
+            return None
+        here = next((base / text for base in (folder, Path()) if (base / text).exists()), None)
+        return str(here.resolve()) if here else text
+
+    def moved(spec: Any, field: str) -> Any:
+        return spec.model_copy(update={field: settled(getattr(spec, field))})
+
+    methods = tuple(
+        moved(entry, "name") if entry.name.endswith(".py") else entry for entry in experiment.methods
+    )
+    return experiment.model_copy(
+        update={
+            "backbone": tuple(moved(spec, "path") for spec in experiment.backbone),
+            "dataset": moved(experiment.dataset, "path"),
+            "encoders": {kind: moved(spec, "checkpoint") for kind, spec in experiment.encoders.items()},
+            "methods": methods,
+        }
+    )
+
+
+def trials(experiment: Experiment, catalog: Catalog | None = None) -> list[Trial]:
+    """Expand the axes into trials, in the order of the file. Raises ConfigError, also for a duplicate."""
+    from harness.expand import expand
+
+    try:
+        return expand(experiment, catalog)
+    except ConfigError as error:
+        raise ConfigError(f"{experiment.source}: {error}") from None

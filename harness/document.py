@@ -1,0 +1,118 @@
+"""A user's YAML document: read strictly and checked against a model; a mistake is one line with its key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import ConfigError, one_of
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without two traps: ``1e-4`` is a number, and a key given twice is a mistake."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key.value!r} is given twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Parse a YAML file that holds one mapping. Raises ConfigError naming file and line."""
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(f"{where}: not valid YAML: {error.problem}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: must hold a mapping (name:, methods:, …), not {_shown(data)}")
+    return data
+
+
+def check(model: type[M], data: dict[str, Any], *, source: str) -> M:
+    """Build ``model`` from ``data``; raise ConfigError for the first mistake: source, key, value, remedy."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{source}: {_describe(model, data, first)}") from None
+
+
+def _describe(model: type[BaseModel], data: Any, error: Any) -> str:
+    place, value = _locate(data, error["loc"])
+    match error["type"]:
+        case "extra_forbidden":
+            parent, key = place[:-1], place[-1]
+            known = _fields_at(model, parent)
+            prefix = f"{_dotted(parent)}: " if parent else ""
+            return prefix + one_of(key, known, noun="key")
+        case "missing":
+            missing = error["loc"][-1]
+            return f"{_dotted([*place, missing] if place[-1:] != [missing] else place)}: is missing"
+        case "value_error":
+            message = str(error["ctx"]["error"])
+        case _:
+            message = error["msg"].replace("Input should be", "must be")
+    return f"{_dotted(place)}: {message}, not {_shown(value)}"
+
+
+def _locate(data: Any, loc: Sequence[str | int]) -> tuple[list[str | int], Any]:
+    """Follow an error's place as far as the user's data goes, leaving out what pydantic added by itself."""
+    place: list[str | int] = []
+    for part in loc:
+        is_key = isinstance(data, dict) and part in data
+        is_item = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        if is_key or is_item:
+            data = data[part]
+            place.append(part)
+    return place, data
+
+
+def _fields_at(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
+    """Names of the keys that are known at ``place``."""
+    current: Any = model
+    for part in place:
+        if isinstance(part, str):
+            current = _model_within(current.model_fields[part].annotation)
+    return list(current.model_fields)
+
+
+def _model_within(annotation: Any) -> Any:
+    """Find the model in ``tuple[Annotated[Model, …], ...] | None`` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = getattr(annotation, "__args__", ()) or (getattr(annotation, "__origin__", None),)
+    found = (_model_within(part) for part in inside if part not in (None, annotation, Ellipsis))
+    return next((model for model in found if model is not None), None)
+
+
+def _dotted(place: Sequence[str | int]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return text.lstrip(".")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"

@@ -1,0 +1,157 @@
+"""From an experiment to its trials: axes expanded, parameters filled in, duplicates refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from harness.api import Lipschitz
+from harness.catalog import Catalog
+from harness.config import Experiment, MethodEntry, SubjectSplit
+from harness.errors import ConfigError, HarnessError, one_of
+from harness.keys import canonical
+from harness.settings import BackboneSpec, Trial
+
+
+@dataclasses.dataclass(frozen=True)
+class _Variant:
+    """One row of the tables: a method with its parameters and constraint settled."""
+
+    method: str
+    title: str
+    params: dict[str, Any]
+    lipschitz: Lipschitz | None
+    uses_shots: bool
+
+
+def expand(experiment: Experiment, catalog: Catalog) -> list[Trial]:
+    """List the trials in the order of the file. Raises ConfigError whose text starts with the key."""
+    subjects = _subjects(experiment, catalog)
+    found: dict[str, int] = {}
+    trials = []
+    for position, entry in enumerate(experiment.methods):
+        for trial in _trials_of(entry, f"methods[{position}]", subjects, experiment, catalog):
+            identity = canonical(trial.model_dump(mode="json", exclude={"title"}))
+            if identity in found:
+                raise ConfigError(
+                    f"methods[{position}]: this trial is there twice: {trial.title}, {trial.subject}, "
+                    f"{trial.shots} shots, seed {trial.seed} (first in methods[{found[identity]}])"
+                )
+            found[identity] = position
+            trials.append(trial)
+    return trials
+
+
+def _trials_of(
+    entry: MethodEntry, place: str, subjects: list[str], experiment: Experiment, catalog: Catalog
+) -> Iterator[Trial]:
+    for backbone in experiment.backbone:
+        variants = list(_variants(entry, place, backbone, catalog))
+        settings = list(experiment.sampling.each())
+        for variant, sampling, subject in itertools.product(variants, settings, subjects):
+            shots = experiment.shots if variant.uses_shots else (0,)
+            for count, seed in itertools.product(shots, experiment.seeds):
+                yield Trial(
+                    backbone=backbone,
+                    method=variant.method,
+                    title=variant.title,
+                    params=variant.params,
+                    lipschitz=variant.lipschitz,
+                    subject=subject,
+                    shots=count,
+                    seed=seed,
+                    sampling=sampling,
+                )
+
+
+def _subjects(experiment: Experiment, catalog: Catalog) -> list[str]:
+    asked = experiment.subjects
+    try:
+        if isinstance(asked, SubjectSplit):
+            names = catalog.subjects(asked.split)
+            if asked.count and asked.count > len(names):
+                raise ConfigError(f"count: {asked.count} asked for, the split {asked.split} has {len(names)}")
+            names = names[: asked.count]
+            if not names:
+                raise ConfigError(f"the data set has no subject in the split {asked.split!r}")
+            return names
+        known = catalog.subjects("all")
+    except HarnessError as error:
+        raise ConfigError(f"subjects: {error}") from None
+    for position, name in enumerate(asked):
+        if name not in known:
+            raise ConfigError(f"subjects[{position}]: {one_of(name, known, noun='subject')}")
+        if name in asked[:position]:
+            raise ConfigError(f"subjects[{position}]: {name!r} is there twice")
+    return list(asked)
+
+
+def _variants(entry: MethodEntry, place: str, backbone: BackboneSpec, catalog: Catalog) -> Iterator[_Variant]:
+    try:
+        method = catalog.method(entry.name)
+    except HarnessError as error:
+        raise ConfigError(f"{place}: {error}") from None
+    constraints: list[Lipschitz | None] = []
+    for written in entry.lipschitz:
+        constraints += [None] if written is None else list(written.each())
+    if not method.changes_weights and any(constraints):
+        raise ConfigError(
+            f"{place}.lipschitz: {entry.name!r} changes no weights: there is nothing to constrain, leave it out"
+        )
+    combinations, axes = _combinations(entry, place, method)
+    for params in combinations:
+        try:
+            resolved = catalog.params(entry.name, params, backbone)
+        except HarnessError as error:
+            raise ConfigError(f"{place}.params: {error}") from None
+        varied = {name: params[name] for name in axes}
+        for lipschitz in constraints:
+            yield _Variant(
+                method=entry.name,
+                title=title(entry.label or method.title, varied, lipschitz),
+                params=resolved,
+                lipschitz=lipschitz,
+                uses_shots=method.uses_shots,
+            )
+
+
+def _combinations(entry: MethodEntry, place: str, method: type) -> tuple[list[dict[str, Any]], list[str]]:
+    """Expand the parameters that are axes; return every combination, and the names of those axes."""
+    sequences = {
+        f.name
+        for f in dataclasses.fields(method)
+        if any(word in str(f.type).lower() for word in ("tuple", "list", "sequence"))
+    }
+    choices: dict[str, list[Any]] = {}
+    axes = []
+    for name, value in entry.params.items():
+        axis = isinstance(value, list)
+        if axis and name in sequences:
+            axis = any(isinstance(item, list) for item in value)
+        if axis and not value:
+            raise ConfigError(f"{place}.params.{name}: needs at least one value: it is an axis of the sweep")
+        choices[name] = value if axis else [value]
+        axes += [name] if axis else []
+    return [dict(zip(choices, values)) for values in itertools.product(*choices.values())], axes
+
+
+def title(name: str, varied: dict[str, Any], lipschitz: Lipschitz | None) -> str:
+    """Name a row: the method, the parameters that vary, the constraint.
+
+    >>> title("DreamBooth", {"lr": 0.001}, Lipschitz(penalty=500))
+    'DreamBooth (lr=0.001, λ=500)'
+    """
+    marks = [f"{key}={_plain(value)}" for key, value in varied.items()]
+    if lipschitz and lipschitz.penalty is not None:
+        marks.append(f"λ={_plain(lipschitz.penalty)}" + (" sum" if lipschitz.norm == "sum" else ""))
+    if lipschitz and lipschitz.bound is not None:
+        marks.append(f"B={_plain(lipschitz.bound)}" + ("·‖θ0‖" if lipschitz.relative else ""))
+    if lipschitz and lipschitz.on == "entries":
+        marks.append("on A, B")
+    return f"{name} ({', '.join(marks)})" if marks else name
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,160 @@
+"""What a sweep must still do, and in which order: its trials against the records and pictures at hand."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.catalog import Catalog
+from harness.config import Experiment, trials
+from harness.keys import Fingerprints, digest, keys
+from harness.plan import Keys, Plan
+from harness.records import Record
+from harness.settings import BackboneSpec, Trial
+
+
+@dataclass(frozen=True)
+class Task:
+    """A trial and what it needs: ``done``: nothing; ``score``: saved pictures scored again; ``fit``: all.
+
+    ``previous`` is the last record with this key that was done; ``retry`` says that the last one failed.
+    """
+
+    trial: Trial
+    keys: Keys
+    stage: Literal["done", "score", "fit"]
+    previous: Record | None = None
+    retry: bool = False
+
+
+def tasks(experiment: Experiment, catalog: Catalog, records: Iterable[Record], folder: Path) -> list[Task]:
+    """Pair every trial of the experiment with what the run directory already holds.
+
+    ``records`` come in file order, superseded ones too. A trial is done when its last record is done under
+    the wanted score key; with pictures but another score key it is scored again; else it is fitted.
+    """
+    last: dict[str, Record] = {}
+    last_done: dict[str, Record] = {}
+    for record in records:
+        last[record.key] = record
+        if record.status == "done":
+            last_done[record.key] = record
+    known = _Fingerprinter(experiment, catalog)
+    return [_task(trial, known.keys(trial), last, last_done, folder) for trial in trials(experiment, catalog)]
+
+
+def _task(
+    trial: Trial, wanted: Keys, last: dict[str, Record], last_done: dict[str, Record], folder: Path
+) -> Task:
+    record, previous = last.get(wanted.sample), last_done.get(wanted.sample)
+    retry = record is not None and record.status == "failed"
+    if record and not retry and record.keys.get("score") == wanted.score:
+        return Task(trial, wanted, "done", previous)
+    if previous and has_pictures(folder / wanted.sample):
+        return Task(trial, wanted, "score", previous, retry)
+    return Task(trial, wanted, "fit", None, retry)
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether a trial's folder holds what scoring needs (it appears as a whole or not at all)."""
+    return (folder / "fit.json").is_file() and (folder / "pictures").is_dir()
+
+
+def in_order(pending: Sequence[Task]) -> list[Task]:
+    """Order the work so that something is soon to be seen of every row.
+
+    Scoring of saved pictures comes first; then backbone by backbone (a worker holds one), one trial of each
+    row in turn, rows without training before the others.
+    """
+    ordered = [task for task in pending if task.stage == "score"]
+    fits = [task for task in pending if task.stage == "fit"]
+    backbones: dict[str, list[Task]] = {}
+    for task in fits:
+        backbones.setdefault(task.trial.backbone.model_dump_json(), []).append(task)
+    for group in backbones.values():
+        rows: dict[str, list[Task]] = {}
+        for task in group:
+            rows.setdefault(task.trial.title, []).append(task)
+        for turn in itertools.zip_longest(*rows.values()):
+            ordered += sorted(filter(None, turn), key=lambda task: task.trial.shots > 0)
+    return ordered
+
+
+def plan(task: Task, experiment: Experiment, catalog: Catalog, folder: Path) -> Plan:
+    """Write out what a worker needs for a task, with the saved pictures where they are to be scored again."""
+    rescoring = task.stage == "score"
+    return Plan(
+        trial=task.trial,
+        drift=experiment.drift,
+        scores=experiment.score_names,
+        precision=experiment.precision,
+        keep_weights=experiment.keep_weights,
+        keys=task.keys,
+        stage="score" if rescoring else "fit",
+        method_source=catalog.method_source(task.trial.method),
+        pictures=_saved(folder / task.keys.sample) if rescoring else {},
+        previous=task.previous.model_dump(mode="json") if rescoring and task.previous else None,
+    )
+
+
+def _saved(folder: Path) -> dict[str, bytes]:
+    wanted = [folder / "fit.json", *sorted(folder.glob("pictures/*")), *sorted(folder.glob("prior/*"))]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in wanted}
+
+
+class _Fingerprinter:
+    """Asks the catalog once for everything that many trials share."""
+
+    def __init__(self, experiment: Experiment, catalog: Catalog) -> None:
+        self._experiment = experiment
+        self._catalog = catalog
+        self._sources: dict[str, str | None] = {}
+        self._backbones: dict[str, tuple[str, dict[str, str]]] = {}
+        self._subjects: dict[str, tuple[str, str]] = {}
+        self._shots: dict[tuple[str, int, int], str] = {}
+
+    def keys(self, trial: Trial) -> Keys:
+        experiment = self._experiment
+        return keys(
+            trial,
+            self._fingerprints(trial),
+            drift=experiment.drift,
+            scores=experiment.score_names,
+            precision=experiment.precision,
+        )
+
+    def _fingerprints(self, trial: Trial) -> Fingerprints:
+        catalog = self._catalog
+        if trial.method not in self._sources:
+            source = catalog.method_source(trial.method)
+            self._sources[trial.method] = digest(source) if source is not None else None
+        if trial.subject not in self._subjects:
+            self._subjects[trial.subject] = (
+                catalog.prompts_identity(trial.subject),
+                catalog.references_identity(trial.subject),
+            )
+        cell = (trial.subject, trial.shots, trial.seed)
+        if cell not in self._shots:
+            self._shots[cell] = catalog.shots_identity(*cell)
+        backbone, encoders = self._backbone(trial.backbone)
+        prompts, references = self._subjects[trial.subject]
+        return Fingerprints(
+            backbone=backbone,
+            method_version=catalog.method(trial.method).version,
+            method_source=self._sources[trial.method],
+            shots=self._shots[cell],
+            prompts=prompts,
+            references=references,
+            encoders=encoders,
+        )
+
+    def _backbone(self, spec: BackboneSpec) -> tuple[str, dict[str, str]]:
+        name = spec.model_dump_json()
+        if name not in self._backbones:
+            encoders = self._catalog.encoders(spec)
+            revisions = {kind: self._catalog.encoder_revision(e) for kind, e in encoders.items()}
+            self._backbones[name] = (self._catalog.backbone_revision(spec), revisions)
+        return self._backbones[name]
