@@ -10,7 +10,6 @@ from harness.layout import number
 from harness.records import Record
 from harness.rows import COLUMNS, Cell, Selection, values
 from harness.titles import title
-from harness.where import name_of
 
 
 def encoder(records: Iterable[Record], measure: str) -> str | None:
@@ -130,8 +129,7 @@ def commits(records: Iterable[Record]) -> str:
 def _revisions(records: Iterable[Record], part: str) -> str:
     field = {"backbone": "backbone_revision", "dataset": "data_revision"}[part]
     return _joined(
-        f"{name_of(record.trial.get(part, 'not recorded'))} "
-        f"(revision {str(record.provenance.get(field) or 'not recorded')[:16]})"
+        f"{record.trial[part]} (revision {str(record.provenance.get(field) or 'not recorded')[:16]})"
         for record in records
     )
 

@@ -18,7 +18,7 @@ from harness import stats
 from harness.measures import MEASURES, Direction
 from harness.records import Record
 from harness.titles import distinct_titles, setting
-from harness.where import CEILINGS, FLOORS, holds, name_of, parse
+from harness.where import CEILINGS, FLOORS, holds, parse
 
 Group = Literal["floor", "method", "ceiling"]
 
@@ -126,9 +126,9 @@ class Selection:
     def toybox(self) -> bool:
         """Say whether any record is of the embedded benchmark, its data or its model."""
         return any(
-            name_of(spec).startswith("toybox")
+            record.trial[part].startswith("toybox")
             for record in self.records
-            for spec in (record.trial.get("dataset", ""), record.trial["backbone"])
+            for part in ("dataset", "backbone")
         )
 
 

@@ -6,20 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.where import name_of
-
 PAPER = "P&P, the paper's method"
 """How the full fine-tune with the Lipschitz penalty is called beside its settings (arXiv 2505.19519)."""
 
 
 def setting(trial: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten what tells one row from another, save shots, subject and seed: ``{"params.lr": 1e-5, …}``."""
-    flat: dict[str, Any] = {
-        "dataset": name_of(trial.get("dataset", "")),
-        "backbone": name_of(trial["backbone"]),
-        "method": trial["method"],
-        "title": trial["title"],
-    }
+    flat: dict[str, Any] = {part: trial[part] for part in ("dataset", "backbone", "method", "title")}
     for part in ("params", "sampling", "lipschitz"):
         flat |= {f"{part}.{name}": value for name, value in (trial.get(part) or {}).items()}
     return flat

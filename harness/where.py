@@ -23,19 +23,14 @@ NONE = "none"
 Conditions = Mapping[str, frozenset[str]]
 
 
-def name_of(spec: Any) -> str:
-    """Give the name of a backbone or data set, recorded as a name or as a mapping with a ``name``."""
-    return str(spec["name"]) if isinstance(spec, Mapping) else str(spec)
-
-
 def _constraint(trial: Mapping[str, Any], field: str) -> str:
     value = (trial.get("lipschitz") or {}).get(field)
     return NONE if value is None else f"{value:g}"
 
 
 KEYS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "dataset": lambda trial: name_of(trial.get("dataset", NONE)),
-    "backbone": lambda trial: name_of(trial["backbone"]),
+    "dataset": lambda trial: str(trial["dataset"]),
+    "backbone": lambda trial: str(trial["backbone"]),
     "method": lambda trial: str(trial["method"]),
     "title": lambda trial: str(trial["title"]),
     "subject": lambda trial: str(trial["subject"]),

@@ -1,4 +1,4 @@
-"""Records made by hand, and a whole experiment with the shape of a real one (numbers invented, seed fixed)."""
+"""Records made by hand, and a whole experiment with the shape of a real one (invented, seed fixed)."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def make_record(
 ) -> Record:
     constraint = {"penalty": None, "norm": "tensor_mean", "bound": None, "relative": False, "on": "effective"}
     trial = {
-        "dataset": {"name": dataset, "path": None, "options": {}},
-        "backbone": {"name": backbone, "path": None, "revision": None, "family": None, "options": {}},
+        "dataset": dataset,
+        "backbone": backbone,
         "method": method,
         "title": TITLES.get(method, method),
         "params": dict(params or {}),
@@ -60,7 +60,14 @@ def make_record(
         "subject": subject,
         "shots": 0 if method in ("frozen", "frozen_oracle", "real", "real_ae") else shots,
         "seed": seed,
-        "sampling": {"sampler": "ddim", "steps": 20, "guidance": 5.0, "prompts": "all", "images": 1, "seed": 0},
+        "sampling": {
+            "sampler": "ddim",
+            "steps": 20,
+            "guidance": 5.0,
+            "prompts": "all",
+            "images": 1,
+            "seed": 0,
+        },
     }
     key = hashlib.sha256(json.dumps([trial, version], sort_keys=True).encode()).hexdigest()[:16]
     return Record(
@@ -99,7 +106,7 @@ BOUNDS = (3.0, 2.0, 1.2, 0.7, 0.3, 0.1)
 
 
 def whole_experiment() -> list[Record]:
-    """Floors, ceilings, four methods at 1, 3 and 5 shots, and DreamBooth along λ and along bounds at 5 shots."""
+    """Floors, ceilings, four methods at 1, 3 and 5 shots, constraints along λ and bounds at 5 shots."""
     generator = np.random.default_rng(0)
     records = []
     for subject in SUBJECTS:
@@ -152,13 +159,19 @@ def _invented(generator, method: str, reach: float, drift: float, ease: float, *
         "kid_floor": near(0.0012, 0.0002),
         "prior_clip_t_fall": near(0.03 * drift, 0.004) if drift else 0.0,
     }
-    seconds = {"frozen": 0, "frozen_oracle": 0, "real": 0, "real_ae": 0, "textual_inversion": 31}.get(method, 24)
+    seconds = {"frozen": 0, "frozen_oracle": 0, "real": 0, "real_ae": 0, "textual_inversion": 31}.get(
+        method, 24
+    )
     return make_record(
         method,
         scores=scores,
         drift=dict.fromkeys(changed) if photos else changed,
         notes={"pres": "photos, not samples"} if photos else {},
-        seconds={"fit": near(seconds, 0.5) if seconds else 0.0, "sample": near(5, 0.1), "score": near(0.8, 0.05)},
+        seconds={
+            "fit": near(seconds, 0.5) if seconds else 0.0,
+            "sample": near(5, 0.1),
+            "score": near(0.8, 0.05),
+        },
         **trial,
     )
 

@@ -1,0 +1,136 @@
+"""Records → rows: averaging order, which record counts, order and names of rows, conditions."""
+
+import random
+
+import pytest
+
+from harness.errors import ConfigError
+from harness.rows import select
+from harness.titles import title
+
+
+def test_seeds_are_averaged_within_a_subject_before_subjects(make):
+    records = [
+        make(subject="mug", seed=0, scores={"dino": 0.2}),
+        make(subject="mug", seed=1, scores={"dino": 0.4}),
+        make(subject="cat", seed=0, scores={"dino": 0.9}),
+    ]
+    (row,) = select(records).rows
+    # mug (.2 + .4) / 2 = .3, cat .9: mean .6; averaging all three at once would give .5
+    assert row.cells["dino"].by_subject == {"mug": pytest.approx(0.3), "cat": 0.9}
+    assert row.cells["dino"].mean == pytest.approx(0.6)
+    assert row.cells["dino"].error == pytest.approx(0.3)  # |.9 − .3| / 2
+    assert row.cells["dino"].n == row.subjects == 2
+
+
+def test_only_the_last_record_of_a_key_counts(make):
+    first, second = make(scores={"dino": 0.1}), make(scores={"dino": 0.7})
+    assert first.key == second.key
+    assert select([first, second]).rows[0].cells["dino"].mean == 0.7
+
+
+def test_a_newer_version_of_a_trial_replaces_the_older_key(make):
+    older, newer = make(scores={"dino": 0.1}, version=1), make(scores={"dino": 0.7}, version=2)
+    assert older.key != newer.key
+    selection = select([older, newer])
+    assert selection.rows[0].cells["dino"].by_subject == {"mug_01": 0.7}
+    assert selection.records == (newer,)
+
+
+def test_a_retry_that_succeeds_is_no_failure(make):
+    failed, done = make(status="failed", error="NaN"), make(scores={"dino": 0.5})
+    assert select([failed, done]).failed == ()
+    assert select([done, failed]).rows == ()
+
+
+def test_empty_numbers_are_no_subjects(make):
+    records = [make(subject="mug", scores={"dino": None}), make(subject="cat", scores={"dino": 0.5})]
+    (row,) = select(records).rows
+    assert (row.cells["dino"].n, row.subjects) == (1, 2)
+    assert row.cells["dino"].error is None
+
+
+def test_rows_stand_in_one_order_however_records_come(experiment):
+    shuffled = random.Random(4).sample(experiment, len(experiment))
+    assert [r.title for r in select(shuffled).rows] == [r.title for r in select(experiment).rows]
+
+
+def test_rows_go_from_floor_to_ceiling_and_from_loose_to_tight(experiment):
+    rows = select(experiment, ["shots=5", "method=dreambooth"]).rows
+    assert [row.title for row in rows] == [
+        "Frozen",
+        "Frozen, described in words",
+        "DreamBooth",
+        "DreamBooth + Lipschitz λ=0",
+        *(
+            f"DreamBooth + Lipschitz λ={penalty} (P&P, the paper's method)"
+            for penalty in ("5", "50", "500", "5000", "50000", "500000")
+        ),
+        *(f"DreamBooth + Lipschitz ‖Δθ‖≤{bound}" for bound in ("3", "2", "1.2", "0.7", "0.3", "0.1")),
+        "Real photos",
+        "Real photos through the autoencoder",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "constraint", "params", "name"),
+    [
+        ("dreambooth", None, {}, "DreamBooth"),
+        ("dreambooth", {"penalty": 500.0}, {}, "DreamBooth + Lipschitz λ=500 (P&P, the paper's method)"),
+        ("dreambooth", {"penalty": 0.0}, {}, "DreamBooth + Lipschitz λ=0"),
+        ("dreambooth", {"penalty": 500.0}, {"prior_weight": 1.0}, "DreamBooth + Lipschitz λ=500"),
+        ("dreambooth", {"penalty": 1e-4, "norm": "sum"}, {}, "DreamBooth + Lipschitz λ=0.0001 (sum)"),
+        ("dreambooth", {"bound": 0.01, "relative": True}, {}, "DreamBooth + Lipschitz ‖Δθ‖≤0.01·‖θ0‖"),
+        (
+            "dreambooth_lora",
+            {"penalty": 1e-7, "norm": "sum", "on": "entries"},
+            {},
+            "DreamBooth LoRA + Lipschitz λ=1e-07 (sum), on A, B",
+        ),
+    ],
+)
+def test_the_constraint_is_in_the_title(make, method, constraint, params, name):
+    assert title(make(method, lipschitz=constraint, params=params).trial) == name
+
+
+def test_rows_that_share_a_title_say_what_differs(make):
+    records = [
+        make(params={"steps": steps, "lr": 1e-5}, scores={"dino": 0.5}, subject=subject)
+        for steps in (200, 50)
+        for subject in ("mug", "cat")
+    ]
+    assert [row.title for row in select(records).rows] == ["DreamBooth (steps=50)", "DreamBooth (steps=200)"]
+
+
+def test_floors_and_ceilings_stand_beside_every_selection(experiment):
+    for condition in ("shots=1", "method=custom_diffusion", "penalty=500", "bound=0.7"):
+        rows = select(experiment, [condition]).rows
+        assert [row.group for row in rows if row.group != "method"] == ["floor"] * 2 + ["ceiling"] * 2
+        assert any(row.group == "method" for row in rows)
+
+
+def test_conditions_hold_together_and_values_widen(experiment):
+    selection = select(experiment, ["shots=1,3", "method=dreambooth", "subject=mug_03"])
+    assert {(r.method, r.shots) for r in selection.of("method")} == {("dreambooth", 1), ("dreambooth", 3)}
+    assert all(row.subjects == 1 for row in selection.rows)
+
+
+def test_numbers_in_conditions_may_be_written_in_any_way(experiment):
+    assert select(experiment, ["penalty=5e3"]).rows == select(experiment, ["penalty=5000.0"]).rows
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("shot=5", "unknown key 'shot'; did you mean 'shots'? known: backbone, bound"),
+        ("shots=7", "unknown shots '7'; known: 0, 1, 3, 5"),
+        ("method=dreambooht", "did you mean 'dreambooth'?"),
+        ("shots", "key=value"),
+        ("shots=", "key=value"),
+    ],
+)
+def test_a_wrong_condition_names_the_alternatives(experiment, condition, message):
+    with pytest.raises(ConfigError) as error:
+        select(experiment, [condition])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
