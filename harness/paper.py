@@ -123,8 +123,8 @@ RESULTS: tuple[Published, ...] = (*_gains(), *_baselines(), *_sweep(), *_others(
 
 REMARKS = (
     "[1] At λ = 0 the authors' own recipe (DINO .650, CLIP-T .2936, CLIP-I .8035, digitised) already beats "
-    "their DreamBooth row on all three scores: the printed gain mixes a change of recipe with the regularizer. "
-    "From λ = 0 to 500 the regularizer alone trades DINO −.011 and CLIP-I −.009 for CLIP-T +.004. Compare "
+    "their DreamBooth row on all three scores: the printed gain mixes a change of recipe with the "
+    "regularizer. From λ = 0 to 500 the regularizer alone trades DINO −.011 and CLIP-I −.009 for CLIP-T +.004. Compare "
     "curves at equal drift and equal recipes, never single points.",
     "[2] The OFT row is quoted from a paper that scores with CLIP ViT-L/14: its CLIP columns are not "
     "comparable. SVDiff's row sits at the level of no personalization. Custom Diffusion's CLIP-I differs "
@@ -155,7 +155,7 @@ def published(format: str = "markdown", *, backbone: str | None = None) -> str:
     rows = [row for row in RESULTS if backbone in (None, row.backbone)]
     if format == "csv":
         return pd.DataFrame([vars(row) for row in rows]).to_csv(index=False, lineterminator="\n")
-    blocks = [_scores(rows)]
+    blocks = [_scores([row for row in rows if row.origin == "printed"])]
     if backbone in (None, "SD 1.5"):
         blocks.append(_penalties())
     return RENDERERS[format](Sheet((_OPENING,), tuple(blocks), (*REMARKS, _DIGITISED)))
@@ -164,10 +164,9 @@ def published(format: str = "markdown", *, backbone: str | None = None) -> str:
 def _scores(rows: Sequence[Published]) -> Block:
     sections: dict[str, list[tuple[Text, ...]]] = {}
     for row in rows:
-        label = row.source + (f" ({row.origin})" if row.origin == "digitised" else "")
         scores = (_score(row, value) for value in (row.dino, row.clip_t, row.clip_i))
         name = row.method + (f" [{row.remark}]" if row.remark else "")
-        sections.setdefault(label, []).append(tuple(map(Text, (name, row.backbone, *scores))))
+        sections.setdefault(row.source, []).append(tuple(map(Text, (name, row.backbone, *scores))))
     return Block(
         "Published scores: cosines; encoders not named [3].",
         ("Method", "Backbone", "DINO ↑", "CLIP-T ↑", "CLIP-I ↑"),
@@ -185,10 +184,14 @@ def _score(row: Published, value: float | None) -> str:
 
 def _penalties() -> Block:
     lines = tuple(
-        (f"{p.penalty:g}", f"{p.dino:.3f}", f"{p.clip_t:.4f}", f"{p.clip_i:.4f}", f"{p.weight_l2:g}",
-         f"{p.noise_l2:g}")
-        for p in PENALTIES
-    )  # fmt: skip
+        (
+            f"{point.penalty:g}" + (f" [{row.remark}]" if row.remark else ""),
+            *(_score(row, value) for value in (row.dino, row.clip_t, row.clip_i)),
+            f"{point.weight_l2:g}",
+            f"{point.noise_l2:g}",
+        )
+        for point, row in zip(PENALTIES, _sweep(), strict=True)
+    )
     return Block(
         "P&P, Figure 6 (digitised): the full fine-tune of SD 1.5 along λ.",
         ("λ", "DINO ↑", "CLIP-T ↑", "CLIP-I ↑", "|Δθ| ↓", "|Δε| ↓"),

@@ -1,6 +1,7 @@
 """Published numbers: the rows that must be there, their tags and the remarks beside them."""
 
 import io
+import re
 from itertools import pairwise
 
 import pandas as pd
@@ -27,6 +28,7 @@ def test_what_was_read_off_a_plot_is_tagged():
     text = published()
     assert "P&P, Figure 6 (digitised)" in text
     assert "digitised: read off a plot" in text
+    assert re.search(r"500 +\| +0\.6395 \| +0\.2976 \| +0\.7949 \| +315 \| +4330 \|", text)
 
 
 def test_penalty_trades_fidelity_for_prompts_and_drift_in_the_published_sweep():
