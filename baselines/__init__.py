@@ -1,0 +1,1 @@
+"""Personalization methods, one file each: a frozen dataclass of hyperparameters and one verb, ``fit``."""

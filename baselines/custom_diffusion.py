@@ -1,0 +1,76 @@
+"""Custom Diffusion (arXiv 2212.04488): keys and values of cross-attention, and a new word before the class noun.
+
+Defaults: the settings for Stable Diffusion 1.5 released with arXiv 2505.19519, with the original's 200
+regularization pictures (drawn by the base model) at weight 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.api import Personalized, Subject
+
+if TYPE_CHECKING:
+    from harness.diffusion.backbone import Backbone
+    from harness.diffusion.training import Prior, Trainer
+
+
+@dataclass(frozen=True)
+class CustomDiffusion:
+    """Fine-tune ``to_k`` and ``to_v`` of every cross-attention and the row of a new word.
+
+    init               the rare word that the new one starts from
+    prior_weight       weight of the loss on class pictures; 0: none
+    flip, scale        augmentation: mirror images; shrunk and enlarged pictures, said so in the caption
+    """
+
+    title: ClassVar[str] = "Custom Diffusion"
+    version: ClassVar[int] = 1
+    changes_weights: ClassVar[bool] = True
+    uses_shots: ClassVar[bool] = True
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "toybox": {"steps": 150, "batch": 4, "lr": 5e-4, "prior_count": 32},
+    }
+
+    steps: int = 250
+    lr: float = 6e-5
+    batch: int = 2
+    weight_decay: float = 1e-2
+    clip: float = 1.0
+    token: str = "<new1>"
+    init: str = "ktn"
+    prior_weight: float = 1.0
+    prior_count: int = 200
+    flip: bool = True
+    scale: bool = True
+
+    def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
+        from harness.diffusion.augment import Augment
+        from harness.diffusion.training import Example
+
+        prior = self._prior(backbone, subject, trainer) if self.prior_weight else None
+        phrase = f"{self.token} {subject.category}"
+        trainer.fit(
+            backbone,
+            parameters={
+                **backbone.parameters("cross_attention_kv"),
+                **backbone.token_rows([self.token], init=[self.init]),
+            },
+            examples=[Example(shot, (f"photo of a {phrase}",)) for shot in subject.shots],
+            steps=self.steps,
+            lr=self.lr,
+            batch=self.batch,
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+            prior=prior,
+            augment=Augment(flip=self.flip, scale=self.scale),
+        )
+        return Personalized(phrase)
+
+    def _prior(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Prior:
+        from harness.diffusion.training import Example, Prior
+
+        caption = f"photo of a {subject.category}"
+        pictures = trainer.prior_images(backbone, caption, self.prior_count)
+        return Prior([Example(picture, (caption,)) for picture in pictures], self.prior_weight)

@@ -1,0 +1,59 @@
+"""DreamBooth with low-rank adapters (arXiv 2106.09685): the attention projections learn W + alpha/rank·B·A.
+
+Defaults: the settings for Stable Diffusion 1.5 released with arXiv 2505.19519, on all four projections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.api import Personalized, Subject
+
+if TYPE_CHECKING:
+    from harness.diffusion.backbone import Backbone
+    from harness.diffusion.training import Trainer
+
+
+@dataclass(frozen=True)
+class DreamBoothLoRA:
+    """Train adapters; the denoiser itself stays as it is.
+
+    targets  endings of the names of the linear layers that get an adapter
+    """
+
+    title: ClassVar[str] = "DreamBooth-LoRA"
+    version: ClassVar[int] = 1
+    changes_weights: ClassVar[bool] = True
+    uses_shots: ClassVar[bool] = True
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "toybox": {"steps": 150, "batch": 4, "lr": 2e-3},
+    }
+
+    steps: int = 500
+    lr: float = 1e-4
+    batch: int = 4
+    rank: int = 16
+    alpha: float = 27.0
+    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    token: str = "sks"
+
+    def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
+        from harness.diffusion.training import Example
+
+        phrase = f"{self.token} {subject.category}"
+        trainer.fit(
+            backbone,
+            parameters=backbone.adapters(
+                rank=self.rank, alpha=self.alpha, targets=self.targets, seed=trainer.seed
+            ),
+            examples=[Example(shot, (f"a photo of a {phrase}",)) for shot in subject.shots],
+            steps=self.steps,
+            lr=self.lr,
+            batch=self.batch,
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+        )
+        return Personalized(phrase)

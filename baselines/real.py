@@ -1,0 +1,26 @@
+"""The ceiling: photos of the subject scored against its other photos, in place of samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.api import Ceiling, Subject
+
+if TYPE_CHECKING:
+    from harness.diffusion.backbone import Backbone
+    from harness.diffusion.training import Trainer
+
+
+@dataclass(frozen=True)
+class Real:
+    """Score the photos themselves, leaving each out of its own references."""
+
+    title: ClassVar[str] = "Real photos"
+    version: ClassVar[int] = 1
+    changes_weights: ClassVar[bool] = False
+    uses_shots: ClassVar[bool] = False
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Ceiling:
+        return Ceiling()

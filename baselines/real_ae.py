@@ -1,0 +1,26 @@
+"""The ceiling that the backbone's autoencoder leaves: photos encoded and decoded, scored in place of samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.api import Ceiling, Subject
+
+if TYPE_CHECKING:
+    from harness.diffusion.backbone import Backbone
+    from harness.diffusion.training import Trainer
+
+
+@dataclass(frozen=True)
+class RealAutoencoded:
+    """Score the photos after a round trip through the autoencoder."""
+
+    title: ClassVar[str] = "Real photos, autoencoded"
+    version: ClassVar[int] = 1
+    changes_weights: ClassVar[bool] = False
+    uses_shots: ClassVar[bool] = False
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Ceiling:
+        return Ceiling(through_autoencoder=True)

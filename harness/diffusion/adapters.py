@@ -1,0 +1,84 @@
+"""Low-rank adapters on a denoiser through PEFT: put in, initialised from a seed, found again, taken out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.tuners.lora import LoraLayer
+from torch import nn
+
+from harness.diffusion.lipschitz import LowRank
+
+
+@dataclass(frozen=True)
+class LoRA:
+    """Low-rank adaptation W + alpha/rank·B·A of the linear layers whose names end in one of ``targets``."""
+
+    rank: int
+    alpha: float
+    targets: tuple[str, ...]
+
+    def details(self) -> dict[str, Any]:
+        """JSON-able form, from which :class:`LoRA` can be built again."""
+        return asdict(self)
+
+
+def insert(denoiser: nn.Module, lora: LoRA, *, seed: int) -> None:
+    """Add adapters to a diffusers model: A Kaiming-uniform from ``seed``, B zero, so that nothing changes yet.
+
+    Raises ValueError where no layer matches, or where a matching layer is not linear.
+    """
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), lora_dropout=0.0)
+    with torch.random.fork_rng(devices=[]):  # PEFT initialises from the global generator
+        denoiser.add_adapter(config)
+    generator = torch.Generator().manual_seed(seed)
+    for name, layer in layers(denoiser):
+        if not isinstance(layer.base_layer, nn.Linear):
+            remove(denoiser)
+            raise ValueError(f"LoRA target {name!r} is not a linear layer")
+        down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+        initial = nn.init.kaiming_uniform_(torch.empty(down.shape), a=math.sqrt(5), generator=generator)
+        down.data = initial.to(down.device)  # float32 masters, whatever the denoiser's precision
+        up.data = torch.zeros(up.shape, device=up.device)
+        layer.lora_A["default"].requires_grad_(False)
+        layer.lora_B["default"].requires_grad_(False)
+
+
+def layers(denoiser: nn.Module) -> list[tuple[str, LoraLayer]]:
+    """The adapted layers by module name, in the model's order."""
+    return [(name, module) for name, module in denoiser.named_modules() if isinstance(module, LoraLayer)]
+
+
+def factors(denoiser: nn.Module) -> dict[str, nn.Parameter]:
+    """All factors by name: ``<layer>.lora_A`` [rank, in] and ``<layer>.lora_B`` [out, rank]."""
+    found: dict[str, nn.Parameter] = {}
+    for name, layer in layers(denoiser):
+        found[f"{name}.lora_A"] = layer.lora_A["default"].weight
+        found[f"{name}.lora_B"] = layer.lora_B["default"].weight
+    return found
+
+
+def terms(denoiser: nn.Module, names: Sequence[str] | None = None, *, prefix: str = "") -> list[LowRank]:
+    """The low-rank changes scale·B·A for the Lipschitz constraint, one per adapted layer."""
+    return [
+        LowRank(
+            f"{prefix}{name}",
+            layer.lora_A["default"].weight,
+            layer.lora_B["default"].weight,
+            float(layer.scaling["default"]),
+            layer.base_layer.weight,
+        )
+        for name, layer in layers(denoiser)
+        if names is None or f"{prefix}{name}.lora_B" in names
+    ]
+
+
+def remove(denoiser: nn.Module) -> None:
+    """Take all adapters out; the adapted layers are again the very modules that they were."""
+    denoiser.unload_lora()
+

@@ -1,0 +1,54 @@
+"""Tensors that stand for pictures and prompts in front of a denoiser, indexable by example."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Index = Tensor | Sequence[int] | slice
+
+
+@dataclass(frozen=True)
+class LatentDistribution:
+    """The autoencoder's posterior for n pictures, scaled as the denoiser wants it: mean and std [n, c, h, w]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def __getitem__(self, index: Index) -> LatentDistribution:
+        return LatentDistribution(self.mean[index], self.std[index])
+
+    def sample(self, *, generator: torch.Generator) -> Tensor:
+        """Draw one latent per picture [n, c, h, w]; ``generator`` lives on the CPU, so that devices agree."""
+        noise = torch.randn(self.mean.shape, generator=generator)
+        return self.mean + self.std * noise.to(self.mean)
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the denoiser is told, one entry per prompt.
+
+    sequence  [n, tokens, width]: the text encoders' hidden states
+    pooled    [n, width] where the family has one (SDXL, SD3), else None
+    """
+
+    sequence: Tensor
+    pooled: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+    def __getitem__(self, index: Index) -> Conditioning:
+        return Conditioning(self.sequence[index], None if self.pooled is None else self.pooled[index])
+
+    @staticmethod
+    def cat(parts: Sequence[Conditioning]) -> Conditioning:
+        """Join along the prompt axis."""
+        pooled = [part.pooled for part in parts if part.pooled is not None]
+        return Conditioning(torch.cat([part.sequence for part in parts]), torch.cat(pooled) if pooled else None)

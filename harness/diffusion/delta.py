@@ -1,0 +1,68 @@
+"""What fitting changed, as plain tensors that can be stored and put back; knows no model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The tuned values of everything that differs from the pretrained model, on the CPU.
+
+    weights   tuned tensors by parameter name (values, not differences: they go back bit for bit)
+    adapters  factors of low-rank adapters by parameter name
+    rows      rows of new tokens by text encoder [tokens, width]
+    details   JSON-able: how to rebuild adapters and tokens
+    """
+
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    adapters: dict[str, Tensor] = field(default_factory=dict)
+    rows: dict[str, Tensor] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        parts = (*self.weights.values(), *self.adapters.values(), *self.rows.values())
+        return sum(tensor.nbytes for tensor in parts)
+
+    def to_bytes(self) -> bytes:
+        """Serialize to one safetensors file."""
+        groups = {"weights": self.weights, "adapters": self.adapters, "rows": self.rows}
+        tensors = {f"{kind}/{name}": value.contiguous() for kind, part in groups.items() for name, value in part.items()}
+        return save(tensors, metadata={"details": json.dumps(dict(self.details), sort_keys=True)})
+
+    @classmethod
+    def load(cls, path: Path | str) -> Delta:
+        """Read what :meth:`to_bytes` wrote."""
+        groups: dict[str, dict[str, Tensor]] = {"weights": {}, "adapters": {}, "rows": {}}
+        with safe_open(str(path), framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118 (a safetensors handle is not iterable)
+                kind, name = key.split("/", 1)
+                groups[kind][name] = file.get_tensor(key)
+            details = json.loads((file.metadata() or {}).get("details", "{}"))
+        return cls(groups["weights"], groups["adapters"], groups["rows"], details)
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far the weights are from the pretrained ones, in float64.
+
+    l2             ‖Δθ‖₂ over everything trained, new token rows and low-rank changes included: what a bound limits
+    denoiser_l2    the same over the denoiser alone: 0 where only a new token was taught
+    tensor_mean    Σ_l ‖Δθ_l‖²/n_l, the released code's penalty without λ
+    relative       l2 / ‖θ0‖₂ of the trained tensors; None where nothing was trained
+    """
+
+    l2: float
+    denoiser_l2: float
+    tensor_mean: float
+    relative: float | None

@@ -1,0 +1,204 @@
+"""The Lipschitz constraint on θ − θ0: the penalty's analytic gradient, and the projection onto the L2 ball.
+
+Source: arXiv 2505.19519, equation of the objective and released code (tensor mean, summed over tensors). Works on
+plain tensors; knows nothing of models, optimizers or losses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.api import Lipschitz
+
+CHUNK = 1 << 24
+"""Elements handled together: bounds the memory of the temporary θ − θ0 to 64 MiB in float32."""
+
+
+@dataclass(frozen=True)
+class Full:
+    """A trained tensor θ_l beside its pretrained value θ0_l; None: zero.
+
+    ``size`` is n_l of the tensor mean. It is the tensor's own size, except for a token row, which counts with the
+    size of the whole embedding table as in the released code.
+    """
+
+    name: str
+    value: Tensor
+    base: Tensor | None
+    size: int
+
+    def change(self) -> Tensor:
+        """θ_l − θ0_l, detached."""
+        value = self.value.detach()
+        return value.clone() if self.base is None else value - self.base
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """A low-rank change scale·B·A of a frozen weight: ``down`` A [rank, in], ``up`` B [out, rank]."""
+
+    name: str
+    down: Tensor
+    up: Tensor
+    scale: float
+    base: Tensor
+
+    @property
+    def size(self) -> int:
+        """n_l: the number of entries of the weight that is changed."""
+        return self.up.shape[0] * self.down.shape[1]
+
+    def change(self) -> Tensor:
+        """scale·B·A [out, in], detached."""
+        return self.scale * (self.up.detach() @ self.down.detach())
+
+    def entries(self) -> tuple[Full, Full]:
+        """The factors as tensors of their own, constrained towards zero (the authors' form)."""
+        return (
+            Full(f"{self.name}.down", self.down, None, self.down.numel()),
+            Full(f"{self.name}.up", self.up, None, self.up.numel()),
+        )
+
+
+Term = Full | LowRank
+
+
+def constrained(terms: Sequence[Term], on: str) -> list[Term]:
+    """What is constrained: low-rank changes as they are (``effective``), or by their factors (``entries``)."""
+    if on == "effective":
+        return list(terms)
+    return [part for term in terms for part in (term.entries() if isinstance(term, LowRank) else (term,))]
+
+
+def squared_norm(term: Term) -> float:
+    """‖Δθ_l‖² in float64."""
+    if isinstance(term, Full):
+        return _squares(term.change())
+    down, up = term.down.detach().double(), term.up.detach().double()
+    return max(0.0, term.scale**2 * float(((up.T @ up) * (down @ down.T)).sum()))
+
+
+def change_norm(terms: Sequence[Term]) -> float:
+    """‖Δθ‖₂ over all terms, in float64."""
+    return math.sqrt(math.fsum(squared_norm(term) for term in terms))
+
+
+def base_norm(terms: Sequence[Term]) -> float:
+    """‖θ0‖₂ of the tensors that are trained (for low-rank terms: of the weights they change), in float64."""
+    return math.sqrt(math.fsum(_squares(term.base.detach()) for term in terms if term.base is not None))
+
+
+def penalty_value(terms: Sequence[Term], norm: str = "tensor_mean") -> float:
+    """Σ_l ‖Δθ_l‖²/n_l (``tensor_mean``) or Σ_l ‖Δθ_l‖² (``sum``), without λ, in float64."""
+    return math.fsum(squared_norm(term) / (term.size if norm == "tensor_mean" else 1) for term in terms)
+
+
+class Constraint:
+    """A :class:`~harness.api.Lipschitz` applied to the terms of one training run.
+
+    Raises ValueError where a bound is relative but the terms have no pretrained value to relate it to.
+    """
+
+    def __init__(self, lipschitz: Lipschitz | None, terms: Sequence[Term]) -> None:
+        wanted = lipschitz or Lipschitz()
+        self.terms = constrained(terms, wanted.on)
+        self.penalty = wanted.penalty or 0.0
+        self.norm = wanted.norm
+        self.bound = wanted.bound
+        if self.bound is not None and wanted.relative:
+            if any(term.base is None for term in self.terms):
+                raise ValueError("a relative bound needs pretrained values; for adapters use on: effective")
+            self.bound *= base_norm(self.terms)
+
+    def add_gradient(self) -> None:
+        """Add λ·∇penalty to the gradients: 2λ/n_l·(θ_l − θ0_l), or 2λ·(θ_l − θ0_l) for ``sum``.
+
+        Call it once per optimizer step, after unscaling and before clipping.
+        """
+        if not self.penalty:
+            return
+        full = [term for term in self.terms if isinstance(term, Full)]
+        for chunk in _chunks(full):
+            changes = [term.change() for term in chunk]
+            torch._foreach_mul_(changes, [self._factor(term) for term in chunk])
+            torch._foreach_add_([_gradient(term.value) for term in chunk], changes)
+        for term in self.terms:
+            if isinstance(term, LowRank):
+                self._add_low_rank_gradient(term)
+
+    def _add_low_rank_gradient(self, term: LowRank) -> None:
+        # P = factor/2·s²·‖BA‖²  ⇒  ∂P/∂B = factor·s²·B(AAᵀ),  ∂P/∂A = factor·s²·(BᵀB)A: never forms [out, in].
+        factor = self._factor(term) * term.scale**2
+        down, up = term.down.detach(), term.up.detach()
+        _gradient(term.up).add_(up @ (down @ down.T), alpha=factor)
+        _gradient(term.down).add_((up.T @ up) @ down, alpha=factor)
+
+    def _factor(self, term: Term) -> float:
+        return 2.0 * self.penalty / (term.size if self.norm == "tensor_mean" else 1)
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Scale Δθ as a whole so that ‖Δθ‖₂ ≤ bound, to 1e-6 of the bound in exact arithmetic on the stored values.
+
+        Low-rank terms scale B. Call it after every optimizer step.
+        """
+        if self.bound is None or self._surely_inside():
+            return
+        length = change_norm(self.terms)
+        # Rounding θ0 + s·Δ to the weights' precision can leave the ball again by a hair: aim lower until inside.
+        for shrink in (1.0, 1.0 - 1e-6, 1.0 - 1e-4, 1.0 - 1e-2):
+            if length <= self.bound * (1.0 + 1e-6):
+                return
+            self._scale(shrink * self.bound / length)
+            length = change_norm(self.terms)
+        if length > self.bound * (1.0 + 1e-6):
+            self._scale(0.0)
+
+    def _scale(self, factor: float) -> None:
+        for term in self.terms:
+            if isinstance(term, LowRank):
+                term.up.mul_(factor)
+            elif term.base is None:
+                term.value.mul_(factor)
+            elif factor == 0.0:
+                term.value.copy_(term.base)
+            else:
+                term.value.copy_(term.base + term.change().mul_(factor))
+
+    def _surely_inside(self) -> bool:
+        """A float32 norm is cheap but good to about 1e-4 only: enough to skip the exact one well inside the ball."""
+        if any(isinstance(term, LowRank) for term in self.terms):
+            return False
+        total = 0.0
+        for chunk in _chunks([term for term in self.terms if isinstance(term, Full)]):
+            norms = torch.stack(torch._foreach_norm([term.change() for term in chunk]))
+            total += float(norms.double().square().sum())
+        return math.sqrt(total) < 0.99 * (self.bound or 0.0)
+
+
+def _gradient(value: Tensor) -> Tensor:
+    if value.grad is None:
+        value.grad = torch.zeros_like(value)
+    return value.grad
+
+
+def _squares(tensor: Tensor) -> float:
+    return float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) ** 2
+
+
+def _chunks(terms: Sequence[Full]) -> Iterator[list[Full]]:
+    chunk: list[Full] = []
+    elements = 0
+    for term in terms:
+        if chunk and elements + term.value.numel() > CHUNK:
+            yield chunk
+            chunk, elements = [], 0
+        chunk.append(term)
+        elements += term.value.numel()
+    if chunk:
+        yield chunk

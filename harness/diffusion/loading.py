@@ -1,0 +1,142 @@
+"""From a name, a folder or a hub id to a backbone: finds the files, chooses the family, refuses what is unsafe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from harness.diffusion.backbone import DTYPES, Backbone, BackboneError, Networks, Precision, TextEncoder
+from harness.diffusion.cache import Cache, file_hash
+from harness.diffusion.stable_diffusion import StableDiffusion
+from harness.errors import one_of
+from harness.settings import BackboneSpec
+
+WEIGHTS = ("*.json", "*.txt", "*.safetensors")
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+def load_backbone(
+    spec: BackboneSpec | str,
+    *,
+    device: str | torch.device = "cpu",
+    precision: Precision = "fp32",
+    cache: Cache | Path | None = None,
+) -> Backbone:
+    """Load a base model, frozen.
+
+    spec       "toybox", a local folder in diffusers' format, a hub id ("org/name", "org/name@revision"), or a
+               :class:`~harness.settings.BackboneSpec`
+    precision  of the denoiser; autoencoder and text encoders stay in float32
+
+    Raises BackboneError: not found, not a diffusers folder, of an unknown or another family, or pickled.
+    """
+    if isinstance(spec, str):
+        path, _, revision = spec.partition("@")
+        spec = BackboneSpec(name=spec, path=None if spec == "toybox" else path, revision=revision or None)
+    if precision not in DTYPES:
+        raise BackboneError(one_of(precision, DTYPES, noun="precision"))
+    cache = cache if isinstance(cache, Cache) else Cache(cache)
+    folder, snapshot = locate(spec)
+    load = _family(spec, folder)
+    return load(
+        folder,
+        name=spec.name,
+        revision=snapshot or content_revision(folder, cache),
+        device=torch.device(device),
+        precision=precision,
+        cache=cache,
+    )
+
+
+def locate(spec: BackboneSpec) -> tuple[Path, str | None]:
+    """Find the folder of a base model, and the snapshot's hash if it comes from the hub."""
+    if spec.path is None and spec.name == "toybox":
+        from harness.toybox.loading import pipeline_folder
+
+        return Path(pipeline_folder()), None
+    wanted = spec.path or spec.name
+    folder = Path(wanted).expanduser()
+    if folder.is_dir():
+        return folder, None
+    if folder.is_absolute() or wanted.startswith((".", "~")) or wanted.count("/") != 1:
+        raise BackboneError(f"backbone {wanted!r}: no such folder; known: toybox, a folder, a hub id 'org/name'")
+    return _download(wanted, spec.revision)
+
+
+def _download(hub_id: str, revision: str | None) -> tuple[Path, str]:
+    from huggingface_hub import snapshot_download
+
+    patterns = [f"{part}/{end}" for part in ("unet", "vae", "text_encoder", "tokenizer") for end in WEIGHTS]
+    try:
+        folder = snapshot_download(
+            hub_id, revision=revision, allow_patterns=["model_index.json", "scheduler/*.json", *patterns]
+        )
+    except Exception as error:  # the hub has a dozen kinds: offline, gated, missing, bad revision
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BackboneError(
+            f"backbone {hub_id!r}: no such folder, and the hub gave nothing ({reason}); "
+            f"to fetch it beforehand: hf download {hub_id}"
+        ) from error
+    return Path(folder), Path(folder).name
+
+
+def content_revision(folder: Path, cache: Cache) -> str:
+    """Hash the weight and configuration files of a folder to 16 hex digits."""
+    files = sorted(path for end in WEIGHTS for path in folder.rglob(end) if path.is_file())
+    listing = [(str(path.relative_to(folder)), file_hash(path, cache)) for path in files]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
+
+
+def _family(spec: BackboneSpec, folder: Path) -> Callable[..., Backbone]:
+    index = folder / "model_index.json"
+    try:
+        pipeline = json.loads(index.read_text())["_class_name"]
+    except (OSError, ValueError, KeyError) as error:
+        raise BackboneError(f"backbone {spec.name!r}: {index} is missing or damaged; not a diffusers folder") from error
+    if pipeline not in FAMILIES:
+        raise BackboneError(f"backbone {spec.name!r}: {one_of(pipeline, FAMILIES, noun='pipeline')}")
+    family, load = FAMILIES[pipeline]
+    if spec.family not in (None, family):
+        raise BackboneError(f"backbone {spec.name!r}: family {spec.family!r} was asked for, but {index} says {family!r}")
+    return load
+
+
+def _stable_diffusion(
+    folder: Path, *, name: str, revision: str, device: torch.device, precision: Precision, cache: Cache
+) -> StableDiffusion:
+    unet = _network(UNet2DConditionModel, folder / "unet", DTYPES[precision], device)
+    encoder = _network(CLIPTextModel, folder / "text_encoder", torch.float32, device)
+    networks = Networks(
+        denoiser=unet,
+        autoencoder=_network(AutoencoderKL, folder / "vae", torch.float32, device),
+        text_encoders=(TextEncoder("text_encoder", CLIPTokenizer.from_pretrained(folder / "tokenizer"), encoder),),
+        scheduler=json.loads((folder / "scheduler" / "scheduler_config.json").read_text()),
+    )
+    return StableDiffusion(
+        networks, name=name, revision=revision, device=device, precision=precision, cache=cache
+    )
+
+
+def _network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
+    """Load one network, frozen; safetensors only."""
+    files = list(folder.glob("*.safetensors"))
+    if not files:
+        pickles = sorted(path.name for end in PICKLES for path in folder.glob(end))
+        found = f"only pickled weights ({', '.join(pickles)}), which are refused" if pickles else "no weights"
+        raise BackboneError(f"{folder}: {found}; save them as safetensors")
+    variant = "fp16" if all(".fp16." in path.name for path in files) else None
+    try:
+        network = kind.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype, variant=variant)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BackboneError(f"{folder}: {str(error).strip().splitlines()[0]}") from error
+    return network.to(device).eval().requires_grad_(False)
+
+
+FAMILIES: dict[str, tuple[str, Callable[..., Backbone]]] = {"StableDiffusionPipeline": ("sd", _stable_diffusion)}

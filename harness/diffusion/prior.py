@@ -1,0 +1,58 @@
+"""Class pictures made by the base model, for prior preservation and regularization; cached with what they cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from harness.diffusion import SAMPLING_VERSION
+from harness.diffusion.seeds import named_seed
+
+if TYPE_CHECKING:
+    from harness.diffusion.backbone import Backbone
+
+SAMPLER, STEPS, GUIDANCE, BATCH = "dpmsolver++", 25, 7.5, 16
+
+
+def prior_images(
+    backbone: Backbone, prompt: str, count: int, *, progress: Callable[[int, int], None] | None = None
+) -> tuple[list[Image.Image], float]:
+    """Draw ``count`` pictures of ``prompt`` from the base model, and the seconds that it took when they were made.
+
+    Their seeds depend on the prompt and the index alone, so that all trials share them. Raises ValueError if the
+    backbone was changed already: the pictures would not be the base model's.
+    """
+    if backbone.changed:
+        raise ValueError("prior images must be drawn before anything of the backbone is handed out for training")
+
+    def compute() -> dict[str, Tensor]:
+        started = time.perf_counter()
+        parts = []
+        for first in range(0, count, BATCH):
+            seeds = [named_seed("prior", prompt, i) for i in range(first, min(first + BATCH, count))]
+            parts.append(
+                backbone.sample(
+                    [prompt] * len(seeds), seeds=seeds, sampler=SAMPLER, steps=STEPS, guidance=GUIDANCE, batch=BATCH
+                )
+            )
+            if progress is not None:
+                progress(min(first + BATCH, count), count)
+        seconds = torch.tensor(time.perf_counter() - started, dtype=torch.float64)
+        return {"pictures": torch.cat(parts), "seconds": seconds}
+
+    content = {
+        "backbone": backbone.revision,
+        "precision": backbone.precision,
+        "prompt": prompt,
+        "count": count,
+        "sampler": [SAMPLER, STEPS, GUIDANCE],
+        "version": SAMPLING_VERSION,
+    }
+    entry = backbone.cache.tensors("prior", content, compute)
+    pictures = [Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()) for picture in entry["pictures"]]
+    return pictures, float(entry["seconds"])

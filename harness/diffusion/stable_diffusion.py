@@ -1,0 +1,105 @@
+"""Stable Diffusion 1.x and 2.x: one CLIP text encoder, a U-Net that predicts ε or v, discrete timesteps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+)
+from torch import Tensor
+
+from harness.diffusion.backbone import Backbone, BackboneError
+from harness.diffusion.conditioning import Conditioning, LatentDistribution
+from harness.errors import one_of
+
+SCHEDULERS = {
+    # clip_sample would clip latents, which no Stable Diffusion wants; the pipeline turns it off as well.
+    "ddim": (DDIMScheduler, {"clip_sample": False}),
+    "dpmsolver++": (DPMSolverMultistepScheduler, {}),
+    "euler": (EulerDiscreteScheduler, {}),
+    "pndm": (PNDMScheduler, {}),
+}
+
+
+class StableDiffusion(Backbone):
+    """The family of ``StableDiffusionPipeline`` folders."""
+
+    family = "sd"
+    groups: ClassVar[Mapping[str, str]] = {
+        "denoiser": r".*",
+        "cross_attention_kv": r"\.attn2\.to_[kv]\.",
+        "attention": r"\.attn[12]\.to_(q|k|v|out\.0)\.",
+    }
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        noise = DDPMScheduler.from_config(self.networks.scheduler)
+        self.prediction = noise.config.prediction_type
+        if self.prediction not in ("epsilon", "v_prediction"):
+            raise BackboneError(f"{self.name}: prediction type {self.prediction!r}; known: epsilon, v_prediction")
+        cumulative = noise.alphas_cumprod.to(self.device)
+        self._signal, self._noise = cumulative.sqrt(), (1 - cumulative).sqrt()
+
+    @property
+    def resolution(self) -> int:
+        height = self.latent_shape[1]
+        return height * 2 ** (len(self.networks.autoencoder.config.block_out_channels) - 1)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        config = self.networks.denoiser.config
+        return config.in_channels, config.sample_size, config.sample_size
+
+    def encode(self, pictures: Tensor) -> LatentDistribution:
+        posterior = self.networks.autoencoder.encode(pictures).latent_dist
+        scale = self.networks.autoencoder.config.scaling_factor
+        return LatentDistribution(posterior.mean * scale, posterior.std * scale)
+
+    def pictures(self, latents: Tensor) -> Tensor:
+        autoencoder = self.networks.autoencoder
+        decoded = autoencoder.decode(latents / autoencoder.config.scaling_factor).sample
+        return (decoded / 2 + 0.5).clamp(0, 1)
+
+    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+        (encoder,) = self.networks.text_encoders
+        reader = encoder.reader
+        read = reader(
+            list(prompts), padding="max_length", max_length=reader.model_max_length, truncation=True, return_tensors="pt"
+        )
+        mask = read.attention_mask.to(self.device) if getattr(encoder.model.config, "use_attention_mask", False) else None
+        return Conditioning(encoder.model(read.input_ids.to(self.device), attention_mask=mask)[0])
+
+    def draw_timesteps(self, n: int, *, generator: torch.Generator) -> Tensor:
+        return torch.randint(0, len(self._signal), (n,), generator=generator).to(self.device)
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        return _at(self._signal, timesteps) * latents + _at(self._noise, timesteps) * noise
+
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        if self.prediction == "epsilon":
+            return noise
+        return _at(self._signal, timesteps) * noise - _at(self._noise, timesteps) * latents
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        with self.autocast():
+            predicted = self.networks.denoiser(noisy, timesteps, conditioning.sequence, return_dict=False)[0]
+        return predicted.float()
+
+    def scheduler(self, sampler: str, steps: int) -> Any:
+        if sampler not in SCHEDULERS:
+            raise BackboneError(one_of(sampler, SCHEDULERS, noun="sampler"))
+        kind, changes = SCHEDULERS[sampler]
+        scheduler = kind.from_config(self.networks.scheduler, **changes)
+        scheduler.set_timesteps(steps, device=self.device)
+        return scheduler
+
+
+def _at(schedule: Tensor, timesteps: Tensor) -> Tensor:
+    return schedule[timesteps].view(-1, 1, 1, 1)

@@ -1,0 +1,272 @@
+"""The one training loop of all methods: which parameters, on which captions, with which prior is theirs to say."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import Parameter
+
+from harness.api import Lipschitz, Progress
+from harness.diffusion.augment import Augment, vary
+from harness.diffusion.backbone import Backbone
+from harness.diffusion.conditioning import LatentDistribution
+from harness.diffusion.lipschitz import Constraint, LowRank
+from harness.diffusion.prior import prior_images
+from harness.diffusion.seeds import named_seed
+from harness.errors import HarnessError, one_of
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+class TrainingDiverged(HarnessError):
+    """The loss is no longer a number. ``step`` counts from 1."""
+
+    def __init__(self, step: int, steps: int, loss: float) -> None:
+        super().__init__(f"the loss became {loss} at step {step} of {steps}; lower lr, or use precision: fp32")
+        self.step = step
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture to learn from; each time it comes up one of its captions is drawn."""
+
+    image: Image.Image
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Examples of the class that are learnt beside the subject's, one for one, their loss times ``weight``."""
+
+    examples: Sequence[Example]
+    weight: float = 1.0
+
+
+class Trainer:
+    """Trains a backbone in place. Built by the harness, one for each trial; a method calls :meth:`fit`.
+
+    losses           one number per optimizer step: the mean squared error, with the weighted prior, without penalty
+    seconds_charged  seconds to add to the measured wall-clock, for work that was read from the cache
+    """
+
+    def __init__(self, *, seed: int, lipschitz: Lipschitz | None = None, progress: Progress | None = None) -> None:
+        self.seed = seed
+        self.lipschitz = lipschitz
+        self.progress = progress
+        self.losses: list[float] = []
+        self.seconds_charged = 0.0
+
+    def prior_images(self, backbone: Backbone, prompt: str, count: int) -> list[Image.Image]:
+        """Draw class pictures from the base model; cached, their cost charged. Call before handing out parameters."""
+        started = time.perf_counter()
+        report = None if self.progress is None else lambda done, total: self.progress("prior", done, total, None)
+        pictures, seconds = prior_images(backbone, prompt, count, progress=report)
+        self.seconds_charged += seconds - (time.perf_counter() - started)
+        return pictures
+
+    def fit(
+        self,
+        backbone: Backbone,
+        *,
+        parameters: Mapping[str, Parameter],
+        examples: Sequence[Example],
+        steps: int,
+        lr: float,
+        batch: int,
+        optimizer: Literal["adam", "adamw"] = "adamw",
+        weight_decay: float = 0.0,
+        clip: float | None = None,
+        accumulate: int = 1,
+        prior: Prior | None = None,
+        augment: Augment | None = None,
+    ) -> None:
+        """Minimize E‖target − prediction‖² over ``parameters``, with the trial's Lipschitz constraint.
+
+        parameters  by name, as the backbone handed them out; nothing else moves
+        examples    drawn in shuffled rounds, ``batch`` for each of the ``accumulate`` micro-batches of a step
+        steps, lr   optimizer steps at a constant learning rate
+        clip        largest L2 norm of the gradient, penalty included
+        prior       adds ``batch`` class examples to each micro-batch (weight 0 and None: none)
+        augment     of the subject's examples
+
+        Raises TrainingDiverged when the loss is not finite, ValueError for settings that make no sense.
+        """
+        _check(parameters, examples, steps=steps, lr=lr, batch=batch, accumulate=accumulate)
+        generator = torch.Generator().manual_seed(named_seed("training", self.seed))
+        subject = Material.prepare(backbone, examples, augment, generator)
+        beside = Material.prepare(backbone, prior.examples, None, generator) if prior and prior.weight else None
+        constraint = Constraint(self.lipschitz, _terms(backbone, parameters, self.lipschitz))
+        trained = list(parameters.values())
+        update = _optimizer(optimizer, trained, lr, weight_decay)
+        scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.precision == "fp16")
+        log = LossLog(steps, self.losses, self.progress, every=1 if backbone.device.type == "cpu" else 10)
+        _require_grad(trained, True)
+        try:
+            for _ in range(steps):
+                loss = torch.zeros((), device=backbone.device)
+                for _ in range(accumulate):
+                    part = _loss(backbone, subject, beside, prior, batch, generator) / accumulate
+                    scaler.scale(part).backward()
+                    loss += part.detach()
+                log.add(loss)
+                scaler.unscale_(update)
+                constraint.add_gradient()
+                if clip is not None:
+                    torch.nn.utils.clip_grad_norm_(trained, clip)
+                scaler.step(update)
+                scaler.update()
+                update.zero_grad(set_to_none=True)
+                constraint.project()
+            log.flush()
+        finally:
+            update.zero_grad(set_to_none=True)
+            _require_grad(trained, False)
+
+
+class Material:
+    """Examples as latents, ready to be drawn: every variant of every example, encoded once."""
+
+    def __init__(
+        self, latents: LatentDistribution, captions: list[tuple[str, ...]], masks: Tensor | None, variants: int
+    ) -> None:
+        self.latents, self.captions, self.masks, self.variants = latents, captions, masks, variants
+        self._order: Iterator[int] = iter(())
+
+    @classmethod
+    def prepare(
+        cls, backbone: Backbone, examples: Sequence[Example], augment: Augment | None, generator: torch.Generator
+    ) -> Material:
+        """Encode the examples, each in ``augment.variants`` versions, or once as it is."""
+        if augment is None or not (augment.flip or augment.scale):
+            return cls(backbone.latents([e.image for e in examples]), [e.captions for e in examples], None, 1)
+        side = backbone.latent_shape[1]
+        pictures, captions, masks = [], [], []
+        for example in examples:
+            image = backbone.fit_size(example.image)
+            for _ in range(augment.variants):
+                variant = vary(image, augment, latent_side=side, generator=generator)
+                pictures.append(variant.image)
+                captions.append(tuple(f"{variant.words} {caption}".strip() for caption in example.captions))
+                masks.append(torch.ones(1, side, side) if variant.mask is None else variant.mask)
+        return cls(backbone.latents(pictures), captions, torch.stack(masks).to(backbone.device), augment.variants)
+
+    def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, list[str], Tensor | None]:
+        """Next n examples: latents [n, c, h, w], captions, and the masks [n, 1, h, w] of the loss if there are any."""
+        index = [self._next(generator) * self.variants + _below(self.variants, generator) for _ in range(n)]
+        captions = [self.captions[i][_below(len(self.captions[i]), generator)] for i in index]
+        masks = None if self.masks is None else self.masks[index]
+        return self.latents[index].sample(generator=generator), captions, masks
+
+    def _next(self, generator: torch.Generator) -> int:
+        for i in self._order:
+            return i
+        self._order = iter(torch.randperm(len(self.captions) // self.variants, generator=generator).tolist())
+        return next(self._order)
+
+
+def _loss(
+    backbone: Backbone,
+    subject: Material,
+    beside: Material | None,
+    prior: Prior | None,
+    batch: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """E‖target − prediction‖² of one micro-batch; subject and class go through the denoiser together."""
+    latents, captions, masks = subject.draw(batch, generator)
+    if beside is not None:
+        more, more_captions, _ = beside.draw(batch, generator)
+        latents, captions = torch.cat([latents, more]), captions + more_captions
+    noise = torch.randn(latents.shape, generator=generator).to(latents)
+    timesteps = backbone.draw_timesteps(len(latents), generator=generator)
+    noisy = backbone.add_noise(latents, noise, timesteps)
+    predicted = backbone.predict(noisy, timesteps, backbone.conditioning(captions))
+    squares = (predicted - backbone.target(latents, noise, timesteps)).square()
+    loss = _mean(squares[:batch], masks)
+    if beside is not None and prior is not None:
+        loss = loss + prior.weight * squares[batch:].mean()
+    return loss
+
+
+def _mean(squares: Tensor, masks: Tensor | None) -> Tensor:
+    """Mean over [n, c, h, w]; with masks [n, 1, h, w] the mean of each picture over its own area, then over n."""
+    if masks is None:
+        return squares.mean()
+    per_picture = (squares * masks).sum((1, 2, 3)) / (masks.sum((1, 2, 3)) * squares.shape[1])
+    return per_picture.mean()
+
+
+class LossLog:
+    """Losses on their way to the CPU, a few at a time so that a GPU need not wait; stops at the first that is no number."""
+
+    def __init__(self, steps: int, losses: list[float], progress: Progress | None, *, every: int) -> None:
+        self.steps, self.losses, self.progress, self.every = steps, losses, progress, every
+        self._waiting: list[Tensor] = []
+        self._done = 0
+
+    def add(self, loss: Tensor) -> None:
+        """Take the loss of one optimizer step."""
+        self._waiting.append(loss)
+        if len(self._waiting) >= self.every:
+            self.flush()
+
+    def flush(self) -> None:
+        """Fetch what is waiting. Raises TrainingDiverged."""
+        if not self._waiting:
+            return
+        for value in torch.stack(self._waiting).tolist():
+            self._done += 1
+            if not math.isfinite(value):
+                raise TrainingDiverged(self._done, self.steps, value)
+            self.losses.append(value)
+        self._waiting.clear()
+        if self.progress is not None:
+            self.progress("fit", self._done, self.steps, self.losses[-1])
+
+
+def _optimizer(name: str, trained: list[Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    if name not in OPTIMIZERS:
+        raise ValueError(one_of(name, OPTIMIZERS, noun="optimizer"))
+    return OPTIMIZERS[name](trained, lr=lr, weight_decay=weight_decay, fused=trained[0].device.type in ("cpu", "cuda"))
+
+
+def _terms(backbone: Backbone, parameters: Mapping[str, Parameter], lipschitz: Lipschitz | None) -> list[Any]:
+    """The changes that the constraint is about; none may be missing, or the bound would not hold."""
+    if lipschitz is None:
+        return []
+    terms = backbone.terms(list(parameters))
+    covered = {id(t) for term in terms for t in ((term.down, term.up) if isinstance(term, LowRank) else (term.value,))}
+    missing = [name for name, parameter in parameters.items() if id(parameter) not in covered]
+    if missing:
+        raise ValueError(f"the backbone does not know {missing[0]!r}; train what its parameters(), … handed out")
+    return terms
+
+
+def _check(
+    parameters: Mapping[str, Parameter], examples: Sequence[Example], *, steps: int, lr: float, batch: int, accumulate: int
+) -> None:
+    if not parameters:
+        raise ValueError("nothing to train: no parameters")
+    if not examples or not all(example.captions for example in examples):
+        raise ValueError("nothing to learn from: every fit needs examples with captions")
+    for name, value in (("steps", steps), ("batch", batch), ("accumulate", accumulate)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if not (math.isfinite(lr) and lr > 0):
+        raise ValueError(f"lr must be a positive number, got {lr}")
+
+
+def _require_grad(parameters: Sequence[Parameter], wanted: bool) -> None:
+    for parameter in parameters:
+        parameter.requires_grad_(wanted)
+
+
+def _below(n: int, generator: torch.Generator) -> int:
+    return 0 if n == 1 else int(torch.randint(n, (), generator=generator))

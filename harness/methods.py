@@ -1,0 +1,170 @@
+"""Name or path → method class: finds methods, checks their hyperparameters, says what they skip. Loads no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import math
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.api import Method, Subject
+from harness.errors import HarnessError, one_of
+
+CLASS_VARIABLES: dict[str, type] = {
+    "title": str,
+    "version": int,
+    "changes_weights": bool,
+    "uses_shots": bool,
+    "presets": dict,
+}
+
+
+class MethodError(HarnessError):
+    """A method that does not exist, breaks its contract, or is given hyperparameters it does not have."""
+
+
+def known() -> dict[str, Path]:
+    """Name → file of every method in ``baselines/``, sorted by name."""
+    spec = importlib.util.find_spec("baselines")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    files = [path for folder in folders for path in Path(folder).glob("*.py") if not path.stem.startswith("_")]
+    return {path.stem: path for path in sorted(files, key=lambda path: path.stem)}
+
+
+def is_path(name_or_path: str) -> bool:
+    """Whether a ``name:`` of a YAML means a file of the user's own."""
+    return name_or_path.endswith(".py") or "/" in name_or_path
+
+
+def source(name_or_path: str) -> str:
+    """Read a method's text. Raises MethodError for an unknown name or a missing file."""
+    if is_path(name_or_path):
+        path = Path(name_or_path).expanduser()
+    else:
+        methods = known()
+        if name_or_path not in methods:
+            raise MethodError(f"{one_of(name_or_path, methods, noun='method')}; or the path of a .py file of your own")
+        path = methods[name_or_path]
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MethodError(f"method {name_or_path!r}: cannot be read ({error})") from error
+
+
+def source_hash(name_or_path: str) -> str:
+    """Hash a method's text to 16 hex digits."""
+    return hashlib.sha256(source(name_or_path).encode()).hexdigest()[:16]
+
+
+def load(name_or_path: str) -> type[Method]:
+    """Return the method class of a name in ``baselines/`` or of a file. Raises MethodError."""
+    text = source(name_or_path)
+    if is_path(name_or_path):
+        return from_source(text, name=name_or_path)
+    return _method_of(importlib.import_module(f"baselines.{name_or_path}"), name_or_path)
+
+
+@cache
+def from_source(text: str, *, name: str) -> type[Method]:
+    """Return the method class that a module's text defines; a worker needs no file. Raises MethodError.
+
+    The text runs as a module of its own; it must define exactly one frozen dataclass with ``fit``.
+    """
+    module = types.ModuleType(f"harness_method_{hashlib.sha256(text.encode()).hexdigest()[:16]}")
+    module.__file__ = name
+    sys.modules[module.__name__] = module  # dataclasses and pickle look their module up there
+    try:
+        exec(compile(text, name, "exec"), module.__dict__)
+    except Exception as error:
+        del sys.modules[module.__name__]
+        raise MethodError(f"method {name!r}: cannot be loaded: {type(error).__name__}: {error}") from error
+    return _method_of(module, name)
+
+
+def _method_of(module: types.ModuleType, name: str) -> type[Method]:
+    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    methods = [kind for kind in own if callable(getattr(kind, "fit", None))]
+    if len(methods) != 1:
+        raise MethodError(f"method {name!r}: defines {len(methods)} classes with a fit method; it needs exactly one")
+    _check(methods[0], name)
+    return methods[0]
+
+
+def _check(kind: type, name: str) -> None:
+    """Refuse a class that breaks the contract of :class:`harness.api.Method`."""
+    if not dataclasses.is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise MethodError(f"method {name!r}: {kind.__name__} must be a frozen dataclass (@dataclass(frozen=True))")
+    for variable, wanted in CLASS_VARIABLES.items():
+        value = getattr(kind, variable, None)
+        if type(value) is not wanted:
+            raise MethodError(f"method {name!r}: needs the class variable {variable}: ClassVar of {wanted.__name__}")
+    for field in dataclasses.fields(kind):
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise MethodError(f"method {name!r}: hyperparameter {field.name!r} needs a default")
+    for backbone, preset in kind.presets.items():  # type: ignore[attr-defined]
+        _typed(kind, preset, where=f"method {name!r}: presets[{backbone!r}]")
+
+
+def resolve_params(kind: type[Method], params: Mapping[str, Any] | None, backbone: str) -> dict[str, Any]:
+    """Return all hyperparameters: defaults, over them the backbone's preset, over them ``params``. JSON-able.
+
+    Raises MethodError for an unknown name (naming the known ones) or a value of the wrong type.
+    """
+    defaults = dataclasses.asdict(kind())  # type: ignore[call-overload]
+    preset = _typed(kind, kind.presets.get(backbone, {}), where="presets")
+    return {name: _plain(value) for name, value in {**defaults, **preset, **_typed(kind, params or {})}.items()}
+
+
+def build(kind: type[Method], params: Mapping[str, Any]) -> Method:
+    """Make the method from resolved hyperparameters (lists become tuples again)."""
+    return kind(**_typed(kind, params))
+
+
+def skip_reason(method: Method, subject: Subject, *, family: str) -> str | None:
+    """Why this method cannot be tried on this subject or family of backbones; None where it can.
+
+    A method says so itself, in ``skip(subject, family) -> str | None``.
+    """
+    skip = getattr(method, "skip", None)
+    return None if skip is None else skip(subject, family)
+
+
+def _typed(kind: type, params: Mapping[str, Any], *, where: str = "params") -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]
+    for name in params:
+        if name not in names:
+            raise MethodError(f"{where}: {one_of(name, names, noun='hyperparameter')}")
+    return {name: _value(hints[name], value, f"{where}.{name}") for name, value in params.items()}
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    numeric = isinstance(value, bool) and bool not in (hint, *typing.get_args(hint))
+    try:
+        typed = TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        numeric, reason = True, error.errors()[0]["msg"]
+    else:
+        reason = f"Input should be {_name(hint)}"
+    if numeric:
+        raise MethodError(f"{where}: {reason[0].lower()}{reason[1:]}, got {value!r}")
+    if isinstance(typed, float) and not math.isfinite(typed):
+        raise MethodError(f"{where}: should be a finite number, got {value!r}")
+    return typed
+
+
+def _name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
