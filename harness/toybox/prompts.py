@@ -1,0 +1,123 @@
+"""What the tuned models are asked for, with the truth each prompt asks for.
+
+Knows nothing of the looks of any subject.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.toybox.backdrops import BACKDROPS
+from harness.toybox.captions import ACCESSORY_PHRASES, article
+from harness.toybox.world import BACKGROUNDS, CLASSES, COLOURS, LIVE, pick
+
+PROPERTY_COLOURS = ("red", "yellow", "purple", "blue", "orange")
+LIVE_BACKGROUNDS = 10
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt: text with "{}" for the subject's phrase (or none), its kind and its ground truth.
+
+    ``kind``: recontextualization, property, accessory, prior. ``attributes``: what a right picture
+    shows, among the keys category, background, colour, accessory.
+    """
+
+    text_template: str
+    kind: str
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    def fill(self, phrase: str = "") -> str:
+        """Return the text with the subject's phrase in its place, "a" made "an" where it must be."""
+        text = self.text_template.replace("a {}", article(phrase)) if phrase else self.text_template
+        return text.replace("{}", phrase)
+
+
+def background_prompt(background: str) -> Prompt:
+    """Ask for the subject in a background."""
+    return Prompt(f"a {{}} {BACKDROPS[background].phrase}", "recontextualization", {"background": background})
+
+
+def accessory_prompt(accessory: str, kind: str, background: str | None = None) -> Prompt:
+    """Ask for the subject with an accessory, optionally in a background."""
+    text, attributes = f"a {{}} {ACCESSORY_PHRASES[accessory]}", {"accessory": accessory}
+    if background is None:
+        return Prompt(text, kind, attributes)
+    return Prompt(f"{text} {BACKDROPS[background].phrase}", kind, {**attributes, "background": background})
+
+
+def property_prompt(colour: str) -> Prompt:
+    """Ask for the subject in another colour."""
+    words = article(colour)
+    return Prompt(f"{words} {{}}", "property", {"colour": colour})
+
+
+def subject_prompts(category: str, name: str) -> tuple[Prompt, ...]:
+    """Return 25 prompts in DreamBench's division, deterministic in the subject's name.
+
+    Objects: 20 recontextualizations, 5 properties; live subjects: 10 recontextualizations,
+    10 accessories, 5 properties.
+    """
+    rng = np.random.default_rng(zlib.crc32(f"prompts/{name}".encode()))
+    places = [str(place) for place in rng.permutation(BACKGROUNDS)]
+    live = category in LIVE
+    kind = "accessory" if live else "recontextualization"
+    chosen = sorted(places[:LIVE_BACKGROUNDS] if live else places, key=BACKGROUNDS.index)
+    prompts = [background_prompt(place) for place in chosen]
+    prompts += [accessory_prompt(accessory, kind) for accessory in ACCESSORY_PHRASES]
+    both = list(ACCESSORY_PHRASES)[: 20 - len(prompts)]
+    prompts += [
+        accessory_prompt(accessory, kind, place) for accessory, place in zip(both, places, strict=False)
+    ]
+    return tuple(prompts + [property_prompt(colour) for colour in PROPERTY_COLOURS])
+
+
+def draw_prompt(rng: np.random.Generator, category: str) -> Prompt:
+    """Draw a prompt for a class that no subject takes part in."""
+    words, context, attributes = category, "", {"category": category}
+    if rng.random() < 0.5:
+        attributes["colour"] = pick(rng, tuple(COLOURS))
+        words = f"{attributes['colour']} {category}"
+    if rng.random() < 0.25:
+        attributes["accessory"] = pick(rng, tuple(ACCESSORY_PHRASES))
+        context += f" {ACCESSORY_PHRASES[attributes['accessory']]}"
+    if rng.random() < 0.75:
+        attributes["background"] = pick(rng, BACKGROUNDS)
+        context += f" {BACKDROPS[attributes['background']].phrase}"
+    opening = pick(rng, ("a photo of ", "", "a picture of "))
+    return Prompt(f"{opening}{article(words)}{context}", "prior", attributes)
+
+
+def distinct(
+    rng: np.random.Generator, categories: tuple[str, ...], n: int, first: list[Prompt]
+) -> tuple[Prompt, ...]:
+    """Return n prompts of different texts, going round the categories."""
+    found = {prompt.text_template: prompt for prompt in first[:n]}
+    while len(found) < n:
+        prompt = draw_prompt(rng, categories[len(found) % len(categories)])
+        found.setdefault(prompt.text_template, prompt)
+    return tuple(found.values())
+
+
+def class_prompts(category: str, n: int) -> tuple[Prompt, ...]:
+    """Return n different prompts of a class, without any subject; the first is the plain one."""
+    rng = np.random.default_rng(zlib.crc32(f"class/{category}".encode()))
+    plain = Prompt(f"a photo of {article(category)}", "prior", {"category": category})
+    return distinct(rng, (category,), n, [plain])
+
+
+def other_prompts(category: str, n: int) -> tuple[Prompt, ...]:
+    """Return n different prompts of the classes other than this, in turn."""
+    rng = np.random.default_rng(zlib.crc32(f"other/{category}".encode()))
+    return distinct(rng, tuple(other for other in CLASSES if other != category), n, [])
+
+
+def prior_prompts(category: str, n: int = 64) -> tuple[Prompt, ...]:
+    """Return n prompts for drift measures: half of the class, the rest of others, the last one empty."""
+    if n < 3:
+        raise ValueError(f"prior prompts need n >= 3 (class, other, empty), got {n}")
+    half = n // 2
+    return (*class_prompts(category, half), *other_prompts(category, n - half - 1), Prompt("", "prior"))
