@@ -428,7 +428,7 @@ FORMS: dict[str, Form] = {
     "vase": Form(vase, "rim", "base", lambda s: (0.0, mix(0.55, 0.95, s[3]) + 0.02, 0.3), lambda s: 0.12),
     "lamp": Form(lamp, "stand", "base", lambda s: (0.0, 0.93, 0.32), lambda s: 0.5),
     "chair": Form(chair, "legs", "cushion", chair_crown, lambda s: chair_crown(s)[1] - 0.3, 0.5),
-    "car": Form(car, "roof", "wheels", car_crown, lambda s: car_crown(s)[1] - 0.22, -0.35),
+    "car": Form(car, "roof", "wheels", car_crown, lambda s: car_crown(s)[1] - 0.14, -0.35),
     "robot": Form(
         robot,
         "arms",
