@@ -1,0 +1,170 @@
+"""Networks that score pictures, by name: CLIP (open_clip), DINO (timm), LPIPS, the attribute probe.
+
+Importing this loads neither torch nor a model, so that names and revisions can be checked before anything is
+slow. Weights come from the hub or from a local safetensors file; pickles are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.errors import HarnessError
+from harness.settings import BackboneSpec, EncoderSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.encoders.pixels import Pictures
+
+TOYBOX: dict[str, str] = {"clip": "toybox-clip", "dino": "toybox-dino", "probe": "toybox-probe"}
+"""The embedded encoder of each kind."""
+
+PHOTOS: dict[str, str] = {"clip": "ViT-B-32-quickgelu", "dino": "vit_small_patch16_224.dino"}
+"""The encoder of each kind that DreamBench scores are published with."""
+
+DESCRIPTIONS: dict[str, str] = {
+    "toybox-clip": "CLIP of the embedded benchmark (open_clip)",
+    "toybox-dino": "DINO of the embedded benchmark (timm; supervised by instance)",
+    "toybox-probe": "attribute probe of the embedded benchmark",
+    "ViT-B-32-quickgelu": "CLIP ViT-B/32, OpenAI's weights; any open_clip name (NAME:TAG: other weights)",
+    "vit_small_patch16_224.dino": "DINO ViT-S/16; any timm name (DINOv2: vit_small_patch14_dinov2.lvd142m)",
+    "lpips-alex": "LPIPS on AlexNet; needs a checkpoint (safetensors of lpips.LPIPS(net='alex'))",
+}
+
+
+class Encoder(Protocol):
+    """Pictures in, features out.
+
+    name           as in the experiment file
+    revision       content hash of local weights, or the hub's tag
+    preprocessing  what happens to a picture first, in words
+    warnings       filled by calls that had to leave something out (a text cut to the context length)
+    """
+
+    name: str
+    revision: str
+    preprocessing: str
+    warnings: list[str]
+
+    def embed_images(self, images: Pictures) -> Tensor:
+        """Embed uint8 or float (0..1) pictures [n, 3, H, W], or PIL images: float32 unit rows [n, d]."""
+        ...
+
+    def to(self, device: Any) -> Encoder:
+        """Move the network, in place."""
+        ...
+
+
+class TextEncoder(Encoder, Protocol):
+    """An encoder that places texts in the same space as pictures (CLIP)."""
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Embed texts: float32 unit rows [n, d]. Texts beyond the context are cut; ``warnings`` says so."""
+        ...
+
+
+class EncoderError(HarnessError):
+    """An encoder that is unknown, lacks its weights, or comes in a form that is refused."""
+
+
+def default_encoders(backbone: BackboneSpec) -> dict[str, EncoderSpec]:
+    """Return the encoder of every kind that goes with a backbone: the embedded ones with the embedded one."""
+    embedded = backbone.path is None and backbone.name.startswith("toybox")
+    return {kind: EncoderSpec(model=model) for kind, model in (TOYBOX if embedded else PHOTOS).items()}
+
+
+def load_encoder(spec: EncoderSpec, *, device: Any, kind: str | None = None) -> Any:
+    """Load an encoder by name: ``toybox-*``, ``lpips-alex``, a timm name or an open_clip name.
+
+    ``kind`` ("clip", "dino", "probe", "lpips") says what it is wanted as and is checked. Raises EncoderError
+    for an unknown name, missing weights or a pickle. Returns an Encoder; for CLIP a TextEncoder; for
+    the probe an AttributeProbe; for LPIPS a PerceptualDistance.
+    """
+    family = family_of(spec)
+    if kind is not None and family != kind:
+        raise EncoderError(f"encoders.{kind}: {spec.model!r} is a {family} encoder")
+    if family == "clip":
+        from harness.encoders.clip import load_clip
+
+        return load_clip(spec, device=device)
+    if family == "probe":
+        from harness.encoders.probe import load_probe
+
+        return load_probe(spec, device=device)
+    if family == "lpips":
+        from harness.encoders.lpips import load_lpips
+
+        return load_lpips(spec, device=device)
+    from harness.encoders.dino import load_dino
+
+    return load_dino(spec, device=device)
+
+
+def family_of(spec: EncoderSpec) -> str:
+    """Tell the kind of an encoder by its name, loading nothing; "dino" for what timm may know."""
+    for kind, name in TOYBOX.items():
+        if spec.model == name:
+            return kind
+    if spec.model.startswith("lpips"):
+        return "lpips"
+    if spec.model.startswith(("hf-hub:", "local-dir:")) or spec.model.partition(":")[0] in known_names():
+        return "clip"
+    return "dino"
+
+
+@cache
+def known_names() -> frozenset[str]:
+    """Names of open_clip's models, read off its folder of configurations: importing it would load torch."""
+    from importlib.util import find_spec
+
+    package = find_spec("open_clip")
+    if package is None or package.origin is None:
+        raise EncoderError("open_clip is not installed: pip install open_clip_torch")
+    return frozenset(path.stem for path in Path(package.origin).parent.glob("model_configs/*.json"))
+
+
+def revision(spec: EncoderSpec) -> str:
+    """Identify an encoder's weights without loading them, for the keys of trials.
+
+    A local file: 16 hex digits of its sha256. The embedded ones: the revision of Toybox's weights. From the
+    hub: the name of the pretrained weights.
+    """
+    if spec.checkpoint is not None or local_folder(spec):
+        path = checkpoint_file(spec)
+        stat = path.stat()
+        return f"sha256:{_sha256(path, stat.st_size, stat.st_mtime_ns)[:16]}"
+    if spec.model in TOYBOX.values():
+        from harness.toybox.loading import revision as toybox_revision
+
+        return f"toybox:{toybox_revision()}"
+    clip_without_tag = family_of(spec) == "clip" and ":" not in spec.model
+    return f"hub:{spec.model}:openai" if clip_without_tag else f"hub:{spec.model}"
+
+
+def local_folder(spec: EncoderSpec) -> Path | None:
+    """Return the folder that ``local-dir:FOLDER`` names, None for another kind of name."""
+    prefix, _, folder = spec.model.partition("local-dir:")
+    return Path(folder) if folder and not prefix else None
+
+
+def checkpoint_file(spec: EncoderSpec) -> Path:
+    """Return the local weights of a spec; EncoderError where they are missing or no safetensors file."""
+    folder = local_folder(spec)
+    path = folder / "open_clip_model.safetensors" if folder else Path(str(spec.checkpoint))
+    if not path.is_file():
+        raise EncoderError(f"encoder {spec.model!r}: {path}: no such file")
+    if path.suffix != ".safetensors":
+        raise EncoderError(
+            f"encoder {spec.model!r}: {path} is refused: only .safetensors is read (a pickle can run code)"
+        )
+    return path
+
+
+@cache
+def _sha256(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
