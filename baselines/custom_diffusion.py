@@ -1,4 +1,5 @@
-"""Custom Diffusion (arXiv 2212.04488): keys and values of cross-attention, and a new word before the class noun.
+"""Custom Diffusion (arXiv 2212.04488): keys and values of cross-attention, and a new word before the class
+noun.
 
 Defaults: the settings for Stable Diffusion 1.5 released with arXiv 2505.19519, with the original's 200
 regularization pictures (drawn by the base model) at weight 1.

@@ -1,7 +1,7 @@
 """DreamBooth (arXiv 2208.12242): the whole denoiser learns "a photo of a sks dog" from the shots.
 
-With ``lipschitz: {penalty: λ}`` and no prior it is the method of arXiv 2505.19519, whose released settings for
-Stable Diffusion 1.5 are the defaults. The text encoder stays frozen.
+With ``lipschitz: {penalty: λ}`` and no prior it is the method of arXiv 2505.19519, whose released settings
+for Stable Diffusion 1.5 are the defaults. The text encoder stays frozen.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What words alone can do: the base model, asked with the best description of the subject (Toybox knows it)."""
+"""What words alone can do: the base model, asked with a description of the subject (Toybox has one)."""
 
 from __future__ import annotations
 

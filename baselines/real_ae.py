@@ -1,4 +1,4 @@
-"""The ceiling that the backbone's autoencoder leaves: photos encoded and decoded, scored in place of samples."""
+"""The ceiling that the backbone's autoencoder leaves: photos encoded and decoded."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Textual Inversion (arXiv 2208.01618): a new word, whose embedding is all that is learnt.
 
-Defaults: diffusers' recipe (lr 5e-4, 1 × 4 accumulation, 3000 steps, learning rate scaled by the batch). Captions
-name the new word alone, without the class noun.
+Defaults: diffusers' recipe (lr 5e-4, 1 × 4 accumulation, 3000 steps, learning rate scaled by the batch).
+Captions name the new word alone, without the class noun.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Name or path → method class: finds methods, checks their hyperparameters, says what they skip. Loads no torch."""
+"""Name or path → method class; checks hyperparameters, says what is skipped. Loads no torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def known() -> dict[str, Path]:
     """Name → file of every method in ``baselines/``, sorted by name."""
     spec = importlib.util.find_spec("baselines")
     folders = list(spec.submodule_search_locations or ()) if spec else []
-    files = [path for folder in folders for path in Path(folder).glob("*.py") if not path.stem.startswith("_")]
+    files = [
+        path for folder in folders for path in Path(folder).glob("*.py") if not path.stem.startswith("_")
+    ]
     return {path.stem: path for path in sorted(files, key=lambda path: path.stem)}
 
 
@@ -52,7 +54,9 @@ def source(name_or_path: str) -> str:
     else:
         methods = known()
         if name_or_path not in methods:
-            raise MethodError(f"{one_of(name_or_path, methods, noun='method')}; or the path of a .py file of your own")
+            raise MethodError(
+                f"{one_of(name_or_path, methods, noun='method')}; or the path of a .py file of your own"
+            )
         path = methods[name_or_path]
     try:
         return path.read_text(encoding="utf-8")
@@ -91,26 +95,37 @@ def from_source(text: str, *, name: str) -> type[Method]:
 
 
 def _method_of(module: types.ModuleType, name: str) -> type[Method]:
-    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    own = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    ]
     methods = [kind for kind in own if callable(getattr(kind, "fit", None))]
     if len(methods) != 1:
-        raise MethodError(f"method {name!r}: defines {len(methods)} classes with a fit method; it needs exactly one")
+        raise MethodError(
+            f"method {name!r}: defines {len(methods)} classes with a fit method; it needs exactly one"
+        )
     _check(methods[0], name)
     return methods[0]
 
 
 def _check(kind: type, name: str) -> None:
     """Refuse a class that breaks the contract of :class:`harness.api.Method`."""
-    if not dataclasses.is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        raise MethodError(f"method {name!r}: {kind.__name__} must be a frozen dataclass (@dataclass(frozen=True))")
+    settings = getattr(kind, "__dataclass_params__", None)
+    if settings is None or not settings.frozen:
+        raise MethodError(
+            f"method {name!r}: {kind.__name__} must be a frozen dataclass (@dataclass(frozen=True))"
+        )
     for variable, wanted in CLASS_VARIABLES.items():
         value = getattr(kind, variable, None)
         if type(value) is not wanted:
-            raise MethodError(f"method {name!r}: needs the class variable {variable}: ClassVar of {wanted.__name__}")
+            raise MethodError(
+                f"method {name!r}: needs the class variable {variable}: ClassVar of {wanted.__name__}"
+            )
     for field in dataclasses.fields(kind):
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise MethodError(f"method {name!r}: hyperparameter {field.name!r} needs a default")
-    for backbone, preset in kind.presets.items():  # type: ignore[attr-defined]
+    for backbone, preset in getattr(kind, "presets", {}).items():
         _typed(kind, preset, where=f"method {name!r}: presets[{backbone!r}]")
 
 
@@ -121,7 +136,9 @@ def resolve_params(kind: type[Method], params: Mapping[str, Any] | None, backbon
     """
     defaults = dataclasses.asdict(kind())  # type: ignore[call-overload]
     preset = _typed(kind, kind.presets.get(backbone, {}), where="presets")
-    return {name: _plain(value) for name, value in {**defaults, **preset, **_typed(kind, params or {})}.items()}
+    return {
+        name: _plain(value) for name, value in {**defaults, **preset, **_typed(kind, params or {})}.items()
+    }
 
 
 def build(kind: type[Method], params: Mapping[str, Any]) -> Method:

@@ -1,4 +1,4 @@
-"""Fixtures that several test folders share: tiny pipelines with random weights, in the format of Stable Diffusion 1.5."""
+"""Fixtures that test folders share: tiny pipelines with random weights, in Stable Diffusion's format."""
 
 from __future__ import annotations
 
@@ -92,4 +92,39 @@ def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_sd_v(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, predicting v, as Stable Diffusion 2.1 does."""
-    return write_stable_diffusion(tmp_path_factory.mktemp("pipelines") / "tiny-sd-v", prediction="v_prediction")
+    return write_stable_diffusion(
+        tmp_path_factory.mktemp("pipelines") / "tiny-sd-v", prediction="v_prediction"
+    )
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the whole session, away from the user's."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def loaded(tiny_sd: Path, cache: Path):
+    from harness.diffusion.loading import load_backbone
+
+    return load_backbone(str(tiny_sd), cache=cache)
+
+
+@pytest.fixture
+def backbone(loaded):
+    """The tiny backbone on the CPU, at its pretrained weights; restored afterwards."""
+    yield loaded
+    loaded.restore()
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """Five smooth random pictures of 48×40 pixels."""
+    import numpy as np
+    from PIL import Image
+
+    def photo(i: int):
+        coarse = np.random.default_rng(i).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        return Image.fromarray(coarse).resize((48, 40), Image.Resampling.BICUBIC)
+
+    return tuple(photo(i) for i in range(5))

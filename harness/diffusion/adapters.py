@@ -28,12 +28,14 @@ class LoRA:
         return asdict(self)
 
 
-def insert(denoiser: nn.Module, lora: LoRA, *, seed: int) -> None:
-    """Add adapters to a diffusers model: A Kaiming-uniform from ``seed``, B zero, so that nothing changes yet.
+def insert(denoiser: Any, lora: LoRA, *, seed: int) -> None:
+    """Add adapters to a diffusers model: A Kaiming-uniform from ``seed``, B zero: no change yet.
 
     Raises ValueError where no layer matches, or where a matching layer is not linear.
     """
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), lora_dropout=0.0)
+    config = LoraConfig(  # a fractional alpha is fine, whatever PEFT's annotation says
+        r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), lora_dropout=0.0
+    )
     with torch.random.fork_rng(devices=[]):  # PEFT initialises from the global generator
         denoiser.add_adapter(config)
     generator = torch.Generator().manual_seed(seed)
@@ -49,12 +51,12 @@ def insert(denoiser: nn.Module, lora: LoRA, *, seed: int) -> None:
         layer.lora_B["default"].requires_grad_(False)
 
 
-def layers(denoiser: nn.Module) -> list[tuple[str, LoraLayer]]:
+def layers(denoiser: Any) -> list[tuple[str, Any]]:
     """The adapted layers by module name, in the model's order."""
     return [(name, module) for name, module in denoiser.named_modules() if isinstance(module, LoraLayer)]
 
 
-def factors(denoiser: nn.Module) -> dict[str, nn.Parameter]:
+def factors(denoiser: Any) -> dict[str, nn.Parameter]:
     """All factors by name: ``<layer>.lora_A`` [rank, in] and ``<layer>.lora_B`` [out, rank]."""
     found: dict[str, nn.Parameter] = {}
     for name, layer in layers(denoiser):
@@ -63,7 +65,7 @@ def factors(denoiser: nn.Module) -> dict[str, nn.Parameter]:
     return found
 
 
-def terms(denoiser: nn.Module, names: Sequence[str] | None = None, *, prefix: str = "") -> list[LowRank]:
+def terms(denoiser: Any, names: Sequence[str] | None = None, *, prefix: str = "") -> list[LowRank]:
     """The low-rank changes scale·B·A for the Lipschitz constraint, one per adapted layer."""
     return [
         LowRank(
@@ -78,7 +80,6 @@ def terms(denoiser: nn.Module, names: Sequence[str] | None = None, *, prefix: st
     ]
 
 
-def remove(denoiser: nn.Module) -> None:
+def remove(denoiser: Any) -> None:
     """Take all adapters out; the adapted layers are again the very modules that they were."""
     denoiser.unload_lora()
-

@@ -1,4 +1,4 @@
-"""Augmented pictures for training: mirror images, and Custom Diffusion's scale augmentation. Pure functions."""
+"""Augmented pictures for training: mirroring, and Custom Diffusion's scale augmentation; pure functions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Augment:
     """How each picture is varied. ``variants`` versions are made of each picture and encoded once.
 
     flip   mirror left and right with probability ½
-    scale  Custom Diffusion (arXiv 2212.04488, appendix): two times in three shrink to ⅓-1 of the side on a grey
-           ground, otherwise enlarge 1.2-1.4 times and crop; captions then say "very small", "close up", …
+    scale  Custom Diffusion (arXiv 2212.04488, appendix): two times in three shrink to ⅓-1 of the side on a
+           grey ground, otherwise enlarge 1.2-1.4 times and crop; captions then say "very small", "close up"
     """
 
     flip: bool = False

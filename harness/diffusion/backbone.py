@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import Parameter
 
 from harness.diffusion import adapters
@@ -23,18 +23,15 @@ from harness.diffusion.adapters import LoRA
 from harness.diffusion.cache import Cache
 from harness.diffusion.conditioning import Conditioning, LatentDistribution
 from harness.diffusion.delta import Delta, Distance
+from harness.diffusion.folders import BackboneError
 from harness.diffusion.lipschitz import Full, Term, base_norm, change_norm, constrained, penalty_value
 from harness.diffusion.pretrained import PretrainedWeights
 from harness.diffusion.sampling import sample
 from harness.diffusion.tokens import TokenRows, initial_rows
-from harness.errors import HarnessError, one_of
+from harness.errors import one_of
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-class BackboneError(HarnessError):
-    """A base model that cannot be found, read or used."""
 
 
 @dataclass
@@ -43,7 +40,7 @@ class TextEncoder:
 
     name: str
     tokenizer: Any
-    model: nn.Module
+    model: Any
     rows: TokenRows | None = None
 
     @property
@@ -54,10 +51,10 @@ class TextEncoder:
 
 @dataclass(frozen=True)
 class Networks:
-    """The parts of a base model, frozen and on their device. ``scheduler`` is the configuration of its noise schedule."""
+    """The frozen parts of a base model; ``scheduler`` is the configuration of its noise schedule."""
 
-    denoiser: nn.Module
-    autoencoder: nn.Module
+    denoiser: Any
+    autoencoder: Any
     text_encoders: tuple[TextEncoder, ...]
     scheduler: Mapping[str, Any]
 
@@ -75,7 +72,14 @@ class Backbone(ABC):
     """Group of parameters → regular expression over the denoiser's parameter names."""
 
     def __init__(
-        self, networks: Networks, *, name: str, revision: str, device: torch.device, precision: Precision, cache: Cache
+        self,
+        networks: Networks,
+        *,
+        name: str,
+        revision: str,
+        device: torch.device,
+        precision: Precision,
+        cache: Cache,
     ) -> None:
         self.networks = networks
         self.name, self.revision = name, revision
@@ -134,7 +138,7 @@ class Backbone(ABC):
     # Pictures and prompts.
 
     def latents(self, images: Sequence[Image.Image]) -> LatentDistribution:
-        """Encode pictures of any size, resized straight to the resolution; each is cached on disk by its content."""
+        """Encode pictures of any size, resized straight to the resolution; cached on disk by content."""
         parts = [self._latent(self.fit_size(image)) for image in images]
         mean, std = (torch.cat([part[key] for part in parts]).to(self.device) for key in ("mean", "std"))
         return LatentDistribution(mean, std)
@@ -165,8 +169,8 @@ class Backbone(ABC):
     def conditioning(self, prompts: Sequence[str]) -> Conditioning:
         """Encode prompts, in their order. Those without a new token are encoded once and remembered.
 
-        Each such prompt is encoded by itself, so that its numbers do not depend on its company. Gradients flow to
-        new token rows that require them.
+        Each such prompt is encoded by itself, so that its numbers do not depend on its company. Gradients
+        flow to new token rows that require them.
         """
         taught = [p for p in dict.fromkeys(prompts) if any(token in p for token in self.new_tokens)]
         for prompt in dict.fromkeys(prompts):
@@ -177,7 +181,9 @@ class Backbone(ABC):
             return Conditioning.cat([self._known[prompt] for prompt in prompts])
         encoded = self.encode_prompts(taught)
         fresh = {prompt: encoded[i : i + 1] for i, prompt in enumerate(taught)}
-        return Conditioning.cat([fresh[prompt] if prompt in fresh else self._known[prompt] for prompt in prompts])
+        return Conditioning.cat(
+            [fresh[prompt] if prompt in fresh else self._known[prompt] for prompt in prompts]
+        )
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Mixed precision for the denoiser; nothing in float32."""
@@ -187,9 +193,19 @@ class Backbone(ABC):
 
     @torch.no_grad()
     def sample(
-        self, prompts: Sequence[str], *, seeds: Sequence[int], sampler: str, steps: int, guidance: float, batch: int = 16
+        self,
+        prompts: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        sampler: str,
+        steps: int,
+        guidance: float,
+        batch: int = 16,
     ) -> Tensor:
-        """Draw one picture per prompt and seed: uint8 [n, 3, h, w] on the CPU. See :func:`harness.diffusion.sampling.sample`."""
+        """Draw one picture per prompt and seed, as :func:`harness.diffusion.sampling.sample` says.
+
+        Returns uint8 [n, 3, h, w] on the CPU.
+        """
         latents = sample(
             self, prompts, seeds=seeds, sampler=sampler, steps=steps, guidance=guidance, batch=batch
         )
@@ -198,7 +214,8 @@ class Backbone(ABC):
     # What can be trained.
 
     def parameters(self, group: str) -> dict[str, Parameter]:
-        """Hand out a group of the denoiser's parameters for training: ``denoiser``, ``cross_attention_kv``, ``attention``.
+        """Hand out a group of the denoiser's parameters for training: ``denoiser``, ``cross_attention_kv``,
+        ``attention``.
 
         Raises BackboneError for a group that the family does not have.
         """
@@ -210,8 +227,8 @@ class Backbone(ABC):
     def token_rows(self, tokens: Sequence[str], init: Sequence[str]) -> dict[str, Parameter]:
         """Teach every text encoder new tokens and return their rows for training, [tokens, width] each.
 
-        Row i starts from the mean embedding of the word pieces of ``init[i]``. Raises ValueError for a token that
-        is a word already.
+        Row i starts from the mean embedding of the word pieces of ``init[i]``. Raises ValueError for a token
+        that is a word already.
         """
         if len(tokens) != len(init):
             raise ValueError(f"{len(tokens)} new tokens need as many words to start from, got {len(init)}")
@@ -222,7 +239,9 @@ class Backbone(ABC):
         return self._rows()
 
     def _rows(self) -> dict[str, Parameter]:
-        return {f"{e.name}.new_tokens": e.rows.rows for e in self.networks.text_encoders if e.rows is not None}
+        return {
+            f"{e.name}.new_tokens": e.rows.rows for e in self.networks.text_encoders if e.rows is not None
+        }
 
     @property
     def new_tokens(self) -> tuple[str, ...]:
@@ -233,8 +252,8 @@ class Backbone(ABC):
     def adapters(self, *, rank: int, alpha: float, targets: Sequence[str], seed: int) -> dict[str, Parameter]:
         """Add low-rank adapters to the denoiser and return their factors for training.
 
-        The change of a layer is alpha/rank·B·A. A is drawn from ``seed``, B is zero. Raises ValueError where no
-        linear layer's name ends in one of ``targets``.
+        The change of a layer is alpha/rank·B·A. A is drawn from ``seed``, B is zero. Raises ValueError where
+        no linear layer's name ends in one of ``targets``.
         """
         self._refuse_second("adapters", self._lora is not None)
         lora = LoRA(rank, alpha, tuple(targets))
@@ -243,7 +262,9 @@ class Backbone(ABC):
         return self._factors()
 
     def _factors(self) -> dict[str, Parameter]:
-        return {f"denoiser.{name}": factor for name, factor in adapters.factors(self.networks.denoiser).items()}
+        return {
+            f"denoiser.{name}": factor for name, factor in adapters.factors(self.networks.denoiser).items()
+        }
 
     def _refuse_second(self, what: str, present: bool) -> None:
         if present:
@@ -259,7 +280,9 @@ class Backbone(ABC):
 
         base = self.pretrained.base
         full: list[Term] = [
-            Full(name, value, base[name], value.numel()) for name, value in self.pretrained.out.items() if wanted(name)
+            Full(name, value, base[name], value.numel())
+            for name, value in self.pretrained.out.items()
+            if wanted(name)
         ]
         rows = [
             Full(f"{e.name}.new_tokens", e.rows.rows, e.rows.initial, e.rows.table_size)
@@ -300,7 +323,10 @@ class Backbone(ABC):
 
     @torch.no_grad()
     def apply(self, delta: Delta) -> None:
-        """Put a stored delta onto the pretrained model, bit for bit. Raises BackboneError if it is another model's."""
+        """Put a stored delta onto the pretrained model, bit for bit.
+
+        Raises BackboneError if it was made for another model.
+        """
         made_for = delta.details.get("backbone")
         if made_for != self.revision:
             raise BackboneError(f"this delta was made for backbone revision {made_for}, not {self.revision}")

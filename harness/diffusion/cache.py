@@ -1,27 +1,21 @@
-"""A content-addressed disk cache for tensors that many trials and workers share; knows nothing of what they mean."""
+"""A content-addressed disk cache for tensors, shared by trials and workers; knows not what they mean."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-
-def cache_root() -> Path:
-    """Return ``$HARNESS_CACHE``, or ``~/.cache/harness``."""
-    chosen = os.environ.get("HARNESS_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "harness"
+from harness.diffusion.folders import cache_root
 
 
 def content_key(**content: Any) -> str:
@@ -33,8 +27,9 @@ def content_key(**content: Any) -> str:
 class Cache:
     """Entries are safetensors files named by the hash of what decides their content.
 
-    An entry is computed once even when several processes ask for it at the same time, and appears whole or not at
-    all. A damaged entry is computed again. Where the folder cannot be written, results are computed every time.
+    An entry is computed once even when several processes ask for it at the same time, and appears whole or
+    not at all. A damaged entry is computed again. Where the folder cannot be written, results are computed
+    every time.
     """
 
     def __init__(self, root: Path | str | None = None) -> None:
@@ -97,16 +92,3 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
     except BaseException:
         Path(scratch.name).unlink(missing_ok=True)
         raise
-
-
-def file_hash(path: Path, cache: Cache) -> str:
-    """Hash a file's bytes (sha256), remembered by path, size and modification time."""
-    stat = path.stat()
-    content = {"path": str(path.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-
-    def compute() -> dict[str, Tensor]:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").digest()
-        return {"sha256": torch.tensor(list(digest), dtype=torch.uint8)}
-
-    return bytes(cache.tensors("files", content, compute)["sha256"].tolist()).hex()

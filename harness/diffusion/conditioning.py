@@ -13,7 +13,7 @@ Index = Tensor | Sequence[int] | slice
 
 @dataclass(frozen=True)
 class LatentDistribution:
-    """The autoencoder's posterior for n pictures, scaled as the denoiser wants it: mean and std [n, c, h, w]."""
+    """The autoencoder's posterior of n pictures, scaled for the denoiser: mean and std [n, c, h, w]."""
 
     mean: Tensor
     std: Tensor
@@ -51,4 +51,6 @@ class Conditioning:
     def cat(parts: Sequence[Conditioning]) -> Conditioning:
         """Join along the prompt axis."""
         pooled = [part.pooled for part in parts if part.pooled is not None]
-        return Conditioning(torch.cat([part.sequence for part in parts]), torch.cat(pooled) if pooled else None)
+        return Conditioning(
+            torch.cat([part.sequence for part in parts]), torch.cat(pooled) if pooled else None
+        )

@@ -37,7 +37,11 @@ class Delta:
     def to_bytes(self) -> bytes:
         """Serialize to one safetensors file."""
         groups = {"weights": self.weights, "adapters": self.adapters, "rows": self.rows}
-        tensors = {f"{kind}/{name}": value.contiguous() for kind, part in groups.items() for name, value in part.items()}
+        tensors = {
+            f"{kind}/{name}": value.contiguous()
+            for kind, part in groups.items()
+            for name, value in part.items()
+        }
         return save(tensors, metadata={"details": json.dumps(dict(self.details), sort_keys=True)})
 
     @classmethod
@@ -56,7 +60,8 @@ class Delta:
 class Distance:
     """How far the weights are from the pretrained ones, in float64.
 
-    l2             ‖Δθ‖₂ over everything trained, new token rows and low-rank changes included: what a bound limits
+    l2             ‖Δθ‖₂ over everything trained, new token rows and low-rank changes included: what a bound
+                   limits
     denoiser_l2    the same over the denoiser alone: 0 where only a new token was taught
     tensor_mean    Σ_l ‖Δθ_l‖²/n_l, the released code's penalty without λ
     relative       l2 / ‖θ0‖₂ of the trained tensors; None where nothing was trained

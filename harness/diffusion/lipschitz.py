@@ -1,7 +1,7 @@
 """The Lipschitz constraint on θ − θ0: the penalty's analytic gradient, and the projection onto the L2 ball.
 
-Source: arXiv 2505.19519, equation of the objective and released code (tensor mean, summed over tensors). Works on
-plain tensors; knows nothing of models, optimizers or losses.
+Source: arXiv 2505.19519, equation of the objective and released code (tensor mean, summed over tensors).
+Works on plain tensors; knows nothing of models, optimizers or losses.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ CHUNK = 1 << 24
 class Full:
     """A trained tensor θ_l beside its pretrained value θ0_l; None: zero.
 
-    ``size`` is n_l of the tensor mean. It is the tensor's own size, except for a token row, which counts with the
-    size of the whole embedding table as in the released code.
+    ``size`` is n_l of the tensor mean. It is the tensor's own size, except for a token row, which counts with
+    the size of the whole embedding table as in the released code.
     """
 
     name: str
@@ -69,7 +69,7 @@ Term = Full | LowRank
 
 
 def constrained(terms: Sequence[Term], on: str) -> list[Term]:
-    """What is constrained: low-rank changes as they are (``effective``), or by their factors (``entries``)."""
+    """What is constrained: low-rank changes as such (``effective``), or their factors (``entries``)."""
     if on == "effective":
         return list(terms)
     return [part for term in terms for part in (term.entries() if isinstance(term, LowRank) else (term,))]
@@ -118,39 +118,44 @@ class Constraint:
     def add_gradient(self) -> None:
         """Add λ·∇penalty to the gradients: 2λ/n_l·(θ_l − θ0_l), or 2λ·(θ_l − θ0_l) for ``sum``.
 
-        Call it once per optimizer step, after unscaling and before clipping.
+        Call it once per optimizer step, after unscaling and before clipping. A tensor without a gradient is not
+        moved by the optimizer and is passed over.
         """
         if not self.penalty:
             return
-        full = [term for term in self.terms if isinstance(term, Full)]
+        full = [term for term in self.terms if isinstance(term, Full) and term.value.grad is not None]
         for chunk in _chunks(full):
             changes = [term.change() for term in chunk]
             torch._foreach_mul_(changes, [self._factor(term) for term in chunk])
-            torch._foreach_add_([_gradient(term.value) for term in chunk], changes)
+            torch._foreach_add_([term.value.grad for term in chunk], changes)
         for term in self.terms:
             if isinstance(term, LowRank):
                 self._add_low_rank_gradient(term)
 
     def _add_low_rank_gradient(self, term: LowRank) -> None:
-        # P = factor/2·s²·‖BA‖²  ⇒  ∂P/∂B = factor·s²·B(AAᵀ),  ∂P/∂A = factor·s²·(BᵀB)A: never forms [out, in].
+        # P = f/2·s²·‖BA‖²  ⇒  ∂P/∂B = f·s²·B(AAᵀ),  ∂P/∂A = f·s²·(BᵀB)A: never forms [out, in].
         factor = self._factor(term) * term.scale**2
         down, up = term.down.detach(), term.up.detach()
-        _gradient(term.up).add_(up @ (down @ down.T), alpha=factor)
-        _gradient(term.down).add_((up.T @ up) @ down, alpha=factor)
+        if term.up.grad is not None:
+            term.up.grad.add_(up @ (down @ down.T), alpha=factor)
+        if term.down.grad is not None:
+            term.down.grad.add_((up.T @ up) @ down, alpha=factor)
 
     def _factor(self, term: Term) -> float:
         return 2.0 * self.penalty / (term.size if self.norm == "tensor_mean" else 1)
 
     @torch.no_grad()
     def project(self) -> None:
-        """Scale Δθ as a whole so that ‖Δθ‖₂ ≤ bound, to 1e-6 of the bound in exact arithmetic on the stored values.
+        """Scale Δθ as a whole so that ‖Δθ‖₂ of the stored values exceeds the bound by 1e-6 of it at most.
 
-        Low-rank terms scale B. Call it after every optimizer step.
+        Low-rank terms scale B. Call it after every optimizer step. Weights that are not finite are left alone.
         """
         if self.bound is None or self._surely_inside():
             return
         length = change_norm(self.terms)
-        # Rounding θ0 + s·Δ to the weights' precision can leave the ball again by a hair: aim lower until inside.
+        if not math.isfinite(length):
+            return
+        # Rounding θ0 + s·Δ to the weights' precision can leave the ball again by a hair: then aim lower.
         for shrink in (1.0, 1.0 - 1e-6, 1.0 - 1e-4, 1.0 - 1e-2):
             if length <= self.bound * (1.0 + 1e-6):
                 return
@@ -171,7 +176,7 @@ class Constraint:
                 term.value.copy_(term.base + term.change().mul_(factor))
 
     def _surely_inside(self) -> bool:
-        """A float32 norm is cheap but good to about 1e-4 only: enough to skip the exact one well inside the ball."""
+        """A float32 norm is cheap and good to about 1e-4: enough to skip the exact one well inside."""
         if any(isinstance(term, LowRank) for term in self.terms):
             return False
         total = 0.0
@@ -179,12 +184,6 @@ class Constraint:
             norms = torch.stack(torch._foreach_norm([term.change() for term in chunk]))
             total += float(norms.double().square().sum())
         return math.sqrt(total) < 0.99 * (self.bound or 0.0)
-
-
-def _gradient(value: Tensor) -> Tensor:
-    if value.grad is None:
-        value.grad = torch.zeros_like(value)
-    return value.grad
 
 
 def _squares(tensor: Tensor) -> float:

@@ -1,8 +1,7 @@
-"""From a name, a folder or a hub id to a backbone: finds the files, chooses the family, refuses what is unsafe."""
+"""From a name, a folder or a hub id to a backbone: chooses the family, refuses what is unsafe."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +11,12 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from harness.diffusion.backbone import DTYPES, Backbone, BackboneError, Networks, Precision, TextEncoder
-from harness.diffusion.cache import Cache, file_hash
+from harness.diffusion.backbone import DTYPES, Backbone, Networks, Precision, TextEncoder
+from harness.diffusion.cache import Cache
+from harness.diffusion.folders import PICKLES, BackboneError, content_revision, locate
 from harness.diffusion.stable_diffusion import StableDiffusion
 from harness.errors import one_of
 from harness.settings import BackboneSpec
-
-WEIGHTS = ("*.json", "*.txt", "*.safetensors")
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def load_backbone(
@@ -48,50 +45,11 @@ def load_backbone(
     return load(
         folder,
         name=spec.name,
-        revision=snapshot or content_revision(folder, cache),
+        revision=snapshot or content_revision(folder, cache.root),
         device=torch.device(device),
         precision=precision,
         cache=cache,
     )
-
-
-def locate(spec: BackboneSpec) -> tuple[Path, str | None]:
-    """Find the folder of a base model, and the snapshot's hash if it comes from the hub."""
-    if spec.path is None and spec.name == "toybox":
-        from harness.toybox.loading import pipeline_folder
-
-        return Path(pipeline_folder()), None
-    wanted = spec.path or spec.name
-    folder = Path(wanted).expanduser()
-    if folder.is_dir():
-        return folder, None
-    if folder.is_absolute() or wanted.startswith((".", "~")) or wanted.count("/") != 1:
-        raise BackboneError(f"backbone {wanted!r}: no such folder; known: toybox, a folder, a hub id 'org/name'")
-    return _download(wanted, spec.revision)
-
-
-def _download(hub_id: str, revision: str | None) -> tuple[Path, str]:
-    from huggingface_hub import snapshot_download
-
-    patterns = [f"{part}/{end}" for part in ("unet", "vae", "text_encoder", "tokenizer") for end in WEIGHTS]
-    try:
-        folder = snapshot_download(
-            hub_id, revision=revision, allow_patterns=["model_index.json", "scheduler/*.json", *patterns]
-        )
-    except Exception as error:  # the hub has a dozen kinds: offline, gated, missing, bad revision
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BackboneError(
-            f"backbone {hub_id!r}: no such folder, and the hub gave nothing ({reason}); "
-            f"to fetch it beforehand: hf download {hub_id}"
-        ) from error
-    return Path(folder), Path(folder).name
-
-
-def content_revision(folder: Path, cache: Cache) -> str:
-    """Hash the weight and configuration files of a folder to 16 hex digits."""
-    files = sorted(path for end in WEIGHTS for path in folder.rglob(end) if path.is_file())
-    listing = [(str(path.relative_to(folder)), file_hash(path, cache)) for path in files]
-    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
 
 
 def _family(spec: BackboneSpec, folder: Path) -> Callable[..., Backbone]:
@@ -99,12 +57,16 @@ def _family(spec: BackboneSpec, folder: Path) -> Callable[..., Backbone]:
     try:
         pipeline = json.loads(index.read_text())["_class_name"]
     except (OSError, ValueError, KeyError) as error:
-        raise BackboneError(f"backbone {spec.name!r}: {index} is missing or damaged; not a diffusers folder") from error
+        raise BackboneError(
+            f"backbone {spec.name!r}: {index} is missing or damaged; not a diffusers folder"
+        ) from error
     if pipeline not in FAMILIES:
         raise BackboneError(f"backbone {spec.name!r}: {one_of(pipeline, FAMILIES, noun='pipeline')}")
     family, load = FAMILIES[pipeline]
     if spec.family not in (None, family):
-        raise BackboneError(f"backbone {spec.name!r}: family {spec.family!r} was asked for, but {index} says {family!r}")
+        raise BackboneError(
+            f"backbone {spec.name!r}: family {spec.family!r} was asked for, but {index} says {family!r}"
+        )
     return load
 
 
@@ -116,7 +78,9 @@ def _stable_diffusion(
     networks = Networks(
         denoiser=unet,
         autoencoder=_network(AutoencoderKL, folder / "vae", torch.float32, device),
-        text_encoders=(TextEncoder("text_encoder", CLIPTokenizer.from_pretrained(folder / "tokenizer"), encoder),),
+        text_encoders=(
+            TextEncoder("text_encoder", CLIPTokenizer.from_pretrained(folder / "tokenizer"), encoder),
+        ),
         scheduler=json.loads((folder / "scheduler" / "scheduler_config.json").read_text()),
     )
     return StableDiffusion(
@@ -139,4 +103,6 @@ def _network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) 
     return network.to(device).eval().requires_grad_(False)
 
 
-FAMILIES: dict[str, tuple[str, Callable[..., Backbone]]] = {"StableDiffusionPipeline": ("sd", _stable_diffusion)}
+FAMILIES: dict[str, tuple[str, Callable[..., Backbone]]] = {
+    "StableDiffusionPipeline": ("sd", _stable_diffusion)
+}

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class PretrainedWeights:
     """The named parameters of a model, of which only those handed out may change.
 
-    A copy of θ0 is made when a tensor is first handed out and kept from then on. Tensors in half precision become
-    float32 masters while they are out.
+    A copy of θ0 is made when a tensor is first handed out and kept from then on. Tensors in half precision
+    become float32 masters while they are out.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
@@ -47,4 +47,8 @@ class PretrainedWeights:
 
     def changed(self) -> dict[str, nn.Parameter]:
         """Those handed-out parameters that differ from θ0 in any bit of value."""
-        return {name: p for name, p in self.out.items() if not torch.equal(p.detach(), self.base[name].to(p.dtype))}
+        return {
+            name: p
+            for name, p in self.out.items()
+            if not torch.equal(p.detach(), self.base[name].to(p.dtype))
+        }

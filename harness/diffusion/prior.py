@@ -1,4 +1,4 @@
-"""Class pictures made by the base model, for prior preservation and regularization; cached with what they cost."""
+"""Class pictures drawn from the base model, for prior preservation; cached together with what they cost."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ SAMPLER, STEPS, GUIDANCE, BATCH = "dpmsolver++", 25, 7.5, 16
 def prior_images(
     backbone: Backbone, prompt: str, count: int, *, progress: Callable[[int, int], None] | None = None
 ) -> tuple[list[Image.Image], float]:
-    """Draw ``count`` pictures of ``prompt`` from the base model, and the seconds that it took when they were made.
+    """Draw ``count`` pictures of ``prompt`` from the base model, and the seconds that it took when they were
+    made.
 
-    Their seeds depend on the prompt and the index alone, so that all trials share them. Raises ValueError if the
-    backbone was changed already: the pictures would not be the base model's.
+    Their seeds depend on the prompt and the index alone, so that all trials share them. Raises ValueError if
+    the backbone was changed already: the pictures would not be the base model's.
     """
     if backbone.changed:
-        raise ValueError("prior images must be drawn before anything of the backbone is handed out for training")
+        raise ValueError(
+            "prior images must be drawn before anything of the backbone is handed out for training"
+        )
 
     def compute() -> dict[str, Tensor]:
         started = time.perf_counter()
@@ -37,7 +40,12 @@ def prior_images(
             seeds = [named_seed("prior", prompt, i) for i in range(first, min(first + BATCH, count))]
             parts.append(
                 backbone.sample(
-                    [prompt] * len(seeds), seeds=seeds, sampler=SAMPLER, steps=STEPS, guidance=GUIDANCE, batch=BATCH
+                    [prompt] * len(seeds),
+                    seeds=seeds,
+                    sampler=SAMPLER,
+                    steps=STEPS,
+                    guidance=GUIDANCE,
+                    batch=BATCH,
                 )
             )
             if progress is not None:
@@ -54,5 +62,7 @@ def prior_images(
         "version": SAMPLING_VERSION,
     }
     entry = backbone.cache.tensors("prior", content, compute)
-    pictures = [Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()) for picture in entry["pictures"]]
+    pictures = [
+        Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()) for picture in entry["pictures"]
+    ]
     return pictures, float(entry["seconds"])

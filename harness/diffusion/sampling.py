@@ -1,4 +1,4 @@
-"""Batched sampling with cached embeddings over diffusers' schedulers; every image has a generator of its own."""
+"""Batched sampling with cached embeddings over diffusers' schedulers; each image has its own generator."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def sample(
 ) -> Tensor:
     """Draw one latent per prompt and seed, scaled, [n, c, h, w].
 
-    Equals diffusers' pipeline called with ``torch.Generator("cpu").manual_seed(seed)`` per image. Classifier-free
-    guidance (arXiv 2207.12598) with the empty prompt; at guidance ≤ 1 the unconditional half is left out. The batch
-    size decides speed and memory only.
+    Equals diffusers' pipeline called with ``torch.Generator("cpu").manual_seed(seed)`` per image.
+    Classifier-free guidance (arXiv 2207.12598) with the empty prompt; at guidance ≤ 1 the unconditional half
+    is left out. The batch size decides speed and memory only.
     """
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")

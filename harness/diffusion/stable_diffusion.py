@@ -15,8 +15,9 @@ from diffusers import (
 )
 from torch import Tensor
 
-from harness.diffusion.backbone import Backbone, BackboneError
+from harness.diffusion.backbone import Backbone
 from harness.diffusion.conditioning import Conditioning, LatentDistribution
+from harness.diffusion.folders import BackboneError
 from harness.errors import one_of
 
 SCHEDULERS = {
@@ -43,7 +44,9 @@ class StableDiffusion(Backbone):
         noise = DDPMScheduler.from_config(self.networks.scheduler)
         self.prediction = noise.config.prediction_type
         if self.prediction not in ("epsilon", "v_prediction"):
-            raise BackboneError(f"{self.name}: prediction type {self.prediction!r}; known: epsilon, v_prediction")
+            raise BackboneError(
+                f"{self.name}: prediction type {self.prediction!r}; known: epsilon, v_prediction"
+            )
         cumulative = noise.alphas_cumprod.to(self.device)
         self._signal, self._noise = cumulative.sqrt(), (1 - cumulative).sqrt()
 
@@ -71,9 +74,17 @@ class StableDiffusion(Backbone):
         (encoder,) = self.networks.text_encoders
         reader = encoder.reader
         read = reader(
-            list(prompts), padding="max_length", max_length=reader.model_max_length, truncation=True, return_tensors="pt"
+            list(prompts),
+            padding="max_length",
+            max_length=reader.model_max_length,
+            truncation=True,
+            return_tensors="pt",
         )
-        mask = read.attention_mask.to(self.device) if getattr(encoder.model.config, "use_attention_mask", False) else None
+        mask = (
+            read.attention_mask.to(self.device)
+            if getattr(encoder.model.config, "use_attention_mask", False)
+            else None
+        )
         return Conditioning(encoder.model(read.input_ids.to(self.device), attention_mask=mask)[0])
 
     def draw_timesteps(self, n: int, *, generator: torch.Generator) -> Tensor:

@@ -41,7 +41,7 @@ class TokenRows:
     table_size  entries of the whole table with the new rows: n_l of the released code's tensor mean
     """
 
-    def __init__(self, tokenizer: Any, encoder: nn.Module, tokens: Sequence[str], initial: Tensor) -> None:
+    def __init__(self, tokenizer: Any, encoder: Any, tokens: Sequence[str], initial: Tensor) -> None:
         table = encoder.get_input_embeddings()
         self.tokens = tuple(tokens)
         self.initial = initial.detach().clone()
@@ -57,14 +57,17 @@ class TokenRows:
 
 
 def extend_tokenizer(tokenizer: Any, tokens: Sequence[str], *, first: int) -> Any:
-    """Return a copy of ``tokenizer`` that reads each of ``tokens`` as one new word with ids from ``first`` on.
+    """Return a copy of ``tokenizer`` that reads each of ``tokens`` as one new word with ids from ``first``
+    on.
 
     Raises ValueError for a token that is a word already, or that would not be one word.
     """
     vocabulary = tokenizer.get_vocab()
     for token in tokens:
         if token in vocabulary or f"{token}</w>" in vocabulary:
-            raise ValueError(f"token {token!r} is a word of the tokenizer already; choose another, such as '<v>'")
+            raise ValueError(
+                f"token {token!r} is a word of the tokenizer already; choose another, such as '<v>'"
+            )
         if not token or token.split() != [token] or list(tokens).count(token) > 1:
             raise ValueError(f"token {token!r} must be one word without spaces, given once")
     extended = copy.deepcopy(tokenizer)
@@ -75,8 +78,9 @@ def extend_tokenizer(tokenizer: Any, tokens: Sequence[str], *, first: int) -> An
     return extended
 
 
-def initial_rows(tokenizer: Any, encoder: nn.Module, words: Sequence[str]) -> Tensor:
-    """Embed one row per entry of ``words``: the mean over its word pieces. Returns [len(words), width] float32.
+def initial_rows(tokenizer: Any, encoder: Any, words: Sequence[str]) -> Tensor:
+    """Embed one row per entry of ``words``: the mean over its word pieces. Returns [len(words), width]
+    float32.
 
     Raises ValueError for an entry without any word piece.
     """

@@ -1,4 +1,4 @@
-"""The one training loop of all methods: which parameters, on which captions, with which prior is theirs to say."""
+"""The one training loop; which parameters, captions and prior it is given is a method's to say."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 class TrainingDiverged(HarnessError):
-    """The loss is no longer a number. ``step`` counts from 1."""
+    """The loss or a weight is no longer a finite number. ``step`` counts from 1."""
 
-    def __init__(self, step: int, steps: int, loss: float) -> None:
-        super().__init__(f"the loss became {loss} at step {step} of {steps}; lower lr, or use precision: fp32")
+    def __init__(self, what: str, step: int, steps: int) -> None:
+        super().__init__(f"{what} at step {step} of {steps}; lower lr, or use precision: fp32")
         self.step = step
 
 
@@ -43,7 +43,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Prior:
-    """Examples of the class that are learnt beside the subject's, one for one, their loss times ``weight``."""
+    """Examples of the class, learnt beside the subject's one for one, their loss times ``weight``."""
 
     examples: Sequence[Example]
     weight: float = 1.0
@@ -52,11 +52,14 @@ class Prior:
 class Trainer:
     """Trains a backbone in place. Built by the harness, one for each trial; a method calls :meth:`fit`.
 
-    losses           one number per optimizer step: the mean squared error, with the weighted prior, without penalty
+    losses           one number per optimizer step: the mean squared error, with the weighted prior, without
+                     penalty
     seconds_charged  seconds to add to the measured wall-clock, for work that was read from the cache
     """
 
-    def __init__(self, *, seed: int, lipschitz: Lipschitz | None = None, progress: Progress | None = None) -> None:
+    def __init__(
+        self, *, seed: int, lipschitz: Lipschitz | None = None, progress: Progress | None = None
+    ) -> None:
         self.seed = seed
         self.lipschitz = lipschitz
         self.progress = progress
@@ -64,9 +67,14 @@ class Trainer:
         self.seconds_charged = 0.0
 
     def prior_images(self, backbone: Backbone, prompt: str, count: int) -> list[Image.Image]:
-        """Draw class pictures from the base model; cached, their cost charged. Call before handing out parameters."""
+        """Draw class pictures from the base model, before anything is handed out; their cost is charged."""
         started = time.perf_counter()
-        report = None if self.progress is None else lambda done, total: self.progress("prior", done, total, None)
+        progress = self.progress
+
+        def report(done: int, total: int) -> None:
+            if progress is not None:
+                progress("prior", done, total, None)
+
         pictures, seconds = prior_images(backbone, prompt, count, progress=report)
         self.seconds_charged += seconds - (time.perf_counter() - started)
         return pictures
@@ -96,12 +104,14 @@ class Trainer:
         prior       adds ``batch`` class examples to each micro-batch (weight 0 and None: none)
         augment     of the subject's examples
 
-        Raises TrainingDiverged when the loss is not finite, ValueError for settings that make no sense.
+        Raises TrainingDiverged when the loss or a weight is not finite, ValueError for settings that make no sense.
         """
         _check(parameters, examples, steps=steps, lr=lr, batch=batch, accumulate=accumulate)
-        generator = torch.Generator().manual_seed(named_seed("training", self.seed))
+        generator = torch.Generator().manual_seed(named_seed("training", self.seed, len(self.losses)))
         subject = Material.prepare(backbone, examples, augment, generator)
-        beside = Material.prepare(backbone, prior.examples, None, generator) if prior and prior.weight else None
+        beside = (
+            Material.prepare(backbone, prior.examples, None, generator) if prior and prior.weight else None
+        )
         constraint = Constraint(self.lipschitz, _terms(backbone, parameters, self.lipschitz))
         trained = list(parameters.values())
         update = _optimizer(optimizer, trained, lr, weight_decay)
@@ -125,6 +135,8 @@ class Trainer:
                 update.zero_grad(set_to_none=True)
                 constraint.project()
             log.flush()
+            if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
+                raise TrainingDiverged("a weight became infinite or nan", steps, steps)
         finally:
             update.zero_grad(set_to_none=True)
             _require_grad(trained, False)
@@ -134,14 +146,22 @@ class Material:
     """Examples as latents, ready to be drawn: every variant of every example, encoded once."""
 
     def __init__(
-        self, latents: LatentDistribution, captions: list[tuple[str, ...]], masks: Tensor | None, variants: int
+        self,
+        latents: LatentDistribution,
+        captions: list[tuple[str, ...]],
+        masks: Tensor | None,
+        variants: int,
     ) -> None:
         self.latents, self.captions, self.masks, self.variants = latents, captions, masks, variants
         self._order: Iterator[int] = iter(())
 
     @classmethod
     def prepare(
-        cls, backbone: Backbone, examples: Sequence[Example], augment: Augment | None, generator: torch.Generator
+        cls,
+        backbone: Backbone,
+        examples: Sequence[Example],
+        augment: Augment | None,
+        generator: torch.Generator,
     ) -> Material:
         """Encode the examples, each in ``augment.variants`` versions, or once as it is."""
         if augment is None or not (augment.flip or augment.scale):
@@ -155,10 +175,12 @@ class Material:
                 pictures.append(variant.image)
                 captions.append(tuple(f"{variant.words} {caption}".strip() for caption in example.captions))
                 masks.append(torch.ones(1, side, side) if variant.mask is None else variant.mask)
-        return cls(backbone.latents(pictures), captions, torch.stack(masks).to(backbone.device), augment.variants)
+        return cls(
+            backbone.latents(pictures), captions, torch.stack(masks).to(backbone.device), augment.variants
+        )
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, list[str], Tensor | None]:
-        """Next n examples: latents [n, c, h, w], captions, and the masks [n, 1, h, w] of the loss if there are any."""
+        """Next n examples: latents [n, c, h, w], captions, and masks [n, 1, h, w] of the loss, if any."""
         index = [self._next(generator) * self.variants + _below(self.variants, generator) for _ in range(n)]
         captions = [self.captions[i][_below(len(self.captions[i]), generator)] for i in index]
         masks = None if self.masks is None else self.masks[index]
@@ -196,7 +218,7 @@ def _loss(
 
 
 def _mean(squares: Tensor, masks: Tensor | None) -> Tensor:
-    """Mean over [n, c, h, w]; with masks [n, 1, h, w] the mean of each picture over its own area, then over n."""
+    """Mean over [n, c, h, w]; with masks [n, 1, h, w] each picture's over its own area, then over n."""
     if masks is None:
         return squares.mean()
     per_picture = (squares * masks).sum((1, 2, 3)) / (masks.sum((1, 2, 3)) * squares.shape[1])
@@ -204,7 +226,7 @@ def _mean(squares: Tensor, masks: Tensor | None) -> Tensor:
 
 
 class LossLog:
-    """Losses on their way to the CPU, a few at a time so that a GPU need not wait; stops at the first that is no number."""
+    """Losses on their way to the CPU, a few at a time so that a GPU need not wait."""
 
     def __init__(self, steps: int, losses: list[float], progress: Progress | None, *, every: int) -> None:
         self.steps, self.losses, self.progress, self.every = steps, losses, progress, every
@@ -224,7 +246,7 @@ class LossLog:
         for value in torch.stack(self._waiting).tolist():
             self._done += 1
             if not math.isfinite(value):
-                raise TrainingDiverged(self._done, self.steps, value)
+                raise TrainingDiverged(f"the loss became {value}", self._done, self.steps)
             self.losses.append(value)
         self._waiting.clear()
         if self.progress is not None:
@@ -234,7 +256,9 @@ class LossLog:
 def _optimizer(name: str, trained: list[Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
     if name not in OPTIMIZERS:
         raise ValueError(one_of(name, OPTIMIZERS, noun="optimizer"))
-    return OPTIMIZERS[name](trained, lr=lr, weight_decay=weight_decay, fused=trained[0].device.type in ("cpu", "cuda"))
+    return OPTIMIZERS[name](
+        trained, lr=lr, weight_decay=weight_decay, fused=trained[0].device.type in ("cpu", "cuda")
+    )
 
 
 def _terms(backbone: Backbone, parameters: Mapping[str, Parameter], lipschitz: Lipschitz | None) -> list[Any]:
@@ -242,15 +266,27 @@ def _terms(backbone: Backbone, parameters: Mapping[str, Parameter], lipschitz: L
     if lipschitz is None:
         return []
     terms = backbone.terms(list(parameters))
-    covered = {id(t) for term in terms for t in ((term.down, term.up) if isinstance(term, LowRank) else (term.value,))}
+    covered = {
+        id(t)
+        for term in terms
+        for t in ((term.down, term.up) if isinstance(term, LowRank) else (term.value,))
+    }
     missing = [name for name, parameter in parameters.items() if id(parameter) not in covered]
     if missing:
-        raise ValueError(f"the backbone does not know {missing[0]!r}; train what its parameters(), … handed out")
+        raise ValueError(
+            f"the backbone does not know {missing[0]!r}; train what its parameters(), … handed out"
+        )
     return terms
 
 
 def _check(
-    parameters: Mapping[str, Parameter], examples: Sequence[Example], *, steps: int, lr: float, batch: int, accumulate: int
+    parameters: Mapping[str, Parameter],
+    examples: Sequence[Example],
+    *,
+    steps: int,
+    lr: float,
+    batch: int,
+    accumulate: int,
 ) -> None:
     if not parameters:
         raise ValueError("nothing to train: no parameters")

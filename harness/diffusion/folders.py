@@ -1,0 +1,127 @@
+"""Where a base model's files are, and a hash that says which weights they hold. Loads no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.settings import BackboneSpec
+
+FILES = ("*.json", "*.txt", "*.safetensors")
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+class BackboneError(HarnessError):
+    """A base model that cannot be found, read or used."""
+
+
+def cache_root() -> Path:
+    """Return ``$HARNESS_CACHE``, or ``~/.cache/harness``."""
+    chosen = os.environ.get("HARNESS_CACHE")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "harness"
+
+
+def backbone_revision(spec: BackboneSpec, *, cache: Path | None = None) -> str:
+    """Say which weights a spec means, without loading or downloading them.
+
+    A folder: 16 hex digits over the content of its files, remembered in ``cache``. A hub id: the commit.
+    Raises BackboneError where neither can be found.
+    """
+    wanted = _local(spec)
+    if isinstance(wanted, Path):
+        return content_revision(wanted, cache or cache_root())
+    return _ask_hub(wanted, lambda: _hub_commit(wanted, spec.revision))
+
+
+def locate(spec: BackboneSpec) -> tuple[Path, str | None]:
+    """Find the folder of a base model, from the hub if need be, and the hub's commit if it comes from there."""
+    wanted = _local(spec)
+    if isinstance(wanted, Path):
+        return wanted, None
+    folder = Path(_ask_hub(wanted, lambda: _download(wanted, spec.revision)))
+    return folder, folder.name
+
+
+def _local(spec: BackboneSpec) -> Path | str:
+    """The folder that a spec means, or the hub id."""
+    if spec.path is None and spec.name == "toybox":
+        from harness.toybox.loading import pipeline_folder
+
+        return Path(pipeline_folder())
+    wanted = spec.path or spec.name
+    folder = Path(wanted).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or wanted.startswith((".", "~")) or wanted.count("/") != 1:
+        raise BackboneError(f"backbone {wanted!r}: no such folder; give toybox, a folder or 'org/name'")
+    return wanted
+
+
+def _ask_hub(hub_id: str, ask: Callable[[], str]) -> str:
+    try:
+        return ask()
+    except Exception as error:  # the hub has a dozen kinds: offline, gated, missing, bad revision
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise BackboneError(
+            f"backbone {hub_id!r}: no such folder, and not to be had from the hub ({reason}); "
+            f"to fetch it beforehand: hf download {hub_id}"
+        ) from error
+
+
+def _download(hub_id: str, revision: str | None, **how: Any) -> str:
+    from huggingface_hub import snapshot_download
+
+    parts = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+    patterns = ["model_index.json", *(f"{part}/{end}" for part in parts for end in FILES)]
+    return snapshot_download(hub_id, revision=revision, allow_patterns=patterns, **how)
+
+
+def _hub_commit(hub_id: str, revision: str | None) -> str:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(_download(hub_id, revision, local_files_only=True)).name
+    except LocalEntryNotFoundError:
+        return str(HfApi().model_info(hub_id, revision=revision).sha)
+
+
+def content_revision(folder: Path, cache: Path) -> str:
+    """Hash the weights, configuration and vocabulary of a folder to 16 hex digits."""
+    files = sorted(path for end in FILES for path in folder.rglob(end) if path.is_file())
+    listing = [(path.relative_to(folder).as_posix(), _file_hash(path, cache)) for path in files]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
+
+
+def _file_hash(path: Path, cache: Path) -> str:
+    """Hash a file's bytes (sha256), remembered by path, size and modification time."""
+    stat = path.stat()
+    identity = json.dumps([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
+    note = cache / "files" / hashlib.sha256(identity.encode()).hexdigest()[:32]
+    try:
+        known = note.read_text()
+    except OSError:
+        known = ""
+    if len(known) == 64:
+        return known
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    _remember(note, digest)
+    return digest
+
+
+def _remember(note: Path, digest: str) -> None:
+    """Write whole or not at all; a cache that cannot be written only costs time."""
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=note.parent, suffix=".tmp", delete=False) as scratch:
+            scratch.write(digest)
+        Path(scratch.name).replace(note)
+    except OSError:
+        return
