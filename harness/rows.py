@@ -17,7 +17,7 @@ import pandas as pd
 from harness import stats
 from harness.measures import MEASURES, Direction
 from harness.records import Record
-from harness.titles import distinct_titles, setting
+from harness.titles import distinct_titles, name, setting
 from harness.where import CEILINGS, FLOORS, holds, parse
 
 Group = Literal["floor", "method", "ceiling"]
@@ -79,10 +79,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One method in one setting at one number of shots (0: it uses none); ``title`` is like no other's."""
+    """One method in one setting at one number of shots (0: it uses none); ``title`` is like no other's.
+
+    ``name`` is the method's without the constraint, ``setting`` what :func:`harness.titles.setting` says.
+    """
 
     group: Group
     title: str
+    name: str
     method: str
     shots: int
     setting: Mapping[str, Any]
@@ -181,11 +185,12 @@ def _rows(records: list[Record]) -> list[Row]:
     for record in records:
         key = json.dumps(setting(record.trial), sort_keys=True)
         gathered.setdefault((key, record.trial["shots"]), []).append(record)
-    named = distinct_titles([members[0].trial for members in gathered.values()])
+    named = distinct_titles([record.trial for record in records])
     rows = [
         Row(
             group=_group(members[0].trial["method"]),
             title=named[key],
+            name=name(members[0].trial),
             method=members[0].trial["method"],
             shots=shots,
             setting=setting(members[0].trial),
@@ -219,7 +224,6 @@ def _place(row: Row) -> tuple[Any, ...]:
         flat["backbone"],
         row.shots,
         known.index(row.method) if row.method in known else len(_STANDING[:2]) + len(_ORDER),
-        flat["title"],
         [_sortable(flat[part]) for part in sorted(flat) if part.startswith(("sampling.", "params."))],
         (row.bound is not None, row.penalty is not None),
         row.penalty or 0.0,

@@ -1,21 +1,39 @@
-"""What a row is called: the method's title, its Lipschitz constraint, and what else tells it from others."""
+"""What a row is called: the method's name, its Lipschitz constraint, and what else tells it from others."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 PAPER = "P&P, the paper's method"
 """How the full fine-tune with the Lipschitz penalty is called beside its settings (arXiv 2505.19519)."""
 
+_MARKS = re.compile(r" \(([^()]*)\)$")
+_CONSTRAINT = re.compile(r"(?:^|, )(?:λ=[^,]*|B=[^,]*|on A, B)")
+
 
 def setting(trial: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten what tells one row from another, save shots, subject and seed: ``{"params.lr": 1e-5, …}``."""
-    flat: dict[str, Any] = {part: trial[part] for part in ("dataset", "backbone", "method", "title")}
+    """Flatten what tells one row from another, save shots, subject and seed: ``{"params.lr": 1e-5, …}``.
+
+    The title is no part of it: it decides nothing, and an amended experiment may have changed it.
+    """
+    flat: dict[str, Any] = {part: trial[part] for part in ("dataset", "backbone", "method")}
     for part in ("params", "sampling", "lipschitz"):
         flat |= {f"{part}.{name}": value for name, value in (trial.get(part) or {}).items()}
     return flat
+
+
+def name(trial: Mapping[str, Any]) -> str:
+    """Name a method without its constraint: "DreamBooth (lr=0.001, λ=500)" gives "DreamBooth (lr=0.001)"."""
+    full = str(trial["title"])
+    marks = _MARKS.search(full)
+    if not trial.get("lipschitz") or marks is None:
+        return full
+    kept = _CONSTRAINT.sub("", marks[1]).removeprefix(", ")
+    return full[: marks.start()] + (f" ({kept})" if kept else "")
 
 
 def title(trial: Mapping[str, Any]) -> str:
@@ -27,11 +45,11 @@ def title(trial: Mapping[str, Any]) -> str:
     if (bound := constraint.get("bound")) is not None:
         words.append(f"‖Δθ‖≤{bound:g}" + ("·‖θ0‖" if constraint.get("relative") else ""))
     if not words:
-        return str(trial["title"])
+        return name(trial)
     if constraint.get("on") == "entries":
         words.append("on A, B")
-    name = f"{trial['title']} + Lipschitz {', '.join(words)}"
-    return f"{name} ({PAPER})" if _is_papers(trial) else name
+    full = f"{name(trial)} + Lipschitz {', '.join(words)}"
+    return f"{full} ({PAPER})" if _is_papers(trial) else full
 
 
 def _is_papers(trial: Mapping[str, Any]) -> bool:
@@ -47,23 +65,33 @@ def _is_papers(trial: Mapping[str, Any]) -> bool:
 
 
 def distinct_titles(trials: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Give each setting a title of its own: where two share one, what differs is added in parentheses."""
-    settings = {json.dumps(setting(trial), sort_keys=True): trial for trial in trials}
+    """Give each setting (as JSON, keys sorted) a title of its own.
+
+    The title that most of its trials have; where two settings share one, what differs is added in parentheses.
+    """
+    settings: dict[str, list[Mapping[str, Any]]] = {}
+    for trial in trials:
+        settings.setdefault(json.dumps(setting(trial), sort_keys=True), []).append(trial)
     shared: dict[str, list[str]] = {}
-    for key, trial in settings.items():
-        shared.setdefault(title(trial), []).append(key)
-    named = {}
-    for name, keys in shared.items():
-        flats = {key: setting(settings[key]) for key in keys}
-        differing = [
-            part
-            for part in sorted({part for flat in flats.values() for part in flat})
-            if len({json.dumps(flat.get(part), sort_keys=True) for flat in flats.values()}) > 1
-        ]
-        for key, flat in flats.items():
-            extra = ", ".join(f"{part.rpartition('.')[2]}={_short(flat.get(part))}" for part in differing)
-            named[key] = f"{name} ({extra})" if extra else name
-    return named
+    for key, members in settings.items():
+        given = Counter(title(trial) for trial in members)
+        shared.setdefault(min(given, key=lambda words: (-given[words], words)), []).append(key)
+    return {
+        key: f"{words} ({extra})" if (extra := _difference(key, keys)) else words
+        for words, keys in shared.items()
+        for key in keys
+    }
+
+
+def _difference(key: str, keys: Sequence[str]) -> str:
+    flats = [json.loads(other) for other in keys]
+    own = json.loads(key)
+    differing = [
+        part
+        for part in sorted({part for flat in flats for part in flat})
+        if len({json.dumps(flat.get(part), sort_keys=True) for flat in flats}) > 1
+    ]
+    return ", ".join(f"{part.rpartition('.')[2]}={_short(own.get(part))}" for part in differing)
 
 
 def _short(value: Any) -> str:

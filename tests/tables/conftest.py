@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness import expand
+from harness.api import Lipschitz
 from harness.records import Record
 
 TITLES = {
@@ -54,7 +56,7 @@ def make_record(
         "dataset": dataset,
         "backbone": backbone,
         "method": method,
-        "title": TITLES.get(method, method),
+        "title": expand.title(TITLES.get(method, method), {}, Lipschitz(**lipschitz) if lipschitz else None),
         "params": dict(params or {}),
         "lipschitz": constraint | dict(lipschitz) if lipschitz else None,
         "subject": subject,
@@ -121,6 +123,9 @@ def whole_experiment() -> list[Record]:
         add("real_ae", 0.93, 0.0)
         for shots, learned in ((1, 0.55), (3, 0.75), (5, 0.85)):
             add("dreambooth", learned, 1.0, shots=shots, params={"prior_weight": 0.0})
+            if shots < 5:
+                paper = {"params": {"prior_weight": 0.0}, "lipschitz": {"penalty": 500.0}}
+                add("dreambooth", 0.95 * learned, 0.8, shots=shots, **paper)
             add("dreambooth_lora", 0.85 * learned, 0.75, shots=shots)
             add("custom_diffusion", 0.7 * learned, 0.5, shots=shots)
             add("textual_inversion", 0.35 * learned, 0.0, shots=shots)

@@ -93,6 +93,20 @@ def test_the_constraint_is_in_the_title(make, method, constraint, params, name):
     assert title(make(method, lipschitz=constraint, params=params).trial) == name
 
 
+def test_a_changed_title_does_not_split_a_row(make):
+    older = make(subject="mug", scores={"dino": 0.5})
+    newer = make(subject="cat", scores={"dino": 0.7})
+    newer = newer.model_copy(update={"trial": newer.trial | {"title": "DreamBooth (prior_weight=0)"}})
+    (row,) = select([older, newer]).rows
+    assert row.subjects == 2
+
+
+def test_parameters_that_vary_stay_in_the_name(make):
+    trial = make(lipschitz={"penalty": 50.0}).trial | {"title": "DreamBooth (lr=0.001, λ=50)"}
+    assert title(trial) == "DreamBooth (lr=0.001) + Lipschitz λ=50 (P&P, the paper's method)"
+    assert title(trial | {"lipschitz": None}) == "DreamBooth (lr=0.001, λ=50)"
+
+
 def test_rows_that_share_a_title_say_what_differs(make):
     records = [
         make(params={"steps": steps, "lr": 1e-5}, scores={"dino": 0.5}, subject=subject)
