@@ -16,8 +16,8 @@ GOING = ".going-"
 def place(folder: Path, key: str, artifacts: Mapping[str, bytes], *, replace: bool) -> None:
     """Put files under ``folder/key``, synced to disk before their names appear.
 
-    ``replace``: the files are all that the folder shall hold; otherwise they join those that are there, each by
-    a rename. Raises RecordsError (a full disk, a read-only folder) with nothing half-written left behind.
+    ``replace``: the files are all that the folder shall hold; otherwise they join those that are there, each
+    by a rename. Raises RecordsError (a full disk, a read-only folder) with nothing half-written left behind.
     """
     if not artifacts:
         return

@@ -98,7 +98,7 @@ def _variants(entry: MethodEntry, place: str, backbone: BackboneSpec, catalog: C
         constraints += [None] if written is None else list(written.each())
     if not method.changes_weights and any(constraints):
         raise ConfigError(
-            f"{place}.lipschitz: {entry.name!r} changes no weights: there is nothing to constrain, leave it out"
+            f"{place}.lipschitz: {entry.name!r} changes no weights: nothing to constrain, leave it out"
         )
     combinations, axes = _combinations(entry, place, method)
     for params in combinations:

@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM at a moment of our choosing: between two records, never inside one."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+
+class Interrupted(BaseException):
+    """The user asked to stop. No Exception, so that nobody on the way takes it for a failure."""
+
+
+class Interruption:
+    """While entered, the first signal only sets a flag, which :meth:`check` turns into Interrupted.
+
+    A second one raises KeyboardInterrupt on the spot, for a user who will not wait.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def check(self) -> None:
+        """Raise Interrupted if a signal came."""
+        if self._asked:
+            raise Interrupted
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True

@@ -1,0 +1,59 @@
+"""Makes an outcome count: its files put in place, then its record appended. In that order, so that what is
+recorded is there; only the driver does it. Knows nothing of Ray.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness import artifacts, provenance
+from harness.plan import Outcome
+from harness.records import Lines, Record
+from harness.worklist import Task
+
+
+class Ledger:
+    """Writes to one run directory, which the caller has locked."""
+
+    def __init__(self, folder: Path, *, dataset: str) -> None:
+        self.folder = folder
+        self.lines = Lines(folder)
+        self._dataset = dataset
+
+    def commit(self, task: Task, outcome: Outcome) -> Record:
+        """Put the files in place and append the record. Raises RecordsError if either cannot be written."""
+        record = self._record(task, outcome.record)
+        if record.status == "done" or task.stage == "fit":
+            artifacts.place(self.folder, record.key, outcome.artifacts, replace=task.stage == "fit")
+        self.lines.append(record)
+        return record
+
+    def fail(self, task: Task, error: str) -> Record:
+        """Record that a trial came to nothing, with the reason in one line."""
+        return self.commit(task, Outcome({"status": "failed", "error": error}))
+
+    def _record(self, task: Task, told: dict[str, Any]) -> Record:
+        fixed = {
+            "key": task.keys.sample,
+            "keys": {"fit": task.keys.fit, "sample": task.keys.sample, "score": task.keys.score},
+            "trial": task.trial.summary(self._dataset),
+        }
+        origin = _merged(provenance.of_driver(), told.get("provenance", {}))
+        try:
+            return Record.model_validate({**told, **fixed, "provenance": origin})
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            reason = f"the worker's result is no record: {place}: {first['msg']}, not {first['input']!r}"
+            return Record.model_validate(
+                {**fixed, "status": "failed", "error": reason[:400], "provenance": origin}
+            )
+
+
+def _merged(driver: dict[str, Any], worker: dict[str, Any]) -> dict[str, Any]:
+    """The worker's word counts where both speak: it did the computing."""
+    versions = {**driver["versions"], **worker.get("versions", {})}
+    return {**driver, **worker, "versions": versions}
