@@ -124,8 +124,8 @@ RESULTS: tuple[Published, ...] = (*_gains(), *_baselines(), *_sweep(), *_others(
 REMARKS = (
     "[1] At λ = 0 the authors' own recipe (DINO .650, CLIP-T .2936, CLIP-I .8035, digitised) already beats "
     "their DreamBooth row on all three scores: the printed gain mixes a change of recipe with the "
-    "regularizer. From λ = 0 to 500 the regularizer alone trades DINO −.011 and CLIP-I −.009 for CLIP-T +.004. "
-    "Compare curves at equal drift and equal recipes, never single points.",
+    "regularizer. From λ = 0 to 500 the regularizer alone trades DINO −.011 and CLIP-I −.009 for CLIP-T "
+    "+.004. Compare curves at equal drift and equal recipes, never single points.",
     "[2] The OFT row is quoted from a paper that scores with CLIP ViT-L/14: its CLIP columns are not "
     "comparable. SVDiff's row sits at the level of no personalization. Custom Diffusion's CLIP-I differs "
     "between Tables 1 and 2.",

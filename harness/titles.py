@@ -67,7 +67,7 @@ def _is_papers(trial: Mapping[str, Any]) -> bool:
 def distinct_titles(trials: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Give each setting (as JSON, keys sorted) a title of its own.
 
-    The title that most of its trials have; where two settings share one, what differs is added in parentheses.
+    The title that most of its trials have; where two settings share one, what differs is added behind.
     """
     settings: dict[str, list[Mapping[str, Any]]] = {}
     for trial in trials:

@@ -1,0 +1,225 @@
+"""How figures look: colours and marks of methods, axes, legends, small PNGs.
+
+Uses matplotlib's Figure objects and the Agg renderer; keeps no state between figures.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import colors
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from harness.families import Form, form_of
+from harness.footnotes import encoder
+from harness.rows import COLUMNS, Row, Selection
+
+DPI = 150
+MAX_BYTES = 400_000
+"""Largest picture: it stands in a README and in the history of a repository."""
+
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": "#888888",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "hatch.linewidth": 0.8,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5.5,
+    "lines.markeredgewidth": 0.7,
+}
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+_COLOURS = {
+    "dreambooth": "#0072B2",
+    "dreambooth_lora": "#D55E00",
+    "custom_diffusion": "#009E73",
+    "textual_inversion": "#CC79A7",
+    "frozen": "#8c8c8c",
+    "frozen_oracle": "#8c8c8c",
+    "real": "#3d3d3d",
+    "real_ae": "#3d3d3d",
+}
+_SPARE = ("#E69F00", "#56B4E9", "#882255", "#999933", "#332288", "#44AA99")
+
+LINES: dict[Form, str] = {"plain": "-", "penalty": "-", "bound": "--", "parameter": ":"}
+MARKS: dict[Form, str] = {"plain": "*", "penalty": "o", "bound": "s", "parameter": "^"}
+_DASHES = {"frozen": (4, 2), "frozen_oracle": (1.2, 1.8), "real": (4, 2), "real_ae": (1.2, 1.8)}
+
+
+@dataclass(frozen=True)
+class Palette:
+    """One colour for each method; methods that it does not know take spare colours in alphabetical order."""
+
+    methods: frozenset[str]
+
+    def __getitem__(self, row: Row) -> str:
+        colour = _COLOURS.get(row.method)
+        if colour is None:
+            unknown = sorted(self.methods - _COLOURS.keys())
+            colour = _SPARE[unknown.index(row.method) % len(_SPARE)]
+        return lighter(colour, 0.3) if form_of(row) == "bound" else colour
+
+
+def palette_of(selection: Selection) -> Palette:
+    """Give the colours of a selection's methods."""
+    return Palette(frozenset(row.method for row in selection.rows))
+
+
+def lighter(colour: str, share: float) -> str:
+    """Mix a colour with white: bounds are drawn in a lighter tone of their method's colour."""
+    rgb = np.array(colors.to_rgb(colour))
+    return colors.to_hex(rgb + (1 - rgb) * share)
+
+
+def short(value: float) -> str:
+    """Write λ or a bound in few letters: 0.1, 500, 5k, 2M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
+
+
+def axis_name(name: str) -> str:
+    """Name an axis: title, unit and the arrow of the better direction."""
+    column = COLUMNS[name]
+    return f"{column.title} ({column.unit}) {column.arrow}".strip()
+
+
+def encoder_line(selection: Selection, name: str) -> str:
+    """Name the encoder behind a measure in lines that fit beside an axis; empty without one."""
+    return "\n".join(textwrap.wrap(encoder(selection.records, name) or "", 40, max_lines=2, placeholder=" …"))
+
+
+def drawing(width: float, height: float, heading: str) -> Figure:
+    """Open an empty figure of this size in inches under a line that says what it speaks about."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08, wspace=0.03, hspace=0.05)  # type: ignore[union-attr]
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=8.5, color="#666666")
+    return figure
+
+
+def panels(count: int, *, across: int, heading: str) -> tuple[Figure, list[Axes]]:
+    """Open a figure with ``count`` axes, ``across`` to a line."""
+    down, columns = math.ceil(count / across), min(count, across)
+    figure = drawing(max(3.75 * columns, 7.5), 2.6 * down + 1.1, heading)
+    grid = list(figure.subplots(down, columns, squeeze=False).flat)
+    for axes in grid[count:]:
+        axes.set_visible(False)
+    return figure, grid[:count]
+
+
+def heading(selection: Selection, *, shots: int | None = None, experiment: str | None = None) -> str:
+    """Say what a figure speaks about: experiment, data, backbone, shots, subjects, and Toybox's limits."""
+    first = selection.rows[0]
+    subjects = sorted({row.subjects for row in selection.rows})
+    count = f"{subjects[0]}" if len(subjects) == 1 else f"{subjects[0]} to {subjects[-1]}"
+    words = [
+        *([experiment] if experiment else []),
+        first.setting["dataset"],
+        first.setting["backbone"],
+        *([f"{shots} shot{'' if shots == 1 else 's'}"] if shots else []),
+        f"mean ± s.e. over {count} subject{'' if subjects[-1] == 1 else 's'}",
+        *(["mechanism, not photographs"] if selection.toybox else []),
+    ]
+    return "  ·  ".join(words)
+
+
+def standing_lines(axes: Axes, rows: Iterable[Row], name: str, palette: Palette) -> None:
+    """Draw floors and ceilings as broken lines across the axes."""
+    for row in rows:
+        if row.group != "method" and name in row.cells:
+            axes.axhline(
+                row.cells[name].mean,
+                color=palette[row],
+                linewidth=1,
+                dashes=_DASHES[row.method],
+                zorder=1,
+            )
+
+
+def standing_handles(rows: Iterable[Row], palette: Palette) -> list[Line2D]:
+    """Give the legend's entries of :func:`standing_lines`."""
+    return [
+        Line2D([], [], color=palette[row], linewidth=1, dashes=_DASHES[row.method], label=row.title)
+        for row in rows
+        if row.group != "method"
+    ]
+
+
+def handle(colour: str, label: str, *, marker: str, line: str) -> Line2D:
+    """Give one entry of a legend."""
+    size = 11 if marker == "*" else 5.5
+    return Line2D(
+        [],
+        [],
+        color=colour,
+        linestyle=line,
+        marker=marker,
+        markersize=size,
+        markeredgecolor="white",
+        label=label,
+    )
+
+
+def legend_below(figure: Figure, handles: Sequence[Any]) -> None:
+    """Put one legend for all axes below them, in as many columns as its longest entry allows."""
+    longest = max((len(entry.get_label()) for entry in handles), default=1)
+    width = figure.get_size_inches()[0]
+    columns = max(1, min(5, len(handles), int(width / (0.075 * longest + 0.55))))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as a small PNG; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return save_picture(Image.open(buffer).convert("RGB"), path)
+
+
+def save_picture(picture: Image.Image, path: Path) -> Path:
+    """Write an RGB picture as a PNG of at most 256 colours and :data:`MAX_BYTES`, shrunk if it must be."""
+    palette = 256
+    while len(data := _encoded(picture, palette)) > MAX_BYTES:
+        if palette > 64:
+            palette //= 2
+        else:
+            size = (picture.width * 4 // 5, picture.height * 4 // 5)
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def _encoded(picture: Image.Image, palette: int) -> bytes:
+    buffer = io.BytesIO()
+    quantized = picture.quantize(palette, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    quantized.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
