@@ -132,8 +132,8 @@ def _prior_pictures() -> list[Measure]:
                     f"same prior prompt and seed{among}."),
             measure(f"kid{suffix}", f"KID{title}", "MMD²", "lower", "dino",
                     f"Unbiased MMD² with the cubic kernel of KID (arXiv 1801.01401, §4), here (cosine + 1)³, "
-                    f"between DINO features of the tuned model's prior pictures and of the base model's under "
-                    f"other seeds{among}: an unchanged model is at the floor."),
+                    f"between DINO features of the tuned model's prior pictures and of the base model's with "
+                    f"other seeds{among}; an unchanged model is at the floor."),
             measure(f"kid_floor{suffix}", f"KID floor{title}", "MMD²", None, "dino",
                     f"KID between two samples of the base model with disjoint seeds{among}."),
         ]  # fmt: skip

@@ -66,6 +66,10 @@ class TextEncoder(Encoder, Protocol):
         """Embed texts: float32 unit rows [n, d]. Texts beyond the context are cut; ``warnings`` says so."""
         ...
 
+    def cut_texts(self, texts: Sequence[str]) -> list[str]:
+        """Say of each text that is longer than the context how much of it is seen."""
+        ...
+
 
 class EncoderError(HarnessError):
     """An encoder that is unknown, lacks its weights, or comes in a form that is refused."""

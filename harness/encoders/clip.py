@@ -52,16 +52,20 @@ class ClipEncoder:
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Embed texts: float32 [n, d] on the CPU, unit rows; a text that is cut is named in ``warnings``."""
-        context = self.tokenizer.context_length
-        self.warnings += [
-            f"text of {length} tokens cut to {context} for {self.name}: {text!r}"
-            for text in dict.fromkeys(texts)
-            if (length := self.token_count(text)) > context
-        ]
+        self.warnings += self.cut_texts(texts)
         with torch.inference_mode():
             tokens = self.tokenizer(list(texts)).split(self.batch)
             parts = [self.network.encode_text(part.to(self.device)).float().cpu() for part in tokens]
         return unit_rows(torch.cat(parts))
+
+    def cut_texts(self, texts: Sequence[str]) -> list[str]:
+        """Say of each text that is longer than the context how much of it is seen."""
+        context = self.tokenizer.context_length
+        return [
+            f"text of {length} tokens cut to {context} for {self.name}: {text!r}"
+            for text in dict.fromkeys(texts)
+            if (length := self.token_count(text)) > context
+        ]
 
     def token_count(self, text: str) -> int:
         """Count a text's tokens, the first and last mark included."""

@@ -39,8 +39,8 @@ def as_pil(pictures: Pictures) -> list[Image.Image]:
 class Preprocessing:
     """An encoder's own preprocessing of a PIL picture, with a short cut for pictures that need no resizing.
 
-    ``transform`` is a torchvision ``Compose`` that ends in a normalization. Pictures on whose size its resizing
-    and cropping have no effect are normalized in one go: the same numbers, faster.
+    ``transform`` is a torchvision ``Compose`` that ends in a normalization. Pictures of a size on which its
+    resizing and cropping have no effect are normalized in one go: the same numbers, faster.
     """
 
     def __init__(self, transform: Any) -> None:

@@ -1,0 +1,212 @@
+"""The user's own photos: a folder per subject, class nouns and prompts in a small YAML.
+
+photos/
+    subjects.yaml           subjects: {rex: dog, cup: {class: mug}}     prompts: ["a {} in the snow"]
+    rex/  01.jpg …
+    cup/  a.png …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+from pydantic import Field, field_validator, model_validator
+
+from harness import document
+from harness.api import Prompt, Subject
+from harness.datasets import DatasetError, wording
+from harness.datasets.draws import draw, fingerprint
+from harness.datasets.photos import file_digest, photo_files, read_photo
+from harness.errors import one_of
+from harness.settings import DatasetSpec, Frozen
+
+FILE = "subjects.yaml"
+
+
+class SubjectEntry(Frozen):
+    """A subject in the YAML: its class noun; whether it lives (other default prompts); its own prompts."""
+
+    noun: str = Field(alias="class", min_length=1)
+    live: bool | None = None
+    prompts: tuple[str, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return {"class": data} if isinstance(data, str) else data
+
+    @field_validator("prompts")
+    @classmethod
+    def _with_a_place_for_the_subject(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return _templates(value)
+
+
+class SubjectsFile(Frozen):
+    """``subjects.yaml``: subjects by folder name; prompts for all of them (default: DreamBench's wording)."""
+
+    subjects: dict[str, SubjectEntry] = Field(min_length=1)
+    prompts: tuple[str, ...] | None = None
+
+    @field_validator("prompts")
+    @classmethod
+    def _with_a_place_for_the_subject(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return _templates(value)
+
+
+def _templates(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    for template in value or ():
+        if template.count("{}") != 1 or template.replace("{}", "").count("{"):
+            raise ValueError(
+                f"prompt {template!r} needs exactly one {{}} for the subject, and no other placeholder"
+            )
+    if value is not None and not value:
+        raise ValueError("needs at least one prompt, or leave it out for the default ones")
+    return value
+
+
+class FolderDataset:
+    """Photos from a folder; see :class:`harness.datasets.Dataset`. Photos that are no shots are held out."""
+
+    name = "folder"
+
+    def __init__(self, folder: Path, entries: SubjectsFile) -> None:
+        self.folder, self.entries = folder, entries
+        self.photos = lru_cache(maxsize=4)(self._photos)  # type: ignore[method-assign]
+
+    @classmethod
+    def open(cls, spec: DatasetSpec) -> FolderDataset:
+        """Open the folder of a spec.
+
+        Its options: ``file``, the YAML (default: subjects.yaml in the folder), or ``subjects`` and
+        ``prompts``, its content. Raises DatasetError or ConfigError in one line.
+        """
+        if spec.path is None:
+            raise DatasetError(
+                "dataset.path: is missing: the folder that holds a folder of photos per subject"
+            )
+        folder = Path(spec.path)
+        if not folder.is_dir():
+            raise DatasetError(f"dataset.path: {folder}: no such folder")
+        return cls(folder, _entries(spec, folder))
+
+    @property
+    def revision(self) -> str:
+        """Fingerprint of every photo and of the subjects' nouns and prompts."""
+        present = [name for name in self.subjects() if (self.folder / name).is_dir()]
+        return fingerprint(
+            [[name, self.references_identity(name), self.prompts_identity(name)] for name in present]
+        )
+
+    def subjects(self, split: str = "all") -> list[str]:
+        """List the subjects in the file's order; they know no development split."""
+        if split == "development":
+            raise DatasetError(
+                "the data set 'folder' has no development split; name the subjects or say 'all'"
+            )
+        return list(self.entries.subjects)
+
+    def category(self, subject: str) -> str:
+        """Return the class noun."""
+        return self._entry(subject).noun
+
+    def _entry(self, subject: str) -> SubjectEntry:
+        if subject not in self.entries.subjects:
+            raise DatasetError(one_of(subject, self.entries.subjects, noun="subject"))
+        return self.entries.subjects[subject]
+
+    def photo_names(self, subject: str) -> list[str]:
+        """List the photo files, sorted."""
+        self._entry(subject)
+        return [path.name for path in photo_files(self.folder / subject)]
+
+    def shot_names(self, subject: str, shots: int, seed: int) -> list[str]:
+        """Draw the photos to learn from, of all photos."""
+        return draw(self.photo_names(subject), shots, seed, subject=subject)
+
+    def reference_names(self, subject: str, shots: int, seed: int) -> list[str]:
+        """List the photos that are not drawn; none are left where every photo is a shot."""
+        drawn = self.shot_names(subject, shots, seed)
+        return [name for name in self.photo_names(subject) if name not in drawn]
+
+    def photos(self, subject: str) -> list[Image]:
+        """Read all photos of a subject; the last few subjects are kept."""
+        return self._photos(subject)
+
+    def _photos(self, subject: str) -> list[Image]:
+        self._entry(subject)
+        return [read_photo(path) for path in photo_files(self.folder / subject)]
+
+    def shots(self, subject: str, shots: int, seed: int) -> Subject:
+        """Read the drawn photos, and only these."""
+        paths = [self.folder / subject / name for name in self.shot_names(subject, shots, seed)]
+        return Subject(subject, self.category(subject), tuple(read_photo(path) for path in paths))
+
+    def prompts(self, subject: str) -> list[Prompt]:
+        """Return the subject's own prompts, else the file's, else the default ones."""
+        entry = self._entry(subject)
+        own = entry.prompts or self.entries.prompts
+        if own:
+            return [Prompt(template, kind="custom") for template in own]
+        live = entry.noun in wording.LIVE_NOUNS if entry.live is None else entry.live
+        return wording.default_prompts(live=live)
+
+    def prior_prompts(self, category: str, n: int) -> dict[str, list[str]]:
+        """Return prior prompts; the other classes are those of the other subjects first."""
+        nouns = [entry.noun for entry in self.entries.subjects.values()]
+        return wording.prior_prompts(category, n, nouns=nouns)
+
+    def shots_identity(self, subject: str, shots: int, seed: int) -> str:
+        """Fingerprint of the class noun and the drawn files' content, in the order of the draw."""
+        files = [self.folder / subject / name for name in self.shot_names(subject, shots, seed)]
+        return fingerprint(self.category(subject), [file_digest(path) for path in files])
+
+    def references_identity(self, subject: str) -> str:
+        """Fingerprint of the names and content of all photo files."""
+        self._entry(subject)
+        return fingerprint([[path.name, file_digest(path)] for path in photo_files(self.folder / subject)])
+
+    def prompts_identity(self, subject: str) -> str:
+        """Fingerprint of the test prompts and the prior prompts."""
+        prompts = [[prompt.template, prompt.kind] for prompt in self.prompts(subject)]
+        return fingerprint(self.category(subject), prompts, self.prior_prompts(self.category(subject), 64))
+
+    def check(self, subjects: Sequence[str], shots: Sequence[int]) -> None:
+        """Decode every photo of these subjects once and count them against the shots."""
+        for subject in subjects:
+            self._entry(subject)
+            files = photo_files(self.folder / subject)
+            for path in files:
+                read_photo(path)
+            if shots and max(shots) > len(files):
+                raise DatasetError(
+                    f"{self.folder / subject}: {len(files)} photos, {max(shots)} shots are asked for; "
+                    "add photos or lower 'shots'"
+                )
+
+
+def _entries(spec: DatasetSpec, folder: Path) -> SubjectsFile:
+    options = dict(spec.options)
+    file = options.pop("file", None)
+    if unknown := sorted(options.keys() - {"subjects", "prompts"}):
+        raise DatasetError(
+            f"dataset.options: {one_of(unknown[0], ('file', 'subjects', 'prompts'), noun='option')}"
+        )
+    if options:
+        if file is not None:
+            raise DatasetError("dataset.options: give either 'file' or 'subjects' and 'prompts', not both")
+        return document.check(SubjectsFile, options, source="dataset.options")
+    path = folder / FILE if file is None else _found(Path(file), folder)
+    if not path.is_file():
+        example = next((each.name for each in sorted(folder.iterdir()) if each.is_dir()), "rex")
+        raise DatasetError(
+            f"{path}: no such file; it says what the subjects are: 'subjects: {{{example}: dog}}'"
+        )
+    return document.check(SubjectsFile, document.read(path), source=str(path))
+
+
+def _found(path: Path, folder: Path) -> Path:
+    return path if path.is_file() or path.is_absolute() else folder / path

@@ -1,0 +1,73 @@
+"""Reading photos: any size, JPEG or PNG, as upright RGB; a file that cannot be read is named in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from harness.datasets import DatasetError
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+LONGEST_SIDE = 4096
+"""Larger photos are reduced to this: no network uses more, and a worker keeps photos in memory."""
+
+
+def photo_files(folder: Path) -> list[Path]:
+    """List the photos of a folder, sorted by name; DatasetError where it is missing or holds none."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder")
+    present = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    photos = [path for path in present if path.suffix.lower() in SUFFIXES]
+    if not photos:
+        others = sorted({path.suffix or path.name for path in present})
+        found = f" (found {', '.join(others)})" if others else ""
+        raise DatasetError(f"{folder}: no photos in it{found}; needs {', '.join(SUFFIXES)} files")
+    return photos
+
+
+def read_photo(path: Path) -> Image.Image:
+    """Read a photo as upright RGB; transparency is laid on white. DatasetError where it cannot be decoded."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                file.load()
+                photo = to_rgb(ImageOps.exif_transpose(file))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        raise DatasetError(f"{path}: not a readable photo ({reason}); replace or remove it") from None
+    if max(photo.size) > LONGEST_SIDE:
+        photo.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    return photo
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any mode to RGB: 16 bits scaled to 8, transparency on white."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        return Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def file_digest(path: Path) -> str:
+    """Hash a file's bytes to 64 hex digits, once per size and time of change."""
+    try:
+        stat = path.stat()
+        return _digest(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+@cache
+def _digest(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

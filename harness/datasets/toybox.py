@@ -1,0 +1,175 @@
+"""The embedded benchmark as a data set: rendered photos, cached on disk; ground truth with every prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL.Image import Image
+
+from harness.api import Prompt, Subject
+from harness.datasets import DatasetError
+from harness.datasets.draws import draw, fingerprint, group_sizes
+from harness.errors import one_of
+from harness.settings import DatasetSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.toybox.subjects import ToySubject
+    from harness.toybox.world import Scene
+
+SIZE = 64
+RENDERER_VERSION = 1
+"""Raise when the same scene is drawn differently."""
+
+SPLITS = {"development": "dev", "test": "test"}
+
+
+class ToyboxDataset:
+    """Toybox's subjects; see :class:`harness.datasets.Dataset`. Six photos to learn from, six held out."""
+
+    name = "toybox"
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self.cache = cache
+        self.photos = lru_cache(maxsize=32)(self._photos)  # type: ignore[method-assign]
+
+    @classmethod
+    def open(cls, spec: DatasetSpec, *, cache: Path | None = None) -> ToyboxDataset:
+        """Open it; it takes neither a path nor options."""
+        if spec.path is not None or spec.options:
+            raise DatasetError(
+                "dataset: 'toybox' takes neither a path nor options; photos of your own: 'folder'"
+            )
+        return cls(cache)
+
+    @property
+    def revision(self) -> str:
+        """Fingerprint of all scenes and prompts."""
+        return fingerprint(
+            [[name, self.references_identity(name), self.prompts_identity(name)] for name in self.subjects()]
+        )
+
+    def _subject(self, name: str) -> ToySubject:
+        from harness.toybox.subjects import subjects
+
+        known = {each.name: each for each in subjects()}
+        if name not in known:
+            raise DatasetError(one_of(name, known, noun="subject"))
+        return known[name]
+
+    def subjects(self, split: str = "all") -> list[str]:
+        """List the subjects of a split."""
+        from harness.toybox.subjects import subjects
+
+        if split != "all" and split not in SPLITS:
+            raise DatasetError(one_of(split, ("all", *SPLITS), noun="split"))
+        return [each.name for each in subjects() if split == "all" or each.split == SPLITS[split]]
+
+    def category(self, subject: str) -> str:
+        """Return the class noun."""
+        return self._subject(subject).category
+
+    def photo_names(self, subject: str) -> list[str]:
+        """Number the photos: those to learn from, then the held-out ones."""
+        return [f"{number:02d}" for number in range(len(self._subject(subject).photos))]
+
+    def _to_learn_from(self, subject: str) -> list[str]:
+        from harness.toybox.subjects import shots
+
+        return self.photo_names(subject)[: len(shots(self._subject(subject)))]
+
+    def shot_names(self, subject: str, shots: int, seed: int) -> list[str]:
+        """Draw from the photos to learn from."""
+        return draw(self._to_learn_from(subject), shots, seed, subject=subject)
+
+    def reference_names(self, subject: str, shots: int, seed: int) -> list[str]:
+        """List the photos that no method ever learns from."""
+        return self.photo_names(subject)[len(self._to_learn_from(subject)) :]
+
+    def photos(self, subject: str) -> list[Image]:
+        """Render all photos of a subject."""
+        return self._photos(subject)
+
+    def _photos(self, subject: str) -> list[Image]:
+        return self._render(self._subject(subject).photos)
+
+    def shots(self, subject: str, shots: int, seed: int) -> Subject:
+        """Render the drawn photos; the description says the look in words."""
+        from harness.toybox.captions import look_phrase
+
+        toy = self._subject(subject)
+        names = self.shot_names(subject, shots, seed)
+        chosen = [toy.photos[self.photo_names(subject).index(name)] for name in names]
+        return Subject(subject, toy.category, tuple(self._render(chosen)), description=look_phrase(toy.look))
+
+    def prompts(self, subject: str) -> list[Prompt]:
+        """Return the subject's 25 prompts; every one also asks for the class."""
+        from harness.toybox.subjects import prompts
+
+        toy = self._subject(subject)
+        return [
+            Prompt(each.text_template, each.kind, {"class": toy.category, **each.attributes})
+            for each in prompts(toy)
+        ]
+
+    def prior_prompts(self, category: str, n: int) -> dict[str, list[str]]:
+        """Return prompts of the class, of the other classes in turn, and empty ones."""
+        from harness.toybox.subjects import class_prompts, other_prompts
+
+        sizes = group_sizes(n)
+        return {
+            "class": [each.text_template for each in class_prompts(category, sizes["class"])],
+            "other": [each.text_template for each in other_prompts(category, sizes["other"])],
+            "empty": [""] * sizes["empty"],
+        }
+
+    def shots_identity(self, subject: str, shots: int, seed: int) -> str:
+        """Fingerprint of the drawn scenes."""
+        toy = self._subject(subject)
+        numbers = [self.photo_names(subject).index(name) for name in self.shot_names(subject, shots, seed)]
+        return fingerprint(RENDERER_VERSION, SIZE, toy.category, [toy.photos[i].to_dict() for i in numbers])
+
+    def references_identity(self, subject: str) -> str:
+        """Fingerprint of all scenes of the subject."""
+        return fingerprint(
+            RENDERER_VERSION, SIZE, [scene.to_dict() for scene in self._subject(subject).photos]
+        )
+
+    def prompts_identity(self, subject: str) -> str:
+        """Fingerprint of the test prompts with their ground truth, and of the prior prompts."""
+        prompts = [[prompt.template, prompt.kind, prompt.attributes] for prompt in self.prompts(subject)]
+        return fingerprint(prompts, self.prior_prompts(self.category(subject), 64))
+
+    def check(self, subjects: Sequence[str], shots: Sequence[int]) -> None:
+        """Check names and counts; rendered photos are always readable."""
+        for subject in subjects:
+            for count in shots:
+                self.shot_names(subject, count, 0)
+
+    def _render(self, scenes: Sequence[Scene]) -> list[Image]:
+        from torchvision.transforms.functional import to_pil_image
+
+        from harness.diffusion.cache import Cache
+
+        cache = Cache(self.cache)
+        content = {"renderer": RENDERER_VERSION, "size": SIZE}
+        return [
+            to_pil_image(
+                cache.tensors(
+                    "toybox-photos",
+                    {**content, "scene": scene.to_dict()},
+                    partial(_rendered, scene),
+                )["picture"]
+            )
+            for scene in scenes
+        ]
+
+
+def _rendered(scene: Scene) -> dict[str, Tensor]:
+    from harness.toybox.render import render
+
+    return {"picture": render([scene], size=SIZE)[0]}

@@ -1,0 +1,170 @@
+"""One trial, from its plan to its outcome: fit → sample → score. Knows nothing of Ray, MLflow or tables."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness import outcome, provenance
+from harness.api import Progress
+from harness.case import Case
+from harness.clock import Clock
+from harness.datasets import Dataset, load_dataset
+from harness.diffusion.backbone import Backbone
+from harness.diffusion.cache import Cache
+from harness.diffusion.loading import load_backbone
+from harness.drift import BaseModel, Yardstick
+from harness.encoders import load_encoder
+from harness.encoders.pixels import as_pil
+from harness.errors import one_line
+from harness.outcome import Result, picture_names, prior_names
+from harness.pictures import from_png
+from harness.plan import Outcome, Plan
+from harness.scoring import Examiner, Exhibit, Eyes, Features, PriorPictures, SubjectPhotos
+from harness.settings import BackboneSpec, DatasetSpec, EncoderSpec, Precision
+from harness.stages import Fitted, Sampled, fit, kept_weights, sample
+
+YARDSTICKS_KEPT = 32
+
+
+class Worker:
+    """Runs trials one after the other; loads models on first use and keeps them."""
+
+    def __init__(
+        self,
+        *,
+        backbone: BackboneSpec,
+        dataset: DatasetSpec,
+        encoders: Mapping[str, EncoderSpec],
+        device: str = "cpu",
+        precision: Precision = "fp32",
+        cache: Path | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._backbone_spec, self._dataset_spec, self._encoder_specs = backbone, dataset, dict(encoders)
+        self._device, self._precision = torch.device(device), precision
+        self._cache = Cache(cache)
+        self._yardsticks: dict[str, Yardstick] = {}
+        if threads is not None:
+            torch.set_num_threads(threads)
+
+    @cached_property
+    def _backbone(self) -> Backbone:
+        return load_backbone(
+            self._backbone_spec, device=self._device, precision=self._precision, cache=self._cache
+        )
+
+    @cached_property
+    def _dataset(self) -> Dataset:
+        return load_dataset(self._dataset_spec, cache=self._cache.root)
+
+    @cached_property
+    def _encoders(self) -> dict[str, Any]:
+        return {
+            kind: load_encoder(spec, device=self._device, kind=kind)
+            for kind, spec in self._encoder_specs.items()
+        }
+
+    @cached_property
+    def _eyes(self) -> Eyes:
+        seeing = ("clip", "dino")
+        return Eyes(**{kind: Features(e) if kind in seeing else e for kind, e in self._encoders.items()})
+
+    @cached_property
+    def _revisions(self) -> dict[str, str]:
+        return {"backbone_revision": self._backbone.revision, "data_revision": self._dataset.revision}
+
+    def run(self, plan: Plan, progress: Progress) -> Outcome:
+        """Carry out one trial. Its own failure becomes a record with status ``failed`` and one line of error.
+
+        The backbone is as it was before when this returns.
+        """
+        clock = Clock(self._device)
+        try:
+            return self._run(plan, progress, clock)
+        except Exception as error:
+            failed = {
+                "status": "failed",
+                "error": one_line(error),
+                "seconds": clock.seconds,
+                "peak_memory_bytes": clock.peak_memory(),
+                "provenance": {"device": clock.device_name, "versions": provenance.versions()},
+            }
+            return Outcome(failed, {"error.txt": traceback.format_exc().encode()})
+        finally:
+            if "_backbone" in self.__dict__:
+                self._backbone.restore()
+
+    def _run(self, plan: Plan, progress: Progress, clock: Clock) -> Outcome:
+        case = Case(plan, self._dataset)
+        eyes = self._eyes  # an encoder that cannot be loaded must be known before anything is fitted
+        yardstick = self._yardstick(case)
+        files: dict[str, bytes] = {}
+        if plan.stage == "score":
+            fitted, sampled = _saved(case, yardstick)
+            clock.seconds |= fitted.seconds
+        else:
+            fitted = fit(case, self._backbone, progress, clock)
+            sampled = sample(case, fitted, self._backbone, yardstick, progress, clock)
+            fitted.seconds = dict(clock.seconds)
+            files["fit.json"] = fitted.to_bytes()
+            if weights := kept_weights(self._backbone, plan.keep_weights):
+                files["delta.safetensors"] = weights
+        progress("score", 0, 1, None)
+        with clock.time("score"):
+            result = _scored(case, fitted, sampled, yardstick, eyes)
+        if plan.stage == "fit":
+            files |= outcome.picture_files(result)
+        files |= outcome.files(result)
+        record = outcome.record(result, clock, encoders=self._encoders, revisions=self._revisions)
+        return Outcome(record, files)
+
+    def _yardstick(self, case: Case) -> Yardstick:
+        """The base model on the prior prompts of the case's class; the last few are kept in memory."""
+        sampling, drift = case.sampling, case.plan.drift
+        name = repr((case.subject.category, drift, sampling.sampler, sampling.steps, sampling.guidance))
+        if name not in self._yardsticks:
+            while len(self._yardsticks) >= YARDSTICKS_KEPT:
+                self._yardsticks.pop(next(iter(self._yardsticks)))
+            self._yardsticks[name] = BaseModel(self._backbone, sampling, drift).yardstick(case.prior_texts)
+        return self._yardsticks[name]
+
+
+def _saved(case: Case, yardstick: Yardstick) -> tuple[Fitted, Sampled]:
+    """Read back what an earlier run of the trial left."""
+    saved = case.plan.pictures
+    fitted = Fitted.from_bytes(saved["fit.json"])
+    if fitted.ceiling == "photos":
+        return fitted, Sampled(case.photos)
+    pictures = [from_png(saved[name]) for name in picture_names(case, fitted)]
+    if fitted.ceiling is not None:
+        return fitted, Sampled(pictures)
+    names = prior_names([prompt.group for prompt in yardstick.prompts])
+    return fitted, Sampled(pictures, [from_png(saved[name]) for name in names])
+
+
+def _scored(case: Case, fitted: Fitted, sampled: Sampled, yardstick: Yardstick, eyes: Eyes) -> Result:
+    exhibit = _exhibit(case, fitted, sampled, yardstick)
+    examiner = Examiner(exhibit, eyes)
+    return Result(case, fitted, sampled, exhibit, examiner.scores(case.plan.scores), examiner.drift())
+
+
+def _exhibit(case: Case, fitted: Fitted, sampled: Sampled, yardstick: Yardstick) -> Exhibit:
+    subject = SubjectPhotos(case.photos, case.shots, case.references)
+    if fitted.phrase is None:
+        return Exhibit(sampled.pictures, subject, photo_of=range(len(case.photos)))
+    noun = case.subject.category if case.sampling.clip_text == "class" else fitted.phrase
+    base, floor = as_pil(yardstick.pictures), as_pil(yardstick.floor)
+    return Exhibit(
+        sampled.pictures,
+        subject,
+        prompt_of=case.prompt_of,
+        texts=case.texts(noun),
+        asked=[prompt.attributes for prompt in case.prompts],
+        prior=PriorPictures(yardstick.prompts, sampled.prior, base, floor),
+    )
