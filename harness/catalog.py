@@ -5,10 +5,15 @@ The protocol is all that the engine knows of the rest of the package; tests brin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from harness.settings import BackboneSpec, EncoderSpec
+from harness.settings import BackboneSpec, EncoderSpec, Trial
+
+if TYPE_CHECKING:
+    from harness.config import Experiment
+    from harness.datasets import Dataset, Split
 
 
 class Catalog(Protocol):
@@ -24,6 +29,16 @@ class Catalog(Protocol):
 
     def method_source(self, name: str) -> str | None:
         """Return the text of a user's own method file, None for a method of ``baselines/``."""
+        ...
+
+    def skip_reason(
+        self, name: str, params: Mapping[str, Any], subject: str, backbone: BackboneSpec
+    ) -> str | None:
+        """Say why a method cannot be tried on a subject with a backbone; None where it can."""
+        ...
+
+    def check(self, trials: Sequence[Trial]) -> None:
+        """Look at everything that the trials will read; raises HarnessError for the first thing amiss."""
         ...
 
     def subjects(self, split: str) -> list[str]:
@@ -53,3 +68,75 @@ class Catalog(Protocol):
     def encoder_revision(self, encoder: EncoderSpec) -> str:
         """Which weights these are."""
         ...
+
+
+class Installed:
+    """The catalog of what is installed: ``baselines/``, the data sets, the weights on disk."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._dataset_spec = experiment.dataset
+        self._encoders = experiment.encoders
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The experiment's data set, opened when first asked for."""
+        from harness.datasets import load_dataset
+
+        return load_dataset(self._dataset_spec)
+
+    def method(self, name: str) -> type[Any]:
+        from harness import methods
+
+        return methods.load(name)
+
+    def params(self, name: str, params: Mapping[str, Any], backbone: BackboneSpec) -> dict[str, Any]:
+        from harness import methods
+
+        return methods.resolve_params(methods.load(name), params, backbone.name)
+
+    def method_source(self, name: str) -> str | None:
+        from harness import methods
+
+        return methods.source(name) if methods.is_path(name) else None
+
+    def skip_reason(
+        self, name: str, params: Mapping[str, Any], subject: str, backbone: BackboneSpec
+    ) -> str | None:
+        from harness import methods
+
+        method = methods.build(methods.load(name), params)
+        if not hasattr(method, "skip"):
+            return None
+        bare = self.dataset.shots(subject, 0, 0)
+        return methods.skip_reason(method, bare, family=backbone.family or "")
+
+    def check(self, trials: Sequence[Trial]) -> None:
+        subjects = list(dict.fromkeys(trial.subject for trial in trials))
+        self.dataset.check(subjects, sorted({trial.shots for trial in trials}))
+
+    def subjects(self, split: str) -> list[str]:
+        return self.dataset.subjects(cast("Split", split))
+
+    def shots_identity(self, subject: str, shots: int, seed: int) -> str:
+        return self.dataset.shots_identity(subject, shots, seed)
+
+    def references_identity(self, subject: str) -> str:
+        return self.dataset.references_identity(subject)
+
+    def prompts_identity(self, subject: str) -> str:
+        return self.dataset.prompts_identity(subject)
+
+    def backbone_revision(self, backbone: BackboneSpec) -> str:
+        from harness.diffusion.folders import backbone_revision
+
+        return backbone_revision(backbone)
+
+    def encoders(self, backbone: BackboneSpec) -> dict[str, EncoderSpec]:
+        from harness.encoders import default_encoders
+
+        return {**default_encoders(backbone), **self._encoders}
+
+    def encoder_revision(self, encoder: EncoderSpec) -> str:
+        from harness.encoders import revision
+
+        return revision(encoder)

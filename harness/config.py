@@ -123,9 +123,9 @@ class Experiment(Frozen):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
     question: str | None = None
-    backbone: Axis[BackboneSpec] = (BackboneSpec(name="toybox-sd"),)
+    backbone: Axis[BackboneSpec] = (BackboneSpec(name="toybox"),)
     dataset: DatasetSpec = DatasetSpec(name="toybox")
-    encoders: dict[str, EncoderSpec] = Field(default_factory=dict)
+    encoders: dict[Literal["clip", "dino", "probe", "lpips"], EncoderSpec] = Field(default_factory=dict)
     subjects: tuple[str, ...] | SubjectSplit = SubjectSplit(split="test")
     shots: Axis[Shots] = (5,)
     seeds: Axis[Seed] = (0,)
@@ -204,10 +204,11 @@ def _with_paths(experiment: Experiment, folder: Path) -> Experiment:
 
 
 def trials(experiment: Experiment, catalog: Catalog | None = None) -> list[Trial]:
-    """Expand the axes into trials, in the order of the file. Raises ConfigError, also for a duplicate."""
+    """Expand the axes into trials, in the order of the file; see :func:`harness.expand.expand`.
+
+    ``catalog`` is what there is to choose from, by default what is installed. Raises ConfigError.
+    """
+    from harness.catalog import Installed
     from harness.expand import expand
 
-    try:
-        return expand(experiment, catalog)
-    except ConfigError as error:
-        raise ConfigError(f"{experiment.source}: {error}") from None
+    return expand(experiment, catalog or Installed(experiment)).trials

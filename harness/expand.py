@@ -26,13 +26,46 @@ class _Variant:
     uses_shots: bool
 
 
-def expand(experiment: Experiment, catalog: Catalog) -> list[Trial]:
-    """List the trials in the order of the file. Raises ConfigError whose text starts with the key."""
+@dataclasses.dataclass(frozen=True)
+class Skip:
+    """A row that cannot be tried on a subject, and why."""
+
+    title: str
+    backbone: str
+    subject: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Expansion:
+    """The trials of an experiment in the order of the file, and what was left out."""
+
+    trials: list[Trial]
+    skips: list[Skip]
+
+
+def expand(experiment: Experiment, catalog: Catalog) -> Expansion:
+    """Expand every axis. Raises ConfigError naming file and key, also for a trial that is there twice."""
+    try:
+        expansion = _expand(experiment, catalog)
+        catalog.check(expansion.trials)
+    except HarnessError as error:
+        raise ConfigError(f"{experiment.source}: {error}") from None
+    if not expansion.trials:
+        skip = expansion.skips[0]
+        raise ConfigError(f"{experiment.source}: nothing to do: {skip.title}, {skip.subject}: {skip.reason}")
+    return expansion
+
+
+def _expand(experiment: Experiment, catalog: Catalog) -> Expansion:
     subjects = _subjects(experiment, catalog)
     found: dict[str, int] = {}
-    trials = []
+    expansion = Expansion([], [])
     for position, entry in enumerate(experiment.methods):
         for trial in _trials_of(entry, f"methods[{position}]", subjects, experiment, catalog):
+            if isinstance(trial, Skip):
+                expansion.skips.append(trial)
+                continue
             identity = canonical(trial.model_dump(mode="json", exclude={"title"}))
             if identity in found:
                 raise ConfigError(
@@ -40,17 +73,21 @@ def expand(experiment: Experiment, catalog: Catalog) -> list[Trial]:
                     f"{trial.shots} shots, seed {trial.seed} (first in methods[{found[identity]}])"
                 )
             found[identity] = position
-            trials.append(trial)
-    return trials
+            expansion.trials.append(trial)
+    return expansion
 
 
 def _trials_of(
     entry: MethodEntry, place: str, subjects: list[str], experiment: Experiment, catalog: Catalog
-) -> Iterator[Trial]:
+) -> Iterator[Trial | Skip]:
     for backbone in experiment.backbone:
         variants = list(_variants(entry, place, backbone, catalog))
         settings = list(experiment.sampling.each())
         for variant, sampling, subject in itertools.product(variants, settings, subjects):
+            reason = catalog.skip_reason(variant.method, variant.params, subject, backbone)
+            if reason is not None:
+                yield Skip(variant.title, backbone.name, subject, reason)
+                continue
             shots = experiment.shots if variant.uses_shots else (0,)
             for count, seed in itertools.product(shots, experiment.seeds):
                 yield Trial(

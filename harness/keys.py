@@ -11,15 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from harness.diffusion import SAMPLING_VERSION, TRAINER_VERSION
 from harness.measures import MEASURES
 from harness.plan import Keys
 from harness.settings import DriftSet, Precision, Trial
-
-TRAINER_VERSION = 1
-"""Raise when the same method, photos and seed would be fitted to other weights."""
-
-SAMPLING_VERSION = 1
-"""Raise when the same weights and seeds would give other pictures or another drift."""
 
 DIGITS = 16
 

@@ -166,4 +166,5 @@ class Trial(Frozen):
 
     def summary(self, dataset: str) -> dict[str, Any]:
         """What a record says of the trial: the nouns by name, without the paths of this machine."""
-        return {"dataset": dataset, **self.model_dump(mode="json"), "backbone": self.backbone.name}
+        names = {"backbone": self.backbone.name, "method": Path(self.method).name.removesuffix(".py")}
+        return {"dataset": dataset, **self.model_dump(mode="json"), **names}

@@ -37,11 +37,13 @@ from ray import tune
 from harness import artifacts, worklist
 from harness.catalog import Catalog
 from harness.config import Experiment
+from harness.diffusion.folders import cache_root
 from harness.errors import ConfigError, HarnessError, one_line
 from harness.interrupt import Interrupted, Interruption
 from harness.ledger import Ledger
 from harness.plan import Outcome, Plan, TrialWorker
 from harness.records import Record, locked
+from harness.settings import EncoderSpec
 from harness.worklist import Task
 
 WORKER = "harness.trial:Worker"
@@ -85,8 +87,7 @@ class _Bench:
 
     factory: str
     experiment: Experiment
-    catalog_encoders: Mapping[str, Mapping[str, Any]]
-    cache: Path
+    encoders: Mapping[str, Mapping[str, EncoderSpec]]
     desk: Any
 
 
@@ -128,12 +129,6 @@ def run_sweep(
     return summary
 
 
-def cache_folder() -> Path:
-    """Where a machine keeps what is computed once: $HARNESS_CACHE, else the user's cache folder."""
-    base = os.environ.get("HARNESS_CACHE")
-    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "harness"
-
-
 def _slots(experiment: Experiment, workers: int | None, pending: int) -> int:
     """How many trials run at a time on this machine."""
     resources = experiment.resources
@@ -171,7 +166,7 @@ def _ray(experiment: Experiment, slots: int | None, address: str | None) -> Iter
 
             modules = [str(Path(next(iter(package.__path__)))) for package in (harness, baselines)]
             ray.init(address=address, runtime_env={"env_vars": env, "py_modules": modules}, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+    except Exception as error:  # Ray raises a bare Exception where a node does not come up
         where = f"reach the Ray cluster at {address}" if address else "start Ray on this machine"
         raise HarnessError(f"cannot {where}: {one_line(error)}") from error
     try:
@@ -199,7 +194,7 @@ def _tune(
         .remote(clerk.tasks, experiment, catalog, folder)
     )
     encoders = {spec.model_dump_json(): catalog.encoders(spec) for spec in experiment.backbone}
-    bench = _Bench(factory, experiment, encoders, cache_folder(), clerk.desk)
+    bench = _Bench(factory, experiment, encoders, clerk.desk)
     storage = tempfile.mkdtemp(prefix="harness-tune-")
     resources = experiment.resources
     tuner = tune.Tuner(
@@ -348,10 +343,10 @@ class _Resident(tune.Trainable):
             self._worker = factory(
                 backbone=spec,
                 dataset=bench.experiment.dataset,
-                encoders=bench.catalog_encoders[name],
+                encoders=bench.encoders[name],
                 device="cuda" if bench.experiment.resources.gpus else "cpu",
                 precision=bench.experiment.precision,
-                cache=bench.cache,
+                cache=cache_root(),
                 threads=bench.experiment.resources.cpus,
             )
             self._backbone = name

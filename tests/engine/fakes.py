@@ -77,6 +77,12 @@ class FakeCatalog:
     def method_source(self, name: str) -> str | None:
         return self.sources.get(name)
 
+    def skip_reason(self, name: str, params: Any, subject: str, backbone: BackboneSpec) -> str | None:
+        return f"{subject} is skipped" if params.get("mischief") == f"skip-{subject}" else None
+
+    def check(self, trials: Any) -> None:
+        """Nothing to look at."""
+
     def subjects(self, split: str) -> list[str]:
         test, development = [f"s{n}" for n in range(8)], [f"d{n}" for n in range(4)]
         return {"test": test, "development": development, "all": development + test}[split]
