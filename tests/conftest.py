@@ -80,6 +80,9 @@ def write_stable_diffusion(folder: Path, *, prediction: str = "epsilon", seed: i
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
+    # As in Stable Diffusion 1.5's own file; PNDM has no use for them, but the schedulers made from it do.
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "clip_sample": False}))
     return folder
 
 
@@ -128,3 +131,41 @@ def photos():
         return Image.fromarray(coarse).resize((48, 40), Image.Resampling.BICUBIC)
 
     return tuple(photo(i) for i in range(5))
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in open_clip's layout: a CLIP of 32×32 pictures, CLIP's own vocabulary, random weights."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("encoders") / "tiny-clip"
+    folder.mkdir()
+    model = {
+        "embed_dim": 16,
+        "quick_gelu": True,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model, "preprocess_cfg": {}}))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file(network.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of timm's smallest vision transformer, ``test_vit``, with a classifier's head."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    path = tmp_path_factory.mktemp("encoders") / "test_vit.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = timm.create_model("test_vit", pretrained=False)
+    save_file(network.state_dict(), path)
+    return path
