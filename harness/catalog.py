@@ -5,10 +5,12 @@ The protocol is all that the engine knows of the rest of the package; tests brin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from harness.errors import ConfigError
 from harness.settings import BackboneSpec, EncoderSpec, Trial
 
 if TYPE_CHECKING:
@@ -129,7 +131,8 @@ class Installed:
     def backbone_revision(self, backbone: BackboneSpec) -> str:
         from harness.diffusion.folders import backbone_revision
 
-        return backbone_revision(backbone)
+        with _missing_files():
+            return backbone_revision(backbone)
 
     def encoders(self, backbone: BackboneSpec) -> dict[str, EncoderSpec]:
         from harness.encoders import default_encoders
@@ -139,4 +142,14 @@ class Installed:
     def encoder_revision(self, encoder: EncoderSpec) -> str:
         from harness.encoders import revision
 
-        return revision(encoder)
+        with _missing_files():
+            return revision(encoder)
+
+
+@contextmanager
+def _missing_files() -> Iterator[None]:
+    """Turn files that are not there into an error of the user's."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(str(error)) from error

@@ -51,6 +51,11 @@ def read(path: Path) -> dict[str, Any]:
     return data
 
 
+def dump(data: dict[str, Any]) -> bytes:
+    """Write a mapping as YAML, keys in the order given."""
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100).encode()
+
+
 def check(model: type[M], data: dict[str, Any], *, source: str) -> M:
     """Build ``model`` from ``data``; raise ConfigError for the first mistake: source, key, value, remedy."""
     try:

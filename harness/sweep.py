@@ -34,7 +34,7 @@ os.environ.update(
 import ray
 from ray import tune
 
-from harness import artifacts, worklist
+from harness import artifacts, document, worklist
 from harness.catalog import Catalog
 from harness.config import Experiment
 from harness.diffusion.folders import cache_root
@@ -118,6 +118,8 @@ def run_sweep(
             logging.getLogger("harness").warning("%s: the last line was cut off; set aside", aside)
         tasks = worklist.tasks(experiment, catalog, ledger.lines, folder)
         pending = worklist.in_order([task for task in tasks if task.stage != "done"])
+        resolved = document.dump(experiment.model_dump(mode="json"))
+        artifacts.write_whole(folder / "experiment.yaml", resolved)
         slots = _slots(experiment, workers, len(pending)) if address is None else workers
         for observer in observers:
             observer.started(tasks, pending, slots or 0)

@@ -1,0 +1,317 @@
+"""The command line. Composes the other modules and imports the heavy ones inside the commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli_toybox import pretrain, toybox
+from harness.errors import ConfigError, HarnessError, one_line, one_of
+
+if TYPE_CHECKING:
+    from harness.sweep import Summary
+
+INTERRUPTED = 130
+UsageError: Any = typer.BadParameter.__bases__[0]  # click's; some versions of typer bring their own click
+
+app = typer.Typer(
+    name="harness",
+    help="Compare few-shot personalization methods of text-to-image models: one YAML file per question.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(pretrain)
+app.add_typer(toybox, name="toybox")
+
+Experiment = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="An experiment's YAML file, or its name under runs/.")
+]
+Runs = Annotated[Path, typer.Option(help="Where the run directories are.", envvar="HARNESS_RUNS")]
+MLflow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", envvar="MLFLOW_TRACKING_URI", help="MLflow store [default: RUNS/mlflow.db, sqlite]."
+    ),
+]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options that hold for every command; ``--debug`` is read in :func:`main`."""
+
+
+@app.command()
+def sweep(
+    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment's YAML file.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the trials and run none.")] = False,
+    runs: Runs = Path("runs"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time [default: resources.workers].")
+    ] = None,
+    mlflow: MLflow = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="A", help="A Ray cluster, host:port or auto.")
+    ] = None,
+) -> None:
+    """Run what an experiment still lacks: fit, sample, score; then tables, figures, MLflow.
+
+    The same command continues after an interruption and does nothing twice.
+
+    Example:  harness sweep experiments/fewshot.yaml --workers 2
+    """
+    from harness import config
+    from harness.catalog import Installed
+    from harness.expand import expand
+
+    loaded = config.load(_file_of(experiment, runs))
+    catalog = Installed(loaded)
+    if dry_run:
+        _show_plan(loaded, catalog, runs)
+        return
+    expand(loaded, catalog)  # says what is wrong before anything slow
+    from harness.progress import Display
+    from harness.sweep import run_sweep
+    from harness.tracking import Mirror, Store
+
+    runs.mkdir(parents=True, exist_ok=True)
+    with Display() as display:
+        mirror = Mirror(Store(runs, loaded.name, mlflow), display.say)
+        summary = run_sweep(
+            loaded,
+            runs=runs,
+            catalog=catalog,
+            workers=workers,
+            address=address,
+            observers=[display, mirror],
+        )
+    written = _publish(runs.resolve() / loaded.name, display.say)
+    mirror.close(failed=len(summary.failed), interrupted=summary.interrupted, tables=written)
+    _conclude(summary, experiment, runs / loaded.name, display.say)
+
+
+@app.command()
+def table(
+    experiment: Experiment,
+    runs: Runs = Path("runs"),
+    format: Annotated[str, typer.Option(help="markdown, csv or tex.")] = "markdown",
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only such trials, e.g. shots=5.")
+    ] = None,
+    measure: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this column; may be repeated.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All columns that hold a number.")] = False,
+) -> None:
+    """Print the table of an experiment: mean ± s.e. over subjects.
+
+    Example:  harness table fewshot --where shots=5 --format tex
+    """
+    folder = run_folder_of(experiment, runs)
+    from harness import records, tables
+
+    text = tables.table(
+        records.read(folder),
+        where=where or (),
+        format=format,
+        measures=measure,
+        everything=everything,
+        experiment=folder.name,
+    )
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+@app.command()
+def figures(
+    experiment: Experiment,
+    runs: Runs = Path("runs"),
+    out: Annotated[Path | None, typer.Option(help="Where to [default: the run's figures/].")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only such trials, e.g. shots=5.")
+    ] = None,
+) -> None:
+    """Draw the figures of an experiment as PNG files.
+
+    Example:  harness figures lipschitz_bounds --out paper/figures
+    """
+    folder = run_folder_of(experiment, runs)
+    from harness import figures as drawing
+    from harness import records
+
+    for path in drawing.render_all(
+        records.read(folder),
+        folder,
+        out or folder / "figures",
+        where=where or (),
+        experiment=folder.name,
+        say=_note,
+    ):
+        typer.echo(path)
+
+
+@app.command()
+def ui(
+    runs: Runs = Path("runs"),
+    mlflow: MLflow = None,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+) -> None:
+    """Open the MLflow UI on the mirrored runs, on this machine only (127.0.0.1).
+
+    Example:  harness ui --port 5001
+    """
+    import subprocess
+
+    from harness.tracking import QUIET, default_uri
+
+    if mlflow is None and not (runs / "mlflow.db").is_file():
+        raise ConfigError(f"{runs / 'mlflow.db'}: not there yet; a sweep or `harness mirror` makes it")
+    uri = mlflow or default_uri(runs)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    _note(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    raise typer.Exit(subprocess.call([*command, *where], env={**QUIET, **os.environ}))
+
+
+@app.command()
+def mirror(experiment: Experiment, runs: Runs = Path("runs"), mlflow: MLflow = None) -> None:
+    """Bring MLflow up to date with an experiment's records; what is there already stays.
+
+    Example:  harness mirror fewshot --mlflow http://tracking.example:5000
+    """
+    from harness.tracking import Store, catch_up
+
+    folder = run_folder_of(experiment, runs)
+    store = Store(folder.parent, folder.name, mlflow)
+    count = catch_up(store, tables=[folder / "tables", folder / "figures"])
+    typer.echo(f"{count} records of {folder.name} are in {store.uri}")
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="methods, backbones, datasets, encoders or scores.")
+    ],
+) -> None:
+    """List what there is to choose from in an experiment file.
+
+    Example:  harness list methods
+    """
+    from harness.inventory import LISTS
+
+    if what not in LISTS:
+        raise ConfigError(one_of(what, LISTS, noun="list"))
+    _console().print(LISTS[what]())
+
+
+@app.command()
+def show(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="A record's key, or how it starts.")],
+    runs: Runs = Path("runs"),
+) -> None:
+    """Show everything that is recorded of one trial.
+
+    Example:  harness show 3fa9
+    """
+    from harness.places import find_record
+
+    folder, record = find_record(key, runs)
+    _console().print_json(record.model_dump_json(exclude_none=True))
+    typer.echo(f"files: {folder / record.key}")
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one line on stderr and exit status 2, another error 1."""
+    debug = "--debug" in sys.argv
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except HarnessError as error:
+        if debug:
+            raise
+        _stop(one_line(error), 2 if isinstance(error, ConfigError) else 1)
+    except UsageError as error:
+        _misuse(error.format_message())
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _stop(line: str, status: int) -> None:
+    typer.echo(f"harness: {line}", err=True)
+    sys.exit(status)
+
+
+def _misuse(message: str) -> None:
+    if message.startswith("Usage:"):  # no command was given: that is a question, not a mistake
+        typer.echo(message)
+        sys.exit(0)
+    _stop(" ".join(message.split()), 2)
+
+
+def _note(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
+def run_folder_of(experiment: str, runs: Path) -> Path:
+    """Look an experiment up among the run directories."""
+    from harness.places import run_folder
+
+    return run_folder(experiment, runs)
+
+
+def _file_of(experiment: Path, runs: Path) -> Path:
+    """The YAML file that is meant: a path, or the resolved copy of an experiment by name."""
+    saved = runs / experiment.name / "experiment.yaml"
+    return saved if not experiment.suffix and not experiment.exists() and saved.is_file() else experiment
+
+
+def _show_plan(experiment: Any, catalog: Any, runs: Path) -> None:
+    from harness.inventory import dry_run
+    from harness.progress import what_is_left
+
+    plan, work, skips = dry_run(experiment, catalog, runs / experiment.name)
+    _console().print(plan)
+    for line in skips:
+        typer.echo(line)
+    typer.echo(what_is_left(work))
+
+
+def _publish(folder: Path, say: Any) -> list[Path]:
+    from harness.publish import publish
+
+    return publish(folder, say=say)
+
+
+def _conclude(summary: Summary, experiment: Path, folder: Path, say: Any) -> None:
+    """Say how it ended, and leave with the status that says it too."""
+    from harness.progress import cell
+
+    for record in summary.failed:
+        typer.echo(f"failed {record.key}: {cell(record.trial)}: {record.error}", err=True)
+    if summary.interrupted:
+        typer.echo(
+            f"interrupted; {summary.before + summary.done} of {summary.total} trials are done and safe; "
+            f"to continue: harness sweep {experiment}",
+            err=True,
+        )
+        raise typer.Exit(INTERRUPTED)
+    if summary.failed:
+        typer.echo(
+            f"{len(summary.failed)} of {summary.total} trials failed; run it again to retry them", err=True
+        )
+        raise typer.Exit(1)
+    typer.echo(f"all {summary.total} trials are done; tables and figures: {folder}")

@@ -1,0 +1,76 @@
+"""The commands about the embedded benchmark: ``harness pretrain`` and ``harness toybox …``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.errors import ConfigError, one_of
+
+toybox = typer.Typer(
+    help="The embedded benchmark: look at it, check it, take it elsewhere.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def pretrain(
+    workdir: Annotated[Path, typer.Option(help="Where checkpoints, pictures and curves are kept.")],
+    stages: Annotated[
+        list[str] | None, typer.Argument(metavar="[STAGE]...", help="Stages, in turn [default: all].")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    pictures: Annotated[int | None, typer.Option(min=1, help="Pictures to see in all.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="WEIGHTS", help="Train nothing; write the averaged weights here.")
+    ] = None,
+) -> None:
+    """Train the embedded benchmark's networks from the package's own code; running it again continues.
+
+    Example:  harness pretrain autoencoder unet --workdir /tmp/toybox
+    """
+    from harness.toybox import pretrain as training
+
+    for stage in stages or training.STAGES:
+        if stage not in training.STAGES:
+            raise ConfigError(one_of(stage, training.STAGES, noun="stage"))
+    for stage in stages or training.STAGES:
+        if export is not None:
+            training.export(stage, workdir=workdir, weights=export)
+        else:
+            training.run(stage, workdir=workdir, threads=threads, pictures=pictures)
+
+
+@toybox.command()
+def sheet(
+    out: Annotated[Path, typer.Argument(metavar="PNG", help="The picture to write.")],
+    subjects: Annotated[bool, typer.Option("--subjects", help="Subjects and their photos.")] = False,
+    count: Annotated[int, typer.Option(min=1, help="How many random scenes.")] = 48,
+    seed: Annotated[int, typer.Option(min=0, help="Which random scenes.")] = 0,
+) -> None:
+    """Draw scenes of the world, or its subjects, on one sheet.
+
+    Example:  harness toybox sheet subjects.png --subjects
+    """
+    from harness.toybox import sheet as drawing
+
+    path = drawing.subjects_sheet(out) if subjects else drawing.scenes_sheet(out, n=count, seed=seed)
+    typer.echo(path)
+
+
+@toybox.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write; must not exist.")],
+) -> None:
+    """Write the embedded Stable Diffusion as a folder that diffusers reads.
+
+    Example:  harness toybox export /tmp/toybox-sd
+    """
+    from harness.toybox import loading
+
+    if folder.exists():
+        raise ConfigError(f"{folder}: is there already; give a new folder")
+    loading.export(folder)
+    typer.echo(folder)

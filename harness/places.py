@@ -1,0 +1,43 @@
+"""Which run directory, which record: what a user types on the command line, looked up under ``runs/``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness import document
+from harness.errors import ConfigError, one_of
+from harness.records import FILE, Record, read
+
+
+def run_folder(experiment: str, runs: Path) -> Path:
+    """Find the run directory of an experiment file, or of an experiment by name. Raises ConfigError."""
+    path = Path(experiment)
+    if path.suffix in (".yaml", ".yml"):
+        name = str(document.read(path).get("name", path.stem))
+    elif (path / FILE).is_file():
+        return path.resolve()
+    else:
+        name = experiment
+    folder = runs / name
+    if (folder / FILE).is_file():
+        return folder.resolve()
+    known = [entry.parent.name for entry in runs.glob(f"*/{FILE}")]
+    if name in known or path.suffix:
+        raise ConfigError(f"{folder}: no records yet; `harness sweep {experiment}` makes them")
+    raise ConfigError(f"{one_of(name, known, noun='experiment')} (in {runs}/, or the path of a YAML file)")
+
+
+def find_record(key: str, runs: Path) -> tuple[Path, Record]:
+    """Find the record whose key starts with ``key`` in any run directory. Raises ConfigError."""
+    found = [
+        (entry.parent, record)
+        for entry in sorted(runs.glob(f"*/{FILE}"))
+        for record in read(entry.parent)
+        if record.key.startswith(key)
+    ]
+    if not found:
+        raise ConfigError(f"no record's key starts with {key!r} in {runs}/")
+    keys = sorted({record.key for _, record in found})
+    if len(keys) > 1:
+        raise ConfigError(f"{key!r} fits {len(keys)} records: {', '.join(keys[:6])}…; give more of the key")
+    return found[-1]

@@ -1,0 +1,179 @@
+"""What a sweep looks like while it runs: a live display on a terminal, plain dated lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from harness.measures import MEASURES
+from harness.records import Record
+from harness.worklist import Task
+
+SHOWN = ("dino_heldout", "dino", "clip_i", "clip_t", "weight_l2")
+"""Of these the first three that a record has are shown as soon as it comes."""
+
+LATEST = 5
+
+
+class Status(Protocol):
+    """What a running trial says of itself (:class:`harness.sweep.Status`)."""
+
+    stage: str
+    done: int
+    total: int
+    loss: float | None
+
+
+class Display:
+    """An observer of a sweep. Use as a context; outside of it, it only prints."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._live: Live | None = None
+        self._begun = time.monotonic()
+        self._pending: dict[str, int] = defaultdict(int)
+        self._seconds: dict[str, list[float]] = defaultdict(list)
+        self._total = self._before = self._done = self._failed = 0
+        self._workers = 1
+        self._now: Mapping[int, tuple[Task, Status]] = {}
+        self._latest: list[Record] = []
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def say(self, line: str) -> None:
+        """Print one line: above the live display, or with the time."""
+        if self.console.is_terminal:
+            self.console.print(line, highlight=False)
+        else:
+            self.console.print(f"{time.strftime('%H:%M:%S')} {line}", highlight=False, soft_wrap=True)
+
+    def started(self, tasks: Sequence[Task], pending: Sequence[Task], workers: int) -> None:
+        """Say what there is to do."""
+        self._begun = time.monotonic()
+        self._total, self._before, self._workers = len(tasks), len(tasks) - len(pending), max(1, workers)
+        for task in pending:
+            self._pending[task.trial.title] += 1
+        self.say(what_is_left(tasks))
+        if not pending:
+            return
+        self.say(f"starting {workers} worker{'s' * (workers > 1)}…" if workers else "starting workers…")
+        if self.console.is_terminal:
+            self._live = Live(self._render(), console=self.console, refresh_per_second=4, transient=True)
+            self._live.start()
+
+    def running(self, now: Mapping[int, tuple[Task, Status]]) -> None:
+        """Show what the running trials are at."""
+        self._now = now
+        self._refresh()
+
+    def recorded(self, record: Record) -> None:
+        """Count a result and show it."""
+        title = record.trial["title"]
+        self._pending[title] -= 1
+        if record.status == "done":
+            self._done += 1
+            self._seconds[title].append(sum(record.seconds.values()))
+        else:
+            self._failed += 1
+        self._latest = [*self._latest, record][-LATEST:]
+        if not self._live or record.status == "failed":
+            self.say(f"{self._counts()}  {describe(record)}")
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if self._live:
+            self._live.update(self._render())
+
+    def _counts(self) -> str:
+        finished = self._before + self._done + self._failed
+        failed = f", {self._failed} failed" if self._failed else ""
+        left = self._left()
+        eta = f", {clock(left)} left" if left is not None else ""
+        return f"[{finished}/{self._total}{failed}{eta}]".replace("[", r"\[")
+
+    def _left(self) -> float | None:
+        """Estimate the seconds left: what a trial of each row took so far, times what is left of it."""
+        seen = [value for values in self._seconds.values() for value in values]
+        if not seen:
+            return None
+        overall = sum(seen) / len(seen)
+        rows = {title: sum(values) / len(values) for title, values in self._seconds.items()}
+        work = sum(rows.get(title, overall) * count for title, count in self._pending.items())
+        return work / self._workers
+
+    def _render(self) -> RenderableType:
+        finished = self._before + self._done + self._failed
+        head = Table.grid(padding=(0, 2))
+        elapsed = clock(time.monotonic() - self._begun)
+        left = self._left()
+        head.add_row(
+            ProgressBar(total=self._total, completed=finished, width=30),
+            f"{finished}/{self._total} trials",
+            f"[red]{self._failed} failed[/]" if self._failed else "",
+            f"{elapsed} elapsed" + (f", about {clock(left)} left" if left is not None else ""),
+        )
+        parts: list[RenderableType] = [head]
+        if self._now:
+            table = Table(box=None, padding=(0, 2), show_header=False)
+            for task, status in self._now.values():
+                step = f"{status.done}/{status.total}" if status.total else ""
+                loss = f"loss {status.loss:.4f}" if status.loss is not None else ""
+                table.add_row("▸", escape(cell(task.trial.model_dump())), status.stage, step, loss)
+            parts.append(table)
+        parts += [Text.from_markup(describe(record), overflow="ellipsis") for record in self._latest]
+        return Group(*parts)
+
+
+def what_is_left(tasks: Sequence[Task]) -> str:
+    """Sum a worklist up: ``60 trials: 12 done, 3 to score again, 45 to run (2 failed before)``."""
+    count: dict[str, int] = defaultdict(int)
+    for task in tasks:
+        count[task.stage] += 1
+    words = [f"{count['done']} done"]
+    words += [f"{count['score']} to score again"] if count["score"] else []
+    words += [f"{count['fit']} to run"] if count["fit"] else []
+    retries = sum(task.retry for task in tasks)
+    again = f" ({retries} failed before)" if retries else ""
+    return f"{len(tasks)} trials: {', '.join(words)}{again}"
+
+
+def cell(trial: Mapping[str, object]) -> str:
+    """Name a trial within its sweep."""
+    shots = f", {trial['shots']} shots" if trial["shots"] else ""
+    seed = f", seed {trial['seed']}" if trial["seed"] else ""
+    return f"{trial['title']}, {trial['subject']}{shots}{seed}"
+
+
+def describe(record: Record) -> str:
+    """Describe a result in one line of rich markup: its trial, and a few scores or the error."""
+    name = escape(cell(record.trial))
+    if record.status == "failed":
+        return f"[red]failed[/] {name}: {escape(record.error or 'no reason given')}"
+    values = {**record.scores, **record.drift}
+    shown = [name for name in SHOWN if values.get(name) is not None][:3]
+    scores = "  ".join(f"{MEASURES[name].title} {values[name]:.3f}" for name in shown)
+    return f"[green]done[/] {name}  {escape(scores)}  {clock(sum(record.seconds.values()))}"
+
+
+def clock(seconds: float) -> str:
+    """Write a duration: ``8 s``, ``2:05``, ``1:02:05``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    text = str(timedelta(seconds=round(seconds)))
+    return text.removeprefix("0:").removeprefix("0")
