@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from harness import stats
 from harness.families import families, telling_shots
-from harness.look import drawing, heading, legend_below, lighter, palette_of
+from harness.look import drawing, heading, legend_below, mixed, palette_of
 from harness.rows import Row, Selection
 
 STAGES = {
@@ -79,4 +79,4 @@ def _look(stage: str, colour: str) -> dict[str, Any]:
     if stage == "prior":
         return {"facecolor": "white", "edgecolor": colour, "hatch": "////", "linewidth": 0.6}
     share = {"fit": 0.0, "sample": 0.5, "score": 0.78}[stage]
-    return {"facecolor": lighter(colour, share), "edgecolor": "white", "linewidth": 0.6}
+    return {"facecolor": mixed(colour, "white", share), "edgecolor": "white", "linewidth": 0.6}

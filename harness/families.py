@@ -55,11 +55,11 @@ def families(rows: Sequence[Row]) -> list[Family]:
 
 
 def _constrained(rows: Sequence[Row]) -> list[Family]:
-    plain = {_unconstrained(row): row for row in rows if not row.constrained}
+    plain = {unconstrained(row): row for row in rows if not row.constrained}
     gathered: dict[tuple[str, Form, str], list[Row]] = {}
     for row in rows:
         if row.constrained:
-            gathered.setdefault((_unconstrained(row), form_of(row), _kind_of_constraint(row)), []).append(row)
+            gathered.setdefault((unconstrained(row), form_of(row), _kind_of_constraint(row)), []).append(row)
     return [
         Family(
             name=f"{members[0].name} + Lipschitz {'λ' if form == 'penalty' else 'bound'}{kind}",
@@ -76,7 +76,8 @@ def strength(row: Row) -> float:
     return row.bound if row.bound is not None else row.penalty or 0.0
 
 
-def _unconstrained(row: Row) -> str:
+def unconstrained(row: Row) -> str:
+    """Identify a row's setting apart from its constraint."""
     flat = {part: value for part, value in row.setting.items() if not part.startswith("lipschitz.")}
     return json.dumps(flat, sort_keys=True)
 
@@ -100,8 +101,9 @@ def _parameters(rows: Sequence[Row]) -> list[Family]:
         if len(members) < 3 or len(differing) != 1:
             continue
         values = [row.setting.get(differing[0]) for row in members]
-        if differing[0].startswith("params.") and all(isinstance(v, int | float) for v in values):
+        numbers = [float(value) for value in values if isinstance(value, int | float)]
+        if differing[0].startswith("params.") and len(numbers) == len(members):
             name = f"{members[0].name.partition(' (')[0]}, {differing[0].removeprefix('params.')}"
-            along = sorted(zip(map(float, values), members, strict=True), key=lambda pair: -pair[0])
+            along = sorted(zip(numbers, members, strict=True), key=lambda pair: -pair[0])
             found.append(Family(name, "parameter", tuple(along)))
     return found

@@ -36,12 +36,12 @@ def render_all(
     written: list[Path] = []
     for suffix, selection in _settings(select(records, where)):
         for name, draw in PLOTS.items():
+            path = out_dir / f"{name}{suffix}.png"
             with matplotlib.rc_context(look.STYLE):
-                figure = draw(selection, experiment)
-                if figure is None:
-                    say(f"{name}{suffix}.png: left out, {NEEDS[name]}")
-                    continue
-                written.append(_write(out_dir / f"{name}{suffix}.png", lambda path: look.save(figure, path)))
+                if (figure := draw(selection, experiment)) is None:
+                    say(f"{path.name}: left out, {NEEDS[name]}")
+                else:
+                    written.append(_write(path, look.encoded(figure)))
         written += _sheets(selection, run_dir, out_dir, suffix, experiment, say)
     if not written:
         say("no figure: no finished trial")
@@ -90,27 +90,28 @@ def _sheets(
     written = []
     subjects = sorted({str(record.trial["subject"]) for record in selection.records})
     for subject in subjects[:MOST_SHEETS]:
-        line = "  ·  ".join([subject, *look.heading(selection, experiment=experiment).split("  ·  ")])
+        path = out_dir / f"pictures-{_plain(subject)}{suffix}.png"
         try:
-            sheet = sheets.subject_sheet(selection, run_dir, subject, heading=line)
+            sheet = sheets.subject_sheet(selection, run_dir, subject, experiment=experiment)
         except (OSError, UnidentifiedImageError) as error:
-            say(f"pictures-{_plain(subject)}{suffix}.png: left out, {error}")
+            say(f"{path.name}: left out, {error}")
             continue
         if sheet is None:
-            say(f"pictures-{_plain(subject)}{suffix}.png: left out, no saved pictures in {run_dir}")
-            continue
-        path = out_dir / f"pictures-{_plain(subject)}{suffix}.png"
-        written.append(_write(path, lambda path, sheet=sheet: look.save_picture(sheet, path)))
+            say(f"{path.name}: left out, no pictures of a method in {run_dir}")
+        else:
+            written.append(_write(path, look.encoded_picture(sheet)))
     if len(subjects) > MOST_SHEETS:
         say(f"pictures: sheets of {MOST_SHEETS} of {len(subjects)} subjects")
     return written
 
 
-def _write(path: Path, save: Callable[[Path], Path]) -> Path:
+def _write(path: Path, data: bytes) -> Path:
     try:
-        return save(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
     except OSError as error:
         raise RecordsError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return path
 
 
 def _plain(name: str) -> str:

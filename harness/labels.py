@@ -47,11 +47,9 @@ def place(axes: Axes, labels: Sequence[Label], *, obstacles: Sequence[tuple[floa
     blocked = [axes.transData.transform(point) for point in obstacles]
     taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in dots]
     taken += [Bbox.from_bounds(x - 11, y - 11, 22, 22) for x, y in blocked]
-    paths = [
-        axes.transData.transform(line.get_xydata())
-        for line in axes.get_lines()
-        if len(line.get_xydata()) > 2  # curves; the lines across the axes may be crossed
-    ]
+    drawn = [np.asarray(line.get_xydata()) for line in axes.get_lines()]
+    # Curves only: the lines across the axes, of two points, may be crossed.
+    paths = [axes.transData.transform(points) for points in drawn if len(points) > 2]
     placed = 0
     for label, dot in zip(labels, dots, strict=True):
         text = axes.annotate(

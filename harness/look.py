@@ -8,9 +8,8 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,11 @@ from matplotlib import colors
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from harness.families import Form, form_of
+from harness.families import Form, form_of, unconstrained
 from harness.footnotes import encoder
 from harness.rows import COLUMNS, Row, Selection
 
@@ -29,7 +29,7 @@ DPI = 150
 MAX_BYTES = 400_000
 """Largest picture: it stands in a README and in the history of a repository."""
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -68,34 +68,46 @@ _COLOURS = {
 }
 _SPARE = ("#E69F00", "#56B4E9", "#882255", "#999933", "#332288", "#44AA99")
 
-LINES: dict[Form, str] = {"plain": "-", "penalty": "-", "bound": "--", "parameter": ":"}
+LINES: dict[Form, Any] = {"plain": "-", "penalty": "-", "bound": "--", "parameter": ":"}
 MARKS: dict[Form, str] = {"plain": "*", "penalty": "o", "bound": "s", "parameter": "^"}
 _DASHES = {"frozen": (4, 2), "frozen_oracle": (1.2, 1.8), "real": (4, 2), "real_ae": (1.2, 1.8)}
 
 
 @dataclass(frozen=True)
 class Palette:
-    """One colour for each method; methods that it does not know take spare colours in alphabetical order."""
+    """One colour for each method, a tone of it for its second variant and for bounds.
 
-    methods: frozenset[str]
+    ``variants``: method → its settings apart from the constraint, in the order of rows. Methods without a
+    colour of their own take spare ones in alphabetical order.
+    """
+
+    variants: Mapping[str, Sequence[str]]
 
     def __getitem__(self, row: Row) -> str:
         colour = _COLOURS.get(row.method)
         if colour is None:
-            unknown = sorted(self.methods - _COLOURS.keys())
+            unknown = sorted(self.variants.keys() - _COLOURS.keys())
             colour = _SPARE[unknown.index(row.method) % len(_SPARE)]
-        return lighter(colour, 0.3) if form_of(row) == "bound" else colour
+        variants = self.variants[row.method]
+        if len(variants) == 2 and unconstrained(row) == variants[1]:
+            colour = mixed(colour, "black", 0.5)
+        return mixed(colour, "white", 0.3) if form_of(row) == "bound" else colour
 
 
 def palette_of(selection: Selection) -> Palette:
     """Give the colours of a selection's methods."""
-    return Palette(frozenset(row.method for row in selection.rows))
+    variants: dict[str, list[str]] = {}
+    for row in selection.rows:
+        known = variants.setdefault(row.method, [])
+        if (setting := unconstrained(row)) not in known:
+            known.append(setting)
+    return Palette(variants)
 
 
-def lighter(colour: str, share: float) -> str:
-    """Mix a colour with white: bounds are drawn in a lighter tone of their method's colour."""
-    rgb = np.array(colors.to_rgb(colour))
-    return colors.to_hex(rgb + (1 - rgb) * share)
+def mixed(colour: str, other: str, share: float) -> str:
+    """Mix a share of another colour into a colour."""
+    first, second = (np.array(colors.to_rgb(name)) for name in (colour, other))
+    return colors.to_hex(tuple(first + (second - first) * share))
 
 
 def short(value: float) -> str:
@@ -119,9 +131,9 @@ def encoder_line(selection: Selection, name: str) -> str:
 
 def drawing(width: float, height: float, heading: str) -> Figure:
     """Open an empty figure of this size in inches under a line that says what it speaks about."""
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, wspace=0.03, hspace=0.05)
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08, wspace=0.03, hspace=0.05)  # type: ignore[union-attr]
     figure.suptitle(heading, x=0.01, ha="left", fontsize=8.5, color="#666666")
     return figure
 
@@ -136,17 +148,24 @@ def panels(count: int, *, across: int, heading: str) -> tuple[Figure, list[Axes]
     return figure, grid[:count]
 
 
-def heading(selection: Selection, *, shots: int | None = None, experiment: str | None = None) -> str:
+def heading(
+    selection: Selection,
+    *,
+    subject: str | None = None,
+    shots: int | None = None,
+    experiment: str | None = None,
+) -> str:
     """Say what a figure speaks about: experiment, data, backbone, shots, subjects, and Toybox's limits."""
     first = selection.rows[0]
     subjects = sorted({row.subjects for row in selection.rows})
     count = f"{subjects[0]}" if len(subjects) == 1 else f"{subjects[0]} to {subjects[-1]}"
+    over = f"mean ± s.e. over {count} subject{'' if subjects[-1] == 1 else 's'}"
     words = [
         *([experiment] if experiment else []),
-        first.setting["dataset"],
-        first.setting["backbone"],
+        f"data {first.setting['dataset']}",
+        f"backbone {first.setting['backbone']}",
         *([f"{shots} shot{'' if shots == 1 else 's'}"] if shots else []),
-        f"mean ± s.e. over {count} subject{'' if subjects[-1] == 1 else 's'}",
+        f"{subject}, the same seeds in every row" if subject else over,
         *(["mechanism, not photographs"] if selection.toybox else []),
     ]
     return "  ·  ".join(words)
@@ -174,7 +193,7 @@ def standing_handles(rows: Iterable[Row], palette: Palette) -> list[Line2D]:
     ]
 
 
-def handle(colour: str, label: str, *, marker: str, line: str) -> Line2D:
+def handle(colour: str, label: str, *, marker: str, line: Any) -> Line2D:
     """Give one entry of a legend."""
     size = 11 if marker == "*" else 5.5
     return Line2D(
@@ -197,29 +216,27 @@ def legend_below(figure: Figure, handles: Sequence[Any]) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as a small PNG; the same figure gives the same bytes."""
+def encoded(figure: Figure) -> bytes:
+    """Draw a figure as a small PNG; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    return save_picture(Image.open(buffer).convert("RGB"), path)
+    return encoded_picture(Image.open(buffer).convert("RGB"))
 
 
-def save_picture(picture: Image.Image, path: Path) -> Path:
-    """Write an RGB picture as a PNG of at most 256 colours and :data:`MAX_BYTES`, shrunk if it must be."""
+def encoded_picture(picture: Image.Image) -> bytes:
+    """Encode an RGB picture as a PNG of at most 256 colours and MAX_BYTES, shrunk if it must be."""
     palette = 256
-    while len(data := _encoded(picture, palette)) > MAX_BYTES:
-        if palette > 64:
+    while len(data := _quantized(picture, palette)) > MAX_BYTES:
+        if palette > 128:
             palette //= 2
         else:
             size = (picture.width * 4 // 5, picture.height * 4 // 5)
             picture = picture.resize(size, Image.Resampling.LANCZOS)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
+    return data
 
 
-def _encoded(picture: Image.Image, palette: int) -> bytes:
+def _quantized(picture: Image.Image, palette: int) -> bytes:
     buffer = io.BytesIO()
-    quantized = picture.quantize(palette, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    quantized.save(buffer, format="PNG", optimize=True)
+    reduced = picture.quantize(palette, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    reduced.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Contact sheets: for one subject its photos, then a row of saved pictures for each method, prompts as columns.
+"""Contact sheets: the photos of one subject, then for each method a row of its pictures, a column a prompt.
 
 Reads pictures and their ``images.json`` from the run directory; knows nothing of models.
 """
@@ -16,11 +16,12 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from harness.families import families, telling_shots
+from harness.look import heading
 from harness.records import Record
 from harness.rows import Row, Selection
 
-CELL, GAP, MARGIN, LABEL = 112, 4, 12, 178
-MOST_COLUMNS, MOST_ROWS = 8, 14
+CELL, GAP, MARGIN, LABEL = 100, 4, 12, 178
+MOST_COLUMNS, MOST_ROWS = 8, 12
 _INK, _GREY = "#222222", "#777777"
 
 
@@ -33,7 +34,9 @@ class Strip:
     quiet: bool = False
 
 
-def subject_sheet(selection: Selection, run_dir: Path, subject: str, *, heading: str) -> Image.Image | None:
+def subject_sheet(
+    selection: Selection, run_dir: Path, subject: str, *, experiment: str | None = None
+) -> Image.Image | None:
     """Lay out one subject at the number of shots that has most rows; None where no picture was saved.
 
     Long curves are thinned to at most MOST_ROWS rows, prompts to MOST_COLUMNS, both evenly.
@@ -48,7 +51,8 @@ def subject_sheet(selection: Selection, run_dir: Path, subject: str, *, heading:
     if not any(not strip.quiet for strip in strips):
         return None
     photos = next((found for row in selection.of("ceiling") if (found := _photos(row, run_dir, subject))), ())
-    return draw(strips, photos, heading=heading)
+    line = heading(selection, subject=subject, shots=shots, experiment=experiment)
+    return draw(strips, photos, line=line)
 
 
 def _of(row: Row, subject: str) -> Record | None:
@@ -86,7 +90,7 @@ def evenly(items: Sequence, most: int) -> list:
 
 
 def prompted(run_dir: Path, record: Record) -> tuple[tuple[str, Image.Image], ...]:
-    """Read the first picture of each prompt of a trial with its prompt (the class noun in the subject's place).
+    """Read the first picture of each prompt of a trial, and the prompt (class noun in the subject's place).
 
     Where ``images.json`` is missing or unreadable the prompt is its number. Empty without pictures.
     """
@@ -112,7 +116,7 @@ def _open(path: Path) -> Image.Image:
         return picture.convert("RGB")
 
 
-def draw(strips: Sequence[Strip], photos: Sequence[Image.Image], *, heading: str) -> Image.Image:
+def draw(strips: Sequence[Strip], photos: Sequence[Image.Image], *, line: str) -> Image.Image:
     """Draw photos above, then a grid: strips downwards, captions of the first strip as column titles."""
     columns = max(len(strip.pictures) for strip in strips)
     captions = [
@@ -124,7 +128,7 @@ def draw(strips: Sequence[Strip], photos: Sequence[Image.Image], *, heading: str
     height = top + photo_height + caption_height + len(strips) * (CELL + GAP) + MARGIN
     sheet = Image.new("RGB", (MARGIN * 2 + LABEL + columns * (CELL + GAP), height), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, 9), heading, fill=_GREY, font=_font(11))
+    pen.text((MARGIN, 9), line, fill=_GREY, font=_font(11))
     if photos:
         _strip(
             sheet,

@@ -19,9 +19,9 @@ TITLES = {
     "frozen": "Frozen",
     "frozen_oracle": "Frozen, described in words",
     "real": "Real photos",
-    "real_ae": "Real photos through the autoencoder",
+    "real_ae": "Real photos, autoencoded",
     "dreambooth": "DreamBooth",
-    "dreambooth_lora": "DreamBooth LoRA",
+    "dreambooth_lora": "DreamBooth-LoRA",
     "custom_diffusion": "Custom Diffusion",
     "textual_inversion": "Textual Inversion",
 }
@@ -123,6 +123,7 @@ def whole_experiment() -> list[Record]:
         add("real_ae", 0.93, 0.0)
         for shots, learned in ((1, 0.55), (3, 0.75), (5, 0.85)):
             add("dreambooth", learned, 1.0, shots=shots, params={"prior_weight": 0.0})
+            add("dreambooth", 0.9 * learned, 0.85, shots=shots, params={"prior_weight": 1.0})
             if shots < 5:
                 paper = {"params": {"prior_weight": 0.0}, "lipschitz": {"penalty": 500.0}}
                 add("dreambooth", 0.95 * learned, 0.8, shots=shots, **paper)

@@ -60,15 +60,16 @@ def test_rows_go_from_floor_to_ceiling_and_from_loose_to_tight(experiment):
     assert [row.title for row in rows] == [
         "Frozen",
         "Frozen, described in words",
-        "DreamBooth",
+        "DreamBooth (prior_weight=0)",
         "DreamBooth + Lipschitz λ=0",
         *(
             f"DreamBooth + Lipschitz λ={penalty} (P&P, the paper's method)"
             for penalty in ("5", "50", "500", "5000", "50000", "500000")
         ),
         *(f"DreamBooth + Lipschitz ‖Δθ‖≤{bound}" for bound in ("3", "2", "1.2", "0.7", "0.3", "0.1")),
+        "DreamBooth (prior_weight=1)",
         "Real photos",
-        "Real photos through the autoencoder",
+        "Real photos, autoencoded",
     ]
 
 
@@ -85,7 +86,7 @@ def test_rows_go_from_floor_to_ceiling_and_from_loose_to_tight(experiment):
             "dreambooth_lora",
             {"penalty": 1e-7, "norm": "sum", "on": "entries"},
             {},
-            "DreamBooth LoRA + Lipschitz λ=1e-07 (sum), on A, B",
+            "DreamBooth-LoRA + Lipschitz λ=1e-07 (sum), on A, B",
         ),
     ],
 )

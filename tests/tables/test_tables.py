@@ -50,7 +50,7 @@ def test_bold_is_what_a_paired_interval_cannot_tell_from_the_best(make):
     ]
     rows = rows_of(table(records, measures=["dino"]))
     assert rows["DreamBooth"][1].startswith("**")
-    assert rows["DreamBooth LoRA"][1].startswith("**")
+    assert rows["DreamBooth-LoRA"][1].startswith("**")
     assert not rows["Custom Diffusion"][1].startswith("**")
     assert not rows["Frozen"][1].startswith("**")
     assert not rows["Real photos"][1].startswith("**")
