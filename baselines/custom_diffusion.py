@@ -31,7 +31,8 @@ class CustomDiffusion:
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "toybox": {"steps": 150, "batch": 4, "lr": 5e-4, "prior_count": 32},
+        # "ktn" is a piece of words in CLIP's vocabulary, and no word of Toybox has it; "sks" is known there.
+        "toybox": {"steps": 150, "lr": 5e-4, "prior_count": 32, "init": "sks"},
     }
 
     steps: int = 250

@@ -13,6 +13,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from harness.diffusion.lipschitz import LowRank
+from harness.diffusion.seeds import named_seed
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,15 @@ def insert(denoiser: Any, lora: LoRA, *, seed: int) -> None:
 
     Raises ValueError where no layer matches, or where a matching layer is not linear.
     """
-    config = LoraConfig(  # a fractional alpha is fine, whatever PEFT's annotation says
-        r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), lora_dropout=0.0
-    )
-    with torch.random.fork_rng(devices=[]):  # PEFT initialises from the global generator
-        denoiser.add_adapter(config)
-    generator = torch.Generator().manual_seed(seed)
+    scale: Any = lora.alpha  # a fraction is fine, whatever PEFT's annotation says
+    config = LoraConfig(r=lora.rank, lora_alpha=scale, target_modules=list(lora.targets), lora_dropout=0.0)
+    try:
+        with torch.random.fork_rng(devices=[]):  # PEFT initialises from the global generator
+            denoiser.add_adapter(config)
+    except ValueError:
+        remove(denoiser)  # diffusers would believe that an adapter is there
+        raise
+    generator = torch.Generator().manual_seed(named_seed("adapters", seed))
     for name, layer in layers(denoiser):
         if not isinstance(layer.base_layer, nn.Linear):
             remove(denoiser)

@@ -227,8 +227,8 @@ class Backbone(ABC):
     def token_rows(self, tokens: Sequence[str], init: Sequence[str]) -> dict[str, Parameter]:
         """Teach every text encoder new tokens and return their rows for training, [tokens, width] each.
 
-        Row i starts from the mean embedding of the word pieces of ``init[i]``. Raises ValueError for a token
-        that is a word already.
+        Row i starts from the embedding of ``init[i]`` (of several word pieces: their mean). Raises ValueError
+        for a token that is a word already.
         """
         if len(tokens) != len(init):
             raise ValueError(f"{len(tokens)} new tokens need as many words to start from, got {len(init)}")

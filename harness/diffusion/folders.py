@@ -40,7 +40,7 @@ def backbone_revision(spec: BackboneSpec, *, cache: Path | None = None) -> str:
 
 
 def locate(spec: BackboneSpec) -> tuple[Path, str | None]:
-    """Find the folder of a base model, from the hub if need be, and the hub's commit if it comes from there."""
+    """Find the folder of a base model, and the hub's commit if it comes from there."""
     wanted = _local(spec)
     if isinstance(wanted, Path):
         return wanted, None
@@ -53,7 +53,10 @@ def _local(spec: BackboneSpec) -> Path | str:
     if spec.path is None and spec.name == "toybox":
         from harness.toybox.loading import pipeline_folder
 
-        return Path(pipeline_folder())
+        try:
+            return Path(pipeline_folder())
+        except OSError as error:
+            raise BackboneError(f"backbone 'toybox': {error}") from error
     wanted = spec.path or spec.name
     folder = Path(wanted).expanduser()
     if folder.is_dir():

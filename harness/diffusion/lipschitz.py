@@ -118,8 +118,8 @@ class Constraint:
     def add_gradient(self) -> None:
         """Add λ·∇penalty to the gradients: 2λ/n_l·(θ_l − θ0_l), or 2λ·(θ_l − θ0_l) for ``sum``.
 
-        Call it once per optimizer step, after unscaling and before clipping. A tensor without a gradient is not
-        moved by the optimizer and is passed over.
+        Call it once per optimizer step, after unscaling and before clipping. A tensor without a gradient is
+        not moved by the optimizer and is passed over.
         """
         if not self.penalty:
             return
@@ -127,7 +127,8 @@ class Constraint:
         for chunk in _chunks(full):
             changes = [term.change() for term in chunk]
             torch._foreach_mul_(changes, [self._factor(term) for term in chunk])
-            torch._foreach_add_([term.value.grad for term in chunk], changes)
+            gradients = [term.value.grad for term in chunk if term.value.grad is not None]
+            torch._foreach_add_(gradients, changes)
         for term in self.terms:
             if isinstance(term, LowRank):
                 self._add_low_rank_gradient(term)
@@ -148,7 +149,8 @@ class Constraint:
     def project(self) -> None:
         """Scale Δθ as a whole so that ‖Δθ‖₂ of the stored values exceeds the bound by 1e-6 of it at most.
 
-        Low-rank terms scale B. Call it after every optimizer step. Weights that are not finite are left alone.
+        Low-rank terms scale B. Call it after every optimizer step. Weights that are not finite are left
+        alone.
         """
         if self.bound is None or self._surely_inside():
             return

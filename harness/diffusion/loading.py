@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 from harness.diffusion.backbone import DTYPES, Backbone, Networks, Precision, TextEncoder
 from harness.diffusion.cache import Cache
@@ -97,10 +99,23 @@ def _network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) 
         raise BackboneError(f"{folder}: {found}; save them as safetensors")
     variant = "fp16" if all(".fp16." in path.name for path in files) else None
     try:
-        network = kind.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype, variant=variant)
+        with _no_progress_bar():
+            network = kind.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype, variant=variant)
     except (OSError, ValueError, RuntimeError) as error:
         raise BackboneError(f"{folder}: {str(error).strip().splitlines()[0]}") from error
     return network.to(device).eval().requires_grad_(False)
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Keep transformers from drawing a bar of its own for every network."""
+    drawing = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawing:
+            transformers_logging.enable_progress_bar()
 
 
 FAMILIES: dict[str, tuple[str, Callable[..., Backbone]]] = {

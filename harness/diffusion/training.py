@@ -104,7 +104,8 @@ class Trainer:
         prior       adds ``batch`` class examples to each micro-batch (weight 0 and None: none)
         augment     of the subject's examples
 
-        Raises TrainingDiverged when the loss or a weight is not finite, ValueError for settings that make no sense.
+        Raises TrainingDiverged when the loss or a weight is not finite, ValueError for settings that make no
+        sense.
         """
         _check(parameters, examples, steps=steps, lr=lr, batch=batch, accumulate=accumulate)
         generator = torch.Generator().manual_seed(named_seed("training", self.seed, len(self.losses)))

@@ -1,4 +1,4 @@
-"""The Lipschitz constraint on plain tensors: the analytic gradient is the definition's, the ball is never left."""
+"""The Lipschitz constraint on plain tensors: its gradient is the definition's, the ball is never left."""
 
 import math
 
@@ -69,7 +69,7 @@ def test_analytic_gradient_is_autograd_of_the_definition(terms, norm):
 @pytest.mark.parametrize("norm", NORMS)
 def test_penalty_value_is_the_definition(norm):
     terms = [*full_terms(), low_rank_term()]
-    assert penalty_value(terms, norm) == pytest.approx(float(definition(terms, norm)), rel=1e-12)
+    assert penalty_value(terms, norm) == pytest.approx(definition(terms, norm).item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("norm", NORMS)

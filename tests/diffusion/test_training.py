@@ -1,0 +1,278 @@
+"""The training loop: loss and gradient restated with diffusers' scheduler; the constraint's identities."""
+
+import itertools
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from torch.nn import functional as F
+
+from harness.api import Lipschitz
+from harness.diffusion.augment import Augment
+from harness.diffusion.lipschitz import Constraint
+from harness.diffusion.loading import load_backbone
+from harness.diffusion.training import Example, Material, Prior, Trainer, TrainingDiverged, _loss
+
+CAPTION = "a photo of a sks dog"
+STEPS = {"steps": 3, "lr": 1e-3, "batch": 2}
+
+
+def examples(photos, caption=CAPTION):
+    return [Example(photo, (caption,)) for photo in photos]
+
+
+def train(backbone, photos, *, kind="denoiser", lipschitz=None, seed=0, **settings):
+    parameters = {
+        "denoiser": lambda: backbone.parameters("denoiser"),
+        "cross_attention_kv": lambda: backbone.parameters("cross_attention_kv"),
+        "tokens": lambda: {
+            **backbone.parameters("cross_attention_kv"),
+            **backbone.token_rows(["<new1>"], init=["ktn"]),
+        },
+        "lora": lambda: backbone.adapters(rank=2, alpha=3.0, targets=("to_q", "to_v"), seed=seed),
+    }[kind]()
+    trainer = Trainer(seed=seed, lipschitz=lipschitz)
+    caption = "photo of a <new1> dog" if kind == "tokens" else CAPTION
+    trainer.fit(backbone, parameters=parameters, examples=examples(photos, caption), **{**STEPS, **settings})
+    values = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    distance = backbone.distance(on=lipschitz.on if lipschitz else "effective")
+    return trainer, values, distance
+
+
+KINDS = ("denoiser", "cross_attention_kv", "tokens", "lora")
+
+
+@pytest.fixture(params=["epsilon", "v_prediction"])
+def either(request, tiny_sd, tiny_sd_v, cache):
+    return load_backbone(str(tiny_sd if request.param == "epsilon" else tiny_sd_v), cache=cache)
+
+
+def test_loss_and_gradient_of_one_step_restated_with_diffusers(either, photos):
+    parameters = either.parameters("denoiser")
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    subject = Material.prepare(either, examples(photos), None, torch.Generator())
+    _loss(either, subject, None, None, 2, torch.Generator().manual_seed(5)).backward()
+    gradients = {name: parameter.grad.clone() for name, parameter in parameters.items()}
+
+    # The same draws in the same order: shuffle, posterior, noise, timestep.
+    generator = torch.Generator().manual_seed(5)
+    index = torch.randperm(5, generator=generator)[:2]
+    latents = either.latents([photos[i] for i in index])
+    z = latents.mean + latents.std * torch.randn(latents.mean.shape, generator=generator)
+    noise = torch.randn(z.shape, generator=generator)
+    t = torch.randint(0, 1000, (2,), generator=generator)
+    scheduler = DDPMScheduler.from_config(either.networks.scheduler)
+    encoder = either.networks.text_encoders[0]
+    ids = encoder.tokenizer([CAPTION] * 2, padding="max_length", max_length=77, return_tensors="pt").input_ids
+    unet = either.networks.denoiser
+    unet.zero_grad()
+    predicted = unet(scheduler.add_noise(z, noise, t), t, encoder.model(ids).last_hidden_state).sample
+    target = noise if either.prediction == "epsilon" else scheduler.get_velocity(z, noise, t)
+    F.mse_loss(predicted, target).backward()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, parameters[name].grad, rtol=1e-4, atol=1e-5)
+    either.restore()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_zero_penalty_equals_no_constraint_bit_for_bit(backbone, photos, kind):
+    plain, values, _ = train(backbone, photos, kind=kind)
+    backbone.restore()
+    zero, constrained, _ = train(backbone, photos, kind=kind, lipschitz=Lipschitz(penalty=0.0))
+    assert plain.losses == zero.losses
+    assert all(torch.equal(values[name], constrained[name]) for name in values)
+
+
+@pytest.mark.parametrize("on", ["effective", "entries"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_bound_zero_leaves_the_pretrained_model(backbone, photos, kind, on):
+    before = backbone.sample(["a cat"], seeds=[1], sampler="ddim", steps=2, guidance=1.0)
+    _, _, distance = train(backbone, photos, kind=kind, lipschitz=Lipschitz(bound=0.0, on=on))
+    assert distance.l2 == 0.0
+    assert not backbone.delta().weights
+    assert torch.equal(before, backbone.sample(["a cat"], seeds=[1], sampler="ddim", steps=2, guidance=1.0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bound_holds_and_binds(backbone, photos, kind):
+    _, _, free = train(backbone, photos, kind=kind)
+    backbone.restore()
+    bound = free.l2 / 3
+    _, _, distance = train(backbone, photos, kind=kind, lipschitz=Lipschitz(bound=bound))
+    assert distance.l2 <= bound * (1 + 1e-5)
+    assert distance.l2 == pytest.approx(bound, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_relative_bound_is_a_fraction_of_the_trained_weights(backbone, photos, kind):
+    _, _, distance = train(backbone, photos, kind=kind, lipschitz=Lipschitz(bound=1e-4, relative=True))
+    assert distance.relative == pytest.approx(1e-4, rel=1e-4)
+    assert distance.relative <= 1e-4 * (1 + 1e-5)
+
+
+def test_entries_bound_holds_for_the_factors(backbone, photos):
+    _, values, distance = train(backbone, photos, kind="lora", lipschitz=Lipschitz(bound=0.5, on="entries"))
+    entries = torch.cat([value.double().flatten() for value in values.values()])
+    assert distance.l2 == pytest.approx(float(entries.norm()), rel=1e-6)
+    assert distance.l2 <= 0.5 * (1 + 1e-5)
+
+
+@pytest.mark.parametrize(("kind", "norm"), [*((kind, "tensor_mean") for kind in KINDS), ("lora", "sum")])
+def test_huge_penalty_ends_at_the_pretrained_model(backbone, photos, kind, norm):
+    settings = {"kind": kind, "steps": 25, "lr": 1e-4, "batch": 1}
+    _, _, free = train(backbone, photos, **settings)
+    backbone.restore()
+    _, _, held = train(backbone, photos, **settings, lipschitz=Lipschitz(penalty=1e10, norm=norm))
+    assert held.denoiser_l2 <= 0.15 * free.denoiser_l2
+
+
+def test_penalty_shrinks_the_change(backbone, photos):
+    lengths = []
+    for penalty in (0.0, 1e2, 1e4):
+        lengths.append(train(backbone, photos, steps=10, lipschitz=Lipschitz(penalty=penalty))[2].l2)
+        backbone.restore()
+    assert lengths[0] > lengths[1] > lengths[2]
+
+
+def test_penalty_is_added_once_per_step_under_accumulation(backbone, photos, monkeypatch):
+    added = []
+    original = Constraint.add_gradient
+    monkeypatch.setattr(Constraint, "add_gradient", lambda self: added.append(1) or original(self))
+    train(backbone, photos, steps=3, accumulate=4, batch=1, lipschitz=Lipschitz(penalty=1.0))
+    assert len(added) == 3
+
+
+def test_the_penalty_is_added_before_clipping(backbone, photos, monkeypatch):
+    order = []
+    monkeypatch.setattr(Constraint, "add_gradient", lambda self: order.append("penalty"))
+    clip = torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a: order.append("clip") or clip(*a))
+    train(backbone, photos, steps=2, clip=1.0)
+    assert order == ["penalty", "clip"] * 2
+
+
+def test_same_seed_same_weights_other_seed_others(backbone, photos):
+    runs = []
+    for seed in (0, 0, 1):
+        runs.append(train(backbone, photos, seed=seed)[1])
+        backbone.restore()
+    first, again, other = runs
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_training_leaves_the_global_generator_alone(backbone, photos):
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    train(backbone, photos, kind="lora", augment=Augment(flip=True, scale=True, variants=2))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_every_shot_comes_up_once_per_round(backbone, photos):
+    material = Material.prepare(backbone, examples(photos), None, torch.Generator())
+    generator = torch.Generator().manual_seed(0)
+    rounds = [[material._next(generator) for _ in range(5)] for _ in range(4)]
+    assert all(sorted(drawn) == [0, 1, 2, 3, 4] for drawn in rounds)
+    assert len({tuple(drawn) for drawn in rounds}) > 1
+
+
+def test_exactly_the_shots_given_are_encoded(backbone, photos, monkeypatch):
+    seen = []
+    original = type(backbone).latents
+    monkeypatch.setattr(
+        type(backbone), "latents", lambda self, images: seen.extend(images) or original(self, images)
+    )
+    train(backbone, photos[:3])
+    assert seen == list(photos[:3])
+
+
+def test_a_loss_that_is_no_number_names_its_step(backbone, photos, monkeypatch):
+    calls = itertools.count(1)
+    original = type(backbone).predict
+
+    def predict(self, noisy, t, told):
+        return original(self, noisy, t, told) * (float("nan") if next(calls) == 3 else 1.0)
+
+    monkeypatch.setattr(type(backbone), "predict", predict)
+    with pytest.raises(TrainingDiverged, match="nan at step 3 of 5") as caught:
+        train(backbone, photos, steps=5)
+    assert caught.value.step == 3
+    assert not any(p.requires_grad or p.grad is not None for p in backbone.networks.denoiser.parameters())
+
+
+def test_weights_that_blow_up_in_the_last_step_are_noticed(backbone, photos, monkeypatch):
+    def spoil(self):
+        self.terms[0].value.grad.fill_(float("inf"))
+
+    monkeypatch.setattr(Constraint, "add_gradient", spoil)
+    with pytest.raises(TrainingDiverged, match="weight"):
+        train(backbone, photos, steps=1, lipschitz=Lipschitz(bound=1.0))
+
+
+def test_prior_term_has_its_weight(backbone, photos):
+    class_examples = examples(photos[3:], "a photo of a dog")
+    subject = Material.prepare(backbone, examples(photos[:2]), None, torch.Generator())
+
+    def loss(weight):
+        beside = Material.prepare(backbone, class_examples, None, torch.Generator())
+        subject._order = iter(())
+        prior = Prior(class_examples, weight)
+        return float(_loss(backbone, subject, beside, prior, 2, torch.Generator().manual_seed(0)))
+
+    one, two, three = loss(1.0), loss(2.0), loss(3.0)
+    assert two - one == pytest.approx(three - two, rel=1e-4)
+    assert two > one
+
+
+def test_progress_and_losses_cover_every_step(backbone, photos):
+    told = []
+    trainer = Trainer(seed=0, progress=lambda *update: told.append(update))
+    trainer.fit(backbone, parameters=backbone.parameters("denoiser"), examples=examples(photos), **STEPS)
+    assert [update[:3] for update in told] == [("fit", i, 3) for i in (1, 2, 3)]
+    assert [update[3] for update in told] == trainer.losses
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"lr": 0.0}, "lr must be a positive number"),
+        ({"parameters": {}}, "no parameters"),
+        ({"examples": []}, "nothing to learn from"),
+        ({"optimizer": "sgdd"}, "unknown optimizer 'sgdd'"),
+    ],
+)
+def test_settings_that_make_no_sense(backbone, photos, change, message):
+    settings = {
+        "parameters": backbone.parameters("denoiser"),
+        "examples": examples(photos),
+        **STEPS,
+        **change,
+    }
+    with pytest.raises(ValueError, match=message):
+        Trainer(seed=0).fit(backbone, **settings)
+
+
+def test_constraint_refuses_parameters_it_cannot_see(backbone, photos):
+    stranger = {"mine": torch.nn.Parameter(torch.zeros(3))}
+    with pytest.raises(ValueError, match="does not know 'mine'"):
+        Trainer(seed=0, lipschitz=Lipschitz(bound=1.0)).fit(
+            backbone, parameters=stranger, examples=examples(photos), **STEPS
+        )
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_trains_float32_masters_and_restores(tiny_sd, cache, photos, precision, kind):
+    backbone = load_backbone(str(tiny_sd), cache=cache, precision=precision)
+    before = {name: p.detach().clone() for name, p in backbone.networks.denoiser.named_parameters()}
+    trainer, values, distance = train(backbone, photos, kind=kind, lipschitz=Lipschitz(bound=0.01))
+    assert all(value.dtype == torch.float32 for value in values.values())
+    assert distance.l2 <= 0.01 * (1 + 1e-5)
+    assert len(trainer.losses) == 3
+    backbone.sample(["a dog"], seeds=[0], sampler="ddim", steps=2, guidance=2.0)
+    backbone.restore()
+    for name, parameter in backbone.networks.denoiser.named_parameters():
+        assert parameter.dtype == before[name].dtype
+        assert torch.equal(parameter, before[name])
