@@ -1,0 +1,54 @@
+"""Pretraining of the embedded benchmark: one module per stage, one resumable loop that they share.
+
+The stages, in the order in which they depend on each other: ``renders`` draws the pools of pictures;
+``autoencoder``, ``text``, ``clip`` and ``dino`` learn from them; ``unet`` needs the autoencoder and the text
+tower, ``probe`` the autoencoder. Each stage keeps its state in the working folder and can be killed at any
+moment; running it again continues.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+STAGES = ("renders", "autoencoder", "text", "clip", "dino", "probe", "unet")
+
+
+def stage_module(stage: str) -> ModuleType:
+    """Import the module of a stage; raises ``ValueError`` naming the known ones."""
+    if stage not in STAGES:
+        raise ValueError(f"unknown stage {stage!r}; known: {', '.join(STAGES)}")
+    return import_module(f"harness.toybox.pretrain.{stage}")
+
+
+def run(
+    stage: str,
+    *,
+    workdir: Path,
+    threads: int = 1,
+    pictures: int | None = None,
+    cooldown: float | None = None,
+    part: tuple[int, int] = (0, 1),
+) -> None:
+    """Run one stage until it has seen its pictures, continuing what ``workdir`` holds.
+
+    ``pictures`` replaces the stage's own number (more pictures continue a finished stage) and ``cooldown``
+    the share of them over which the learning rate falls to zero. ``part`` = (i, n) renders every n-th shard
+    from the i-th, so that n processes share the work; the other stages ignore it.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    module = stage_module(stage)
+    if stage == "renders":
+        module.run(workdir=workdir, pictures=pictures, part=part)
+    else:
+        module.run(workdir=workdir, pictures=pictures, cooldown=cooldown)
+
+
+def export(stage: str, *, workdir: Path, weights: Path) -> None:
+    """Write a stage's averaged weights, as half-precision safetensors, into the folder of shipped weights."""
+    if stage != "renders":
+        stage_module(stage).export(workdir=workdir, weights=weights)

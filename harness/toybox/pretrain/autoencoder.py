@@ -1,0 +1,122 @@
+"""Stage ``autoencoder``: diffusers' AutoencoderKL from 64-pixel pictures to 8x8 latents of 16 channels.
+
+After training the latents are centred by folding their mean into the two convolutions around them, an exact
+rewriting, because Stable Diffusion's pipelines know a scaling factor and no shift.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from harness.toybox.pretrain.loop import Course, Draw, averaged, train
+from harness.toybox.pretrain.renders import Pool, as_signed
+
+ARCHITECTURE: dict[str, Any] = {
+    "block_out_channels": (16, 32, 64, 96),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "latent_channels": 16,
+    "layers_per_block": 1,
+    "norm_num_groups": 8,
+    "sample_size": 64,
+    "force_upcast": False,
+}
+COURSE = Course(pictures=150_000, batch=16, lr=0.03, warmup=100, cooldown=0.3, average=0.998, seed=11)
+KL_WEIGHT = 1e-6
+EDGE_WEIGHT, SQUARE_WEIGHT = 0.5, 2.0
+WIDE_SHARE = 0.4
+
+
+def build() -> Any:
+    """Make the network with its initial weights."""
+    torch.manual_seed(COURSE.seed)
+    return AutoencoderKL(**ARCHITECTURE)
+
+
+def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences between neighbouring pixels, across and down."""
+    return pictures[..., 1:] - pictures[..., :-1], pictures[..., 1:, :] - pictures[..., :-1, :]
+
+
+def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Absolute error of pixels and of edges (textures blur without them), and squared error; means."""
+    edge = sum(F.l1_loss(ours, theirs) for ours, theirs in zip(edges(output), edges(target), strict=True))
+    return F.l1_loss(output, target) + EDGE_WEIGHT * edge + SQUARE_WEIGHT * F.mse_loss(output, target)
+
+
+def autoencoder_loss(network: Any, pictures: Tensor, draw: Draw) -> Tensor:
+    """Reconstruction from a sampled latent, plus the weighted divergence of its distribution from N(0, 1)."""
+    mean, log_variance = network.encode(pictures).latent_dist.parameters.float().chunk(2, dim=1)
+    log_variance = log_variance.clamp(-30, 20)
+    divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=(1, 2, 3)).mean()
+    latents = mean + (0.5 * log_variance).exp() * draw.normal(*mean.shape)
+    output = network.decode(latents, return_dict=False)[0].float()
+    return reconstruction_loss(output, pictures) + KL_WEIGHT * divergence
+
+
+def psnr(output: Tensor, target: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB of each picture, of values in [-1, 1]: float32 [n]."""
+    error = (output.clamp(-1, 1) - target).square().flatten(1).mean(dim=1)
+    return 10 * torch.log10(4 / error.clamp_min(1e-10))
+
+
+def reconstruct(network: Any, pictures: Tensor, *, batch: int = 50) -> Tensor:
+    """Encode to the mean and decode: values in [-1, 1], [n, 3, 64, 64] to the same."""
+    parts = [network.decode(network.encode(part).latent_dist.mode()).sample for part in pictures.split(batch)]
+    return torch.cat(parts).clamp(-1, 1)
+
+
+def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
+    """Train on named and wide looks; the curve holds the PSNR of unseen pictures of both."""
+    course = replace(
+        COURSE,
+        pictures=pictures or COURSE.pictures,
+        cooldown=COURSE.cooldown if cooldown is None else cooldown,
+    )
+    pools = Pool(workdir, "named"), Pool(workdir, "wide")
+    unseen = {name: as_signed(Pool(workdir, pool).pictures(range(200)))
+              for name, pool in (("named", "validation"), ("wide", "validation_wide"))}  # fmt: skip
+    wide = round(WIDE_SHARE * course.batch)
+
+    def loss(network: Any, draw: Draw) -> Tensor:
+        shares = course.batch - wide, wide
+        parts = [
+            pool.pictures(draw.numpy.integers(len(pool), size=n))
+            for pool, n in zip(pools, shares, strict=True)
+        ]
+        return autoencoder_loss(network, as_signed(torch.cat(parts)), draw)
+
+    def evaluate(network: Any) -> dict[str, float]:
+        return {f"psnr_{name}": psnr(reconstruct(network, x), x).mean().item() for name, x in unseen.items()}
+
+    train("autoencoder", build(), loss=loss, evaluate=evaluate, course=course, workdir=workdir)
+
+
+def centre_latents(network: Any, pictures: Tensor) -> None:
+    """Make the latents of ``pictures`` zero-mean per channel; the scaling factor is one over their spread."""
+    latents = torch.cat([network.encode(part).latent_dist.mode() for part in pictures.split(50)])
+    mean = latents.mean(dim=(0, 2, 3))
+    network.quant_conv.bias[: len(mean)] -= mean
+    network.post_quant_conv.bias += network.post_quant_conv.weight[:, :, 0, 0] @ mean
+    spread = (latents - mean[:, None, None]).std()
+    network.register_to_config(scaling_factor=round(1 / spread.item(), 5))
+
+
+@torch.no_grad()
+def trained(workdir: Path) -> Any:
+    """The averaged autoencoder of the working folder, centred and with its scaling factor."""
+    network = averaged("autoencoder", build(), workdir)
+    centre_latents(network, as_signed(Pool(workdir, "named").pictures(range(1_000))))
+    return network
+
+
+def export(*, workdir: Path, weights: Path) -> None:
+    """Write ``sd/vae``."""
+    trained(workdir).half().save_pretrained(weights / "sd" / "vae")

@@ -1,0 +1,136 @@
+"""Stage ``renders``: the pools of pictures that the other stages learn from, drawn shard by shard.
+
+A pool is a folder of shards, ``00000.npy`` (uint8 [n, 3, 64, 64]) with ``00000.json`` (its scenes). A shard
+depends on the pool's seed and its own number alone, and is renamed into place when it is complete: a killed
+stage continues, and several processes can draw one pool.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.toybox.render import render
+from harness.toybox.world import Looks, Scene, Split, another_view, sample_scene
+
+SHARD = 1_000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a pool is drawn: ``views`` pictures of each instance stand next to each other."""
+
+    seed: int
+    pictures: int
+    split: Split = "train"
+    looks: Looks = "named"
+    views: int = 1
+
+    def scenes(self, shard: int, size: int) -> list[Scene]:
+        """Draw the scenes of a shard."""
+        rng = np.random.default_rng([self.seed, shard])
+        drawn: list[Scene] = []
+        while len(drawn) < size:
+            scene = sample_scene(rng, split=self.split, looks=self.looks)
+            drawn += [scene, *(another_view(scene, rng) for _ in range(self.views - 1))]
+        return drawn[:size]
+
+
+POOLS = {
+    "validation": Recipe(seed=101, pictures=1_000),
+    "validation_heldout": Recipe(seed=102, pictures=1_000, split="heldout"),
+    "validation_wide": Recipe(seed=103, pictures=1_000, looks="wide", views=4),
+    "named": Recipe(seed=1, pictures=60_000),
+    "wide": Recipe(seed=2, pictures=40_000, looks="wide", views=4),
+}
+
+
+def pool_folder(workdir: Path, pool: str) -> Path:
+    """The folder of a pool."""
+    return workdir / "renders" / pool
+
+
+def write_shard(scenes: Sequence[Scene], path: Path) -> None:
+    """Render scenes into ``path`` (.npy) and its .json; the .npy appears last and whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = path.with_suffix(f".json.{os.getpid()}.part")
+    text.write_text(json.dumps([scene.to_dict() for scene in scenes]))
+    text.replace(path.with_suffix(".json"))
+    part = path.with_suffix(f".npy.{os.getpid()}.part")
+    with part.open("wb") as file:
+        np.save(file, render(scenes).numpy())
+    part.replace(path)
+
+
+def missing(workdir: Path, pictures: int | None, part: tuple[int, int]) -> Iterator[tuple[str, int]]:
+    """Name (pool, shard) for what is not drawn yet, of this part's share.
+
+    Validation pools come first, then the training pools in turn, three shards of named looks to two of wide
+    ones, so that training can start on the first shards. ``pictures`` replaces the number of named ones.
+    """
+    plan = []
+    for order, (pool, recipe) in enumerate(POOLS.items()):
+        shards = (pictures if pictures and pool == "named" else recipe.pictures) // SHARD
+        plan += [(shard / shards if shards > 1 else -1, order, pool, shard) for shard in range(shards)]
+    for number, (_, _, pool, shard) in enumerate(sorted(plan)):
+        if number % part[1] == part[0] and not (pool_folder(workdir, pool) / f"{shard:05d}.npy").exists():
+            yield pool, shard
+
+
+def run(*, workdir: Path, pictures: int | None = None, part: tuple[int, int] = (0, 1)) -> None:
+    """Draw what is missing of this part's share of all pools."""
+    todo = list(missing(workdir, pictures, part))
+    began = time.monotonic()
+    for done, (pool, shard) in enumerate(todo, start=1):
+        write_shard(POOLS[pool].scenes(shard, SHARD), pool_folder(workdir, pool) / f"{shard:05d}.npy")
+        pace = (time.monotonic() - began) / done
+        left = (len(todo) - done) * pace / 60
+        print(
+            f"renders: {pool} {shard}, {pace * 1000 / SHARD:.1f} ms a picture, {left:.1f} min left",
+            flush=True,
+        )
+
+
+class Pool:
+    """The shards of a pool that exist, as one sequence of pictures and scenes."""
+
+    def __init__(self, workdir: Path, name: str) -> None:
+        folder = pool_folder(workdir, name)
+        self.paths = sorted(folder.glob("?????.npy"))
+        if not self.paths:
+            raise FileNotFoundError(f"{folder}: no shards; run the stage 'renders' first")
+        self.shards = [np.load(path, mmap_mode="r") for path in self.paths]
+        self.starts = np.cumsum([0, *(len(shard) for shard in self.shards)])
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return int(self.starts[-1])
+
+    @cached_property
+    def scenes(self) -> list[Scene]:
+        """The scenes, in the order of the pictures."""
+        texts = (path.with_suffix(".json").read_text() for path in self.paths)
+        return [Scene.from_dict(data) for text in texts for data in json.loads(text)]
+
+    def pictures(self, indices: Sequence[int] | np.ndarray) -> Tensor:
+        """The pictures at ``indices``: uint8 [n, 3, 64, 64]."""
+        where = np.searchsorted(self.starts, indices, side="right") - 1
+        rows = [
+            self.shards[shard][index - self.starts[shard]]
+            for shard, index in zip(where, indices, strict=True)
+        ]
+        return torch.from_numpy(np.stack(rows))
+
+
+def as_signed(pictures: Tensor) -> Tensor:
+    """uint8 [0, 255] to float32 [-1, 1]."""
+    return pictures.float() / 127.5 - 1
