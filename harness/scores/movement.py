@@ -1,28 +1,11 @@
-"""How far a tuned model has moved from the base model, in weights and in noise predictions."""
+"""How far a tuned model's noise predictions have moved from the base model's."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Iterable
 
 import numpy as np
 import torch
 
 from harness.scores.similarity import Float64
-
-
-def weight_l2(deltas: Iterable[torch.Tensor]) -> float:
-    """‖Δθ‖₂ over all tensors together; exactly 0.0 for none. Sums in float64."""
-    return math.sqrt(sum(_sum_of_squares(delta) for delta in deltas))
-
-
-def weight_tensor_mean(deltas: Iterable[torch.Tensor]) -> float:
-    """Σ_l mean((Δθ_l)²): the penalty of arXiv 2505.19519's released code, without λ; exactly 0.0 for none."""
-    return float(sum(_sum_of_squares(delta) / delta.numel() for delta in deltas))
-
-
-def _sum_of_squares(delta: torch.Tensor) -> float:
-    return float(delta.detach().to(torch.float64).square().sum())
 
 
 def noise_distance(tuned: torch.Tensor, base: torch.Tensor) -> Float64:
