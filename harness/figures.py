@@ -44,7 +44,7 @@ def render_all(
                     written.append(_write(path, look.encoded(figure)))
         written += _sheets(selection, run_dir, out_dir, suffix, experiment, say)
     if not written:
-        say("no figure: no finished trial")
+        say("no figure: nothing in the records to draw")
     return written
 
 

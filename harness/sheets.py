@@ -117,34 +117,24 @@ def _open(path: Path) -> Image.Image:
 
 
 def draw(strips: Sequence[Strip], photos: Sequence[Image.Image], *, line: str) -> Image.Image:
-    """Draw photos above, then a grid: strips downwards, captions of the first strip as column titles."""
-    columns = max(len(strip.pictures) for strip in strips)
-    captions = [
-        _wrapped(words, CELL, 11, lines=4) for words, _ in max(strips, key=lambda s: len(s.pictures)).pictures
-    ]
-    caption_height = 14 * max(len(lines) for lines in captions) + 6
-    top = 30
-    photo_height = CELL + 16 if photos else 0
+    """Draw a line of text, photos, then strips downwards under the captions of the longest one."""
+    longest = max(strips, key=lambda strip: len(strip.pictures)).pictures
+    captions = [_wrapped(words, CELL, 11, lines=4) for words, _ in longest]
+    top, photo_height = 30, CELL + 20 if photos else 0
+    caption_height = 14 * max(map(len, captions)) + 6
     height = top + photo_height + caption_height + len(strips) * (CELL + GAP) + MARGIN
-    sheet = Image.new("RGB", (MARGIN * 2 + LABEL + columns * (CELL + GAP), height), "white")
+    sheet = Image.new("RGB", (MARGIN * 2 + LABEL + len(longest) * (CELL + GAP), height), "white")
     pen = ImageDraw.Draw(sheet)
     pen.text((MARGIN, 9), line, fill=_GREY, font=_font(11))
     if photos:
-        _strip(
-            sheet,
-            pen,
-            top,
-            Strip("photos of the subject", tuple(("", p) for p in evenly(photos, columns)), True),
-        )
-        top += photo_height
+        shown = tuple(("", photo) for photo in evenly(photos, len(longest)))
+        _strip(sheet, pen, top, Strip("photos of the subject", shown, quiet=True))
+    top += photo_height + caption_height
     for column, lines in enumerate(captions):
-        left = _left(column)
-        for line, words in enumerate(reversed(lines)):
-            pen.text((left, top + caption_height - 6 - 14 * (line + 1)), words, fill=_INK, font=_font(11))
-    top += caption_height
-    for strip in strips:
-        _strip(sheet, pen, top, strip)
-        top += CELL + GAP
+        for up, words in enumerate(reversed(lines), start=1):
+            pen.text((_left(column), top - 6 - 14 * up), words, fill=_INK, font=_font(11))
+    for place, strip in enumerate(strips):
+        _strip(sheet, pen, top + place * (CELL + GAP), strip)
     return sheet
 
 
