@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from PIL.Image import Image
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from harness import document
 from harness.api import Prompt, Subject
@@ -27,45 +27,46 @@ from harness.settings import DatasetSpec, Frozen
 FILE = "subjects.yaml"
 
 
+def _checked(templates: tuple[str, ...]) -> tuple[str, ...]:
+    if not templates:
+        raise ValueError("needs at least one prompt, or leave it out for the default ones")
+    for template in templates:
+        if template.count("{}") != 1 or "{" in template.replace("{}", ""):
+            raise ValueError(
+                f"prompt {template!r} needs exactly one {{}} for the subject, and no other placeholder"
+            )
+    return templates
+
+
+Templates = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    AfterValidator(_checked),
+]
+"""Prompts with one ``{}`` each, as a list in the YAML."""
+
+
 class SubjectEntry(Frozen):
     """A subject in the YAML: its class noun; whether it lives (other default prompts); its own prompts."""
 
     noun: str = Field(alias="class", min_length=1)
     live: bool | None = None
-    prompts: tuple[str, ...] | None = None
+    prompts: Templates | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data.keys() - {"class", "live", "prompts"}:
+                raise ValueError(one_of(key, ("class", "live", "prompts"), noun="key"))
         return {"class": data} if isinstance(data, str) else data
-
-    @field_validator("prompts")
-    @classmethod
-    def _with_a_place_for_the_subject(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return _templates(value)
 
 
 class SubjectsFile(Frozen):
     """``subjects.yaml``: subjects by folder name; prompts for all of them (default: DreamBench's wording)."""
 
     subjects: dict[str, SubjectEntry] = Field(min_length=1)
-    prompts: tuple[str, ...] | None = None
-
-    @field_validator("prompts")
-    @classmethod
-    def _with_a_place_for_the_subject(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return _templates(value)
-
-
-def _templates(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    for template in value or ():
-        if template.count("{}") != 1 or template.replace("{}", "").count("{"):
-            raise ValueError(
-                f"prompt {template!r} needs exactly one {{}} for the subject, and no other placeholder"
-            )
-    if value is not None and not value:
-        raise ValueError("needs at least one prompt, or leave it out for the default ones")
-    return value
+    prompts: Templates | None = None
 
 
 class FolderDataset:

@@ -151,6 +151,8 @@ class ToyboxDataset:
                 self.shot_names(subject, count, 0)
 
     def _render(self, scenes: Sequence[Scene]) -> list[Image]:
+        if not scenes:
+            return []
         from torchvision.transforms.functional import to_pil_image
 
         from harness.diffusion.cache import Cache

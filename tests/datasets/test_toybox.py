@@ -1,0 +1,76 @@
+"""Toybox as a data set: splits, photos, ground truth, and what needs no torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from harness.datasets import DatasetError, load_dataset
+from harness.measures import ATTRIBUTES
+
+
+@pytest.fixture(scope="module")
+def toybox(tmp_path_factory):
+    return load_dataset("toybox", cache=tmp_path_factory.mktemp("cache"))
+
+
+def test_splits(toybox):
+    development, test = toybox.subjects("development"), toybox.subjects("test")
+    assert (len(development), len(test)) == (4, 16)
+    assert toybox.subjects() == development + test
+    with pytest.raises(DatasetError, match="did you mean 'test'"):
+        toybox.subjects("tests")
+
+
+def test_shots_come_from_the_first_six_and_references_never_change(toybox):
+    name = toybox.subjects("test")[0]
+    for seed in range(5):
+        for shots in (0, 1, 3, 6):
+            assert set(toybox.shot_names(name, shots, seed)) <= {f"{i:02d}" for i in range(6)}
+            assert toybox.reference_names(name, shots, seed) == [f"{i:02d}" for i in range(6, 12)]
+    with pytest.raises(DatasetError, match="has 6 photos to learn from, 7 shots are asked for"):
+        toybox.check([name], [7])
+
+
+def test_photos_are_rendered_once_and_shots_are_among_them(toybox, monkeypatch):
+    name = toybox.subjects("development")[0]
+    photos = toybox.photos(name)
+    assert [photo.size for photo in photos] == [(64, 64)] * 12
+    monkeypatch.setattr("harness.toybox.render.render", None)
+    subject = toybox.shots(name, 2, 0)
+    expected = [photos[int(number)] for number in toybox.shot_names(name, 2, 0)]
+    assert [shot.tobytes() for shot in subject.shots] == [photo.tobytes() for photo in expected]
+    assert subject.category in subject.description
+
+
+def test_every_prompt_carries_its_ground_truth(toybox):
+    for name in toybox.subjects():
+        prompts = toybox.prompts(name)
+        assert len(prompts) == 25
+        for prompt in prompts:
+            assert prompt.template.count("{}") == 1
+            assert prompt.attributes["class"] == toybox.category(name)
+            assert len(prompt.attributes) >= 2
+            assert set(prompt.attributes) <= set(ATTRIBUTES)
+
+
+def test_prior_prompts_name_the_class_or_others(toybox):
+    prompts = toybox.prior_prompts("mug", 64)
+    assert {group: len(texts) for group, texts in prompts.items()} == {"class": 32, "other": 24, "empty": 8}
+    assert len(set(prompts["class"])) == 32
+    assert all("mug" in text.split() for text in prompts["class"])
+    assert not any("mug" in text.split() for text in prompts["other"])
+    assert toybox.prior_prompts("mug", 16)["class"] == prompts["class"][:8]
+
+
+def test_names_and_identities_load_no_torch():
+    check = (
+        "import sys; from harness.datasets import load_dataset; data = load_dataset('toybox')\n"
+        "name = data.subjects('test')[0]\n"
+        "data.check([name], [1, 6]); data.shots_identity(name, 3, 0); data.references_identity(name)\n"
+        "data.prompts_identity(name); data.shots(name, 0, 0); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
