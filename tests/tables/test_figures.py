@@ -79,12 +79,12 @@ def test_shuffled_records_draw_the_same_bytes(rendered, experiment, name, draw):
 def test_what_has_no_data_is_left_out_with_a_line(make, tmp_path):
     said = []
     assert render_all([make(scores={"dino": 0.5})], tmp_path, tmp_path / "f", say=said.append) == []
-    assert [line.split(",")[0] for line in said] == [
+    assert [line.partition(",")[0] for line in said] == [
         *(
             f"{name}.png: left out"
             for name in ("shots", "drift", "penalty", "bound", "cost", "pictures-mug_01")
         ),
-        "no figure",
+        "no figure: nothing in the records to draw",
     ]
     assert render_all([], tmp_path, tmp_path / "f", say=said.append) == []
 

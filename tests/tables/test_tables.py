@@ -157,9 +157,8 @@ def test_provenance_stands_below(experiment):
 @pytest.mark.parametrize("format", FORMATS)
 def test_shuffled_records_render_the_same_bytes(experiment, format):
     expected = table(experiment, format=format, everything=True)
-    for seed in range(3):
-        shuffled = random.Random(seed).sample(experiment, len(experiment))
-        assert table(shuffled, format=format, everything=True) == expected
+    shuffled = random.Random(0).sample(experiment, len(experiment))
+    assert table(shuffled, format=format, everything=True) == expected
 
 
 def test_csv_is_tidy_and_complete(experiment):
