@@ -137,7 +137,7 @@ class Installed:
     def encoders(self, backbone: BackboneSpec) -> dict[str, EncoderSpec]:
         from harness.encoders import default_encoders
 
-        return {**default_encoders(backbone), **self._encoders}
+        return default_encoders(backbone) | {str(kind): spec for kind, spec in self._encoders.items()}
 
     def encoder_revision(self, encoder: EncoderSpec) -> str:
         from harness.encoders import revision

@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.measures import MEASURES
+from harness.observer import Status
 from harness.records import Record
 from harness.worklist import Task
 
@@ -23,15 +23,6 @@ SHOWN = ("dino_heldout", "dino", "clip_i", "clip_t", "weight_l2")
 """Of these the first three that a record has are shown as soon as it comes."""
 
 LATEST = 5
-
-
-class Status(Protocol):
-    """What a running trial says of itself (:class:`harness.sweep.Status`)."""
-
-    stage: str
-    done: int
-    total: int
-    loss: float | None
 
 
 class Display:

@@ -10,14 +10,13 @@ import importlib
 import logging
 import os
 import shutil
-import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 os.environ.update(
     RAY_AIR_NEW_OUTPUT="0",
@@ -34,13 +33,14 @@ os.environ.update(
 import ray
 from ray import tune
 
-from harness import artifacts, document, worklist
+from harness import artifacts, document, scratch, worklist
 from harness.catalog import Catalog
 from harness.config import Experiment
 from harness.diffusion.folders import cache_root
 from harness.errors import ConfigError, HarnessError, one_line
 from harness.interrupt import Interrupted, Interruption
 from harness.ledger import Ledger
+from harness.observer import Observer, Status
 from harness.plan import Outcome, Plan, TrialWorker
 from harness.records import Record, locked
 from harness.settings import EncoderSpec
@@ -48,6 +48,8 @@ from harness.worklist import Task
 
 WORKER = "harness.trial:Worker"
 POLL_SECONDS = 0.5
+START_ATTEMPTS = 3
+OBJECT_STORE_BYTES = 256 << 20
 
 
 @dataclass
@@ -59,26 +61,6 @@ class Summary:
     done: int = 0
     failed: list[Record] = field(default_factory=list)
     interrupted: bool = False
-
-
-@dataclass(frozen=True)
-class Status:
-    """What a running trial last said of itself: stage, steps done of total, latest loss."""
-
-    stage: str
-    done: int
-    total: int
-    loss: float | None = None
-
-
-class Observer(Protocol):
-    """Someone who watches a sweep: the progress display, the MLflow mirror. Must return at once."""
-
-    def started(self, tasks: Sequence[Task], pending: Sequence[Task], workers: int) -> None: ...
-
-    def running(self, now: Mapping[int, tuple[Task, Status]]) -> None: ...
-
-    def recorded(self, record: Record) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -126,8 +108,8 @@ def run_sweep(
         summary = Summary(total=len(tasks), before=len(tasks) - len(pending))
         if pending:
             clerk = _Clerk(pending, ledger, summary, observers)
-            with _ray(experiment, slots, address):
-                _tune(experiment, catalog, folder, clerk, slots, worker_factory)
+            with _ray(experiment, slots, address) as session:
+                _tune(experiment, catalog, folder, clerk, slots, worker_factory, storage=session)
     return summary
 
 
@@ -136,38 +118,36 @@ def _slots(experiment: Experiment, workers: int | None, pending: int) -> int:
     resources = experiment.resources
     wanted = workers or resources.workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if wanted == "auto":
-        wanted = max(1, cores // resources.cpus)
-    return max(1, min(wanted, pending))
+    slots = cores // resources.cpus if wanted == "auto" else int(wanted)
+    return max(1, min(slots, pending))
 
 
 @contextmanager
-def _ray(experiment: Experiment, slots: int | None, address: str | None) -> Iterator[None]:
-    """Hold a Ray of our own on this machine, or a connection to the cluster at ``address``."""
+def _ray(experiment: Experiment, slots: int | None, address: str | None) -> Iterator[Path]:
+    """Hold a Ray of our own on this machine, or a connection to the cluster at ``address``.
+
+    Yields a folder for what nobody needs afterwards.
+    """
     resources = experiment.resources
     threads = str(resources.cpus)
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     env = {**dict.fromkeys(names, threads), "TOKENIZERS_PARALLELISM": "false", "RAY_USAGE_STATS_ENABLED": "0"}
-    quiet = {"logging_level": logging.CRITICAL, "log_to_driver": False, "configure_logging": True}
-    session = Path(tempfile.mkdtemp(prefix="harness-"))
+    scratch.sweep_up()
+    session = scratch.folder()
+    if address is None:
+        assert slots
+        settings: dict[str, Any] = {
+            "address": "local",
+            "num_cpus": slots * resources.cpus,
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "_temp_dir": str(session),
+            "runtime_env": {"env_vars": env},
+        }
+    else:
+        settings = {"address": address, "runtime_env": {"env_vars": env, "py_modules": _modules()}}
     try:
-        if address is None:
-            assert slots
-            ray.init(
-                address="local",
-                num_cpus=slots * resources.cpus,
-                include_dashboard=False,
-                object_store_memory=256 << 20,
-                _temp_dir=str(session),
-                runtime_env={"env_vars": env},
-                **quiet,
-            )
-        else:
-            import baselines
-            import harness
-
-            modules = [str(Path(next(iter(package.__path__)))) for package in (harness, baselines)]
-            ray.init(address=address, runtime_env={"env_vars": env, "py_modules": modules}, **quiet)
+        _connect(settings)
     except Exception as error:  # Ray raises a bare Exception where a node does not come up
         where = f"reach the Ray cluster at {address}" if address else "start Ray on this machine"
         raise HarnessError(f"cannot {where}: {one_line(error)}") from error
@@ -176,14 +156,41 @@ def _ray(experiment: Experiment, slots: int | None, address: str | None) -> Iter
             raise ConfigError(
                 f"{experiment.source}: resources.gpus: {resources.gpus:g} asked for, Ray sees no GPU here"
             )
-        yield
+        yield session
     finally:
         ray.shutdown()
         shutil.rmtree(session, ignore_errors=True)
 
 
+def _connect(settings: dict[str, Any]) -> None:
+    """Start or reach Ray. A busy machine with cold disks can miss Ray's 30 seconds: then once more, warm."""
+    for attempt in range(START_ATTEMPTS):
+        try:
+            ray.init(**settings, logging_level=logging.CRITICAL, log_to_driver=False)
+            return
+        except Exception as error:
+            ray.shutdown()
+            if "timed out" not in str(error) or attempt == START_ATTEMPTS - 1:
+                raise
+
+
+def _modules() -> list[str]:
+    """The packages that travel to the nodes of a cluster, so that they run the driver's code."""
+    import baselines
+    import harness
+
+    return [str(Path(next(iter(package.__path__)))) for package in (harness, baselines)]
+
+
 def _tune(
-    experiment: Experiment, catalog: Catalog, folder: Path, clerk: _Clerk, slots: int | None, factory: str
+    experiment: Experiment,
+    catalog: Catalog,
+    folder: Path,
+    clerk: _Clerk,
+    slots: int | None,
+    factory: str,
+    *,
+    storage: Path,
 ) -> None:
     """Let Tune run the pending tasks, each as a trial whose only parameter is its place in the list."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)
@@ -197,7 +204,6 @@ def _tune(
     )
     encoders = {spec.model_dump_json(): catalog.encoders(spec) for spec in experiment.backbone}
     bench = _Bench(factory, experiment, encoders, clerk.desk)
-    storage = tempfile.mkdtemp(prefix="harness-tune-")
     resources = experiment.resources
     tuner = tune.Tuner(
         tune.with_resources(
@@ -212,7 +218,7 @@ def _tune(
         ),
         run_config=tune.RunConfig(
             name="sweep",
-            storage_path=storage,
+            storage_path=str(storage / "tune"),
             verbose=0,
             callbacks=[clerk],
             failure_config=tune.FailureConfig(max_failures=1),
@@ -224,8 +230,6 @@ def _tune(
             tuner.fit()
     except Interrupted:
         clerk.summary.interrupted = clerk.error is None
-    finally:
-        shutil.rmtree(storage, ignore_errors=True)
     if clerk.error:
         raise clerk.error
 

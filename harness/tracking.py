@@ -110,7 +110,8 @@ class Store:
         return str(self._client.create_experiment(self._experiment, artifact_location=location))
 
     def _find(self, condition: str) -> list[Any]:
-        found, token = [], None
+        found: list[Any] = []
+        token = None
         while True:
             page = self._client.search_runs([self._id], condition, max_results=1000, page_token=token)
             found += page
