@@ -86,7 +86,7 @@ def test_an_empty_folder_says_what_it_found(tmp_path):
 
 
 def test_a_huge_photo_is_reduced(tmp_path):
-    Image.new("L", (9000, 6000), 200).save(tmp_path / "a.jpg")
+    Image.new("L", (4500, 3000), 200).save(tmp_path / "a.jpg")
     photo = read_photo(tmp_path / "a.jpg")
     assert max(photo.size) == LONGEST_SIDE
     assert photo.size[0] / photo.size[1] == pytest.approx(1.5, abs=0.01)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from harness.datasets import DatasetError, load_dataset
 from harness.measures import ATTRIBUTES
@@ -34,13 +35,23 @@ def test_shots_come_from_the_first_six_and_references_never_change(toybox):
         toybox.check([name], [7])
 
 
-def test_photos_are_rendered_once_and_shots_are_among_them(toybox, monkeypatch):
-    name = toybox.subjects("development")[0]
-    photos = toybox.photos(name)
+def test_photos_are_rendered_once_and_shots_are_among_them(tmp_path, monkeypatch):
+    rendered = []
+
+    def fake_render(scenes, *, size):
+        rendered.extend(scenes)
+        level = sum(scenes[0].background.encode()) % 256
+        return torch.full((1, 3, size, size), level, dtype=torch.uint8)
+
+    monkeypatch.setattr("harness.toybox.render.render", fake_render)
+    first, second = (load_dataset("toybox", cache=tmp_path) for _ in range(2))
+    name = first.subjects("development")[0]
+    subject = first.shots(name, 2, 0)
+    assert len(rendered) == 2
+    photos = second.photos(name)
+    assert len(rendered) == 12
     assert [photo.size for photo in photos] == [(64, 64)] * 12
-    monkeypatch.setattr("harness.toybox.render.render", None)
-    subject = toybox.shots(name, 2, 0)
-    expected = [photos[int(number)] for number in toybox.shot_names(name, 2, 0)]
+    expected = [photos[int(number)] for number in first.shot_names(name, 2, 0)]
     assert [shot.tobytes() for shot in subject.shots] == [photo.tobytes() for photo in expected]
     assert subject.category in subject.description
 
