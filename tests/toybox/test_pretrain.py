@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.toybox import pretrain
-from harness.toybox.pretrain import autoencoder, clip, dino, unet
+from harness.toybox.pretrain import autoencoder, clip, decoder, dino, unet
 from harness.toybox.pretrain.loop import Course, Draw, averaged, crossed, train, weight_groups
 from harness.toybox.pretrain.muon import orthogonalized
 from harness.toybox.pretrain.renders import Pool, Recipe, missing, write_shard
@@ -227,3 +227,10 @@ def test_auc_by_hand() -> None:
 def test_an_unknown_stage_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="unknown stage 'vae'; known: renders, autoencoder"):
         pretrain.stage_module("vae")
+
+
+def test_polishing_the_decoder_leaves_the_encoder_alone() -> None:
+    network = decoder.frozen(small_autoencoder())
+    reconstruction(network, Draw.of(0, 0)).backward()
+    for name, weight in network.named_parameters():
+        assert (weight.grad is None) == name.startswith(("encoder.", "quant_conv.")), name

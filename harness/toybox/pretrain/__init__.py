@@ -2,8 +2,8 @@
 
 The stages, in the order in which they depend on each other: ``renders`` draws the pools of pictures;
 ``autoencoder``, ``text``, ``clip`` and ``dino`` learn from them; ``unet`` needs the autoencoder and the text
-tower, ``probe`` the autoencoder. Each stage keeps its state in the working folder and can be killed at any
-moment; running it again continues.
+tower, ``probe`` the autoencoder; ``decoder`` polishes the autoencoder's second half. Each stage keeps its
+state in the working folder and can be killed at any moment; running it again continues.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-STAGES = ("renders", "autoencoder", "text", "clip", "dino", "probe", "unet")
+STAGES = ("renders", "autoencoder", "text", "clip", "dino", "probe", "unet", "decoder")
 
 
 def stage_module(stage: str) -> ModuleType:

@@ -6,7 +6,6 @@ rewriting, because Stable Diffusion's pipelines know a scaling factor and no shi
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from harness.toybox.pretrain.loop import Course, Draw, averaged, train
+from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 
 ARCHITECTURE: dict[str, Any] = {
@@ -75,14 +74,16 @@ def reconstruct(network: Any, pictures: Tensor, *, batch: int = 50) -> Tensor:
 
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
     """Train on named and wide looks; the curve holds the PSNR of unseen pictures of both."""
-    course = replace(
-        COURSE,
-        pictures=pictures or COURSE.pictures,
-        cooldown=COURSE.cooldown if cooldown is None else cooldown,
-    )
+    fit("autoencoder", build(), shortened(COURSE, pictures, cooldown), workdir)
+
+
+def fit(name: str, network: Any, course: Course, workdir: Path) -> None:
+    """Train what of ``network`` is trainable."""
     pools = Pool(workdir, "named"), Pool(workdir, "wide")
-    unseen = {name: as_signed(Pool(workdir, pool).pictures(range(200)))
-              for name, pool in (("named", "validation"), ("wide", "validation_wide"))}  # fmt: skip
+    unseen = {
+        "named": as_signed(Pool(workdir, "validation").pictures(range(200))),
+        "wide": as_signed(Pool(workdir, "validation_wide").pictures(range(200))),
+    }
     wide = round(WIDE_SHARE * course.batch)
 
     def loss(network: Any, draw: Draw) -> Tensor:
@@ -96,7 +97,7 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
     def evaluate(network: Any) -> dict[str, float]:
         return {f"psnr_{name}": psnr(reconstruct(network, x), x).mean().item() for name, x in unseen.items()}
 
-    train("autoencoder", build(), loss=loss, evaluate=evaluate, course=course, workdir=workdir)
+    train(name, network, loss=loss, evaluate=evaluate, course=course, workdir=workdir)
 
 
 def centre_latents(network: Any, pictures: Tensor) -> None:
@@ -111,8 +112,12 @@ def centre_latents(network: Any, pictures: Tensor) -> None:
 
 @torch.no_grad()
 def trained(workdir: Path) -> Any:
-    """The averaged autoencoder of the working folder, centred and with its scaling factor."""
-    network = averaged("autoencoder", build(), workdir)
+    """The averaged autoencoder of the working folder, centred and with its scaling factor.
+
+    Its decoder is that of the stage ``decoder``, where that has run.
+    """
+    polished = (workdir / "decoder.pt").exists()
+    network = averaged("decoder" if polished else "autoencoder", build(), workdir)
     centre_latents(network, as_signed(Pool(workdir, "named").pictures(range(1_000))))
     return network
 

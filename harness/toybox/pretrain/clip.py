@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.toybox.captions import caption
-from harness.toybox.pretrain.loop import Course, Draw, averaged, train
+from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool
 
 ARCHITECTURE: dict[str, Any] = {
@@ -94,11 +93,7 @@ def distinct(pool: Pool, count: int) -> tuple[Tensor, list[str]]:
 
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
     """Train on named and wide looks; the curve holds recall among 100 unseen pictures of three kinds."""
-    course = replace(
-        COURSE,
-        pictures=pictures or COURSE.pictures,
-        cooldown=COURSE.cooldown if cooldown is None else cooldown,
-    )
+    course = shortened(COURSE, pictures, cooldown)
     pools = Pool(workdir, "named"), Pool(workdir, "wide")
     kinds = ("validation", "validation_heldout", "validation_wide")
     unseen = {name: distinct(Pool(workdir, name), 500) for name in kinds}

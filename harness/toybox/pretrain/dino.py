@@ -8,7 +8,6 @@ cropped from one picture would teach it the backgrounds.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.toybox.pretrain import autoencoder
-from harness.toybox.pretrain.loop import Course, Draw, averaged, train
+from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import POOLS, Pool, as_signed
 from harness.toybox.world import CLASSES
 
@@ -90,11 +89,7 @@ def separation(features: Tensor, instances: Tensor, classes: Tensor) -> dict[str
 
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
     """Train on wide looks, some of them autoencoded; the curve holds the separation of unseen instances."""
-    course = replace(
-        COURSE,
-        pictures=pictures or COURSE.pictures,
-        cooldown=COURSE.cooldown if cooldown is None else cooldown,
-    )
+    course = shortened(COURSE, pictures, cooldown)
     pool, coder, views = Pool(workdir, "wide"), autoencoder.trained(workdir), POOLS["wide"].views
     classes = np.array([CLASSES.index(scene.category) for scene in pool.scenes[::views]])
     unseen = Pool(workdir, "validation_wide")

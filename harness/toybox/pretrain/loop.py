@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,12 @@ class Course:
     def decay(self, step: int) -> float:
         """The decay of the average at step ``step``: small at first, so that the start is forgotten."""
         return min(self.average, (1 + step) / (10 + step))
+
+
+def shortened(course: Course, pictures: int | None, cooldown: float | None) -> Course:
+    """The course with another number of pictures or another cool-down, where one is given."""
+    given: dict[str, Any] = {"pictures": pictures, "cooldown": cooldown}
+    return replace(course, **{name: value for name, value in given.items() if value is not None})
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ Garbage is what a failing generator gives: latents far from clean, decoded, and 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from harness.toybox.attributes import LABELS, numbers
 from harness.toybox.pretrain import autoencoder
-from harness.toybox.pretrain.loop import Course, Draw, averaged, train
+from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 from harness.toybox.pretrain.unet import alphas, noised
 from harness.toybox.probe import NOTHING, ProbeNetwork
@@ -74,11 +73,7 @@ def answer_loss(logits: dict[str, Tensor], targets: Tensor) -> Tensor:
 
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
     """Train on named and wide looks; the curve holds accuracies, autoencoded and unseen, and rejections."""
-    course = replace(
-        COURSE,
-        pictures=pictures or COURSE.pictures,
-        cooldown=COURSE.cooldown if cooldown is None else cooldown,
-    )
+    course = shortened(COURSE, pictures, cooldown)
     pools, coder = (Pool(workdir, "named"), Pool(workdir, "wide")), autoencoder.trained(workdir)
     labels = [numbers(pool.scenes) for pool in pools]
     wide = round(WIDE_SHARE * course.batch)

@@ -8,7 +8,6 @@ nothing.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from harness.toybox.attributes import LABELS, numbers
 from harness.toybox.captions import caption
-from harness.toybox.pretrain.loop import Course, Draw, averaged, train
+from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.tokenizer import LENGTH, tokenizer
 from harness.toybox.world import sample_scene
 
@@ -94,11 +93,7 @@ def attribute_loss(logits: list[Tensor], targets: Tensor) -> Tensor:
 
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
     """Train on captions of fresh scenes (no pictures); the curve holds accuracies on full captions."""
-    course = replace(
-        COURSE,
-        pictures=pictures or COURSE.pictures,
-        cooldown=COURSE.cooldown if cooldown is None else cooldown,
-    )
+    course = shortened(COURSE, pictures, cooldown)
     tokens, targets = draw_captions(np.random.default_rng(1_012), 500, drop=0.0, rare=0.0)
 
     def loss(network: Any, draw: Draw) -> Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from harness.toybox.captions import caption
 from harness.toybox.pretrain import autoencoder, text
-from harness.toybox.pretrain.loop import Course, Draw, averaged, train
+from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 
 ARCHITECTURE: dict[str, Any] = {
@@ -145,10 +144,11 @@ def encode(network: Any, pool: Pool, *, batch: int = 100) -> np.ndarray:
 
 
 def digest(network: Any) -> str:
-    """A short content hash of a network's weights."""
+    """A short content hash of an autoencoder's encoder."""
     total = hashlib.sha256()
-    for name, weight in network.state_dict().items():
-        total.update(name.encode() + weight.numpy().tobytes())
+    for part in (network.encoder, network.quant_conv):
+        for name, weight in part.state_dict().items():
+            total.update(name.encode() + weight.numpy().tobytes())
     return total.hexdigest()[:12]
 
 
@@ -169,11 +169,7 @@ def draw_captions(pool: Pool, indices: np.ndarray, rng: np.random.Generator) -> 
 
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
     """Train on named looks; the curve holds the error at fixed noise on unseen scenes of both splits."""
-    course = replace(
-        COURSE,
-        pictures=pictures or COURSE.pictures,
-        cooldown=COURSE.cooldown if cooldown is None else cooldown,
-    )
+    course = shortened(COURSE, pictures, cooldown)
     pool, latents, tower, alpha_bar = (
         Pool(workdir, "named"),
         pool_latents(workdir, "named"),
