@@ -136,7 +136,7 @@ def _tidy_line(
         "row": row.title, "group": row.group, "method": row.method, "shots": row.shots,
         "penalty": row.penalty, "bound": row.bound, "measure": column.name,
         "mean": cell.mean, "se": cell.error, "n": cell.n, "best": best,
-        "low": interval and interval.low, "high": interval and interval.high,
+        "low": _end(interval and interval.low), "high": _end(interval and interval.high),
         "unit": column.unit, "direction": column.direction, "version": column.version,
         "encoder": encoder(row.records, column.name), "experiment": experiment,
         "dataset": row.setting["dataset"], "backbone": row.setting["backbone"],
@@ -144,6 +144,11 @@ def _tidy_line(
         "records": len(row.records), "commit": commits(row.records),
         **{key: provenance(row.records, key) for key in ("backbone_revision", "data_revision", "device")},
     }  # fmt: skip
+
+
+def _end(value: float | None) -> float | None:
+    """Round away the last bits of t's quantile, which differ between versions of scipy."""
+    return None if value is None else float(f"{value:.12g}")
 
 
 def _present(selection: Selection) -> list[str]:
