@@ -24,7 +24,7 @@ STAGES = {
 
 
 def bars(selection: Selection, *, experiment: str | None = None) -> Figure | None:
-    """Draw the mean seconds of a trial for each method at one number of shots; a curve's points are pooled.
+    """Draw the mean seconds of a trial for each method at one number of shots, a constraint's strengths pooled.
 
     The wall-clock of the machine that ran it, with whatever else ran beside. Class pictures are hatched where
     the records tell them from fitting. None where no record says how long it took.
@@ -36,7 +36,7 @@ def bars(selection: Selection, *, experiment: str | None = None) -> Figure | Non
     if not pooled:
         return None
     palette = palette_of(selection)
-    line = heading(selection, shots=shots, experiment=experiment)
+    line = heading(selection, shots=shots, experiment=experiment, spread=False)
     figure = drawing(8.6, 0.36 * len(pooled) + 1.6, line)
     axes = figure.subplots()
     for place, (row, spent) in enumerate(pooled.values()):
@@ -53,7 +53,9 @@ def bars(selection: Selection, *, experiment: str | None = None) -> Figure | Non
 
 
 def _pooled(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    curves = {id(row): curve.name for curve in families(rows) for _, row in curve.rows}
+    """Rows of a constraint cost the same at any strength; those along a parameter (steps) do not."""
+    held = [curve for curve in families(rows) if curve.form != "parameter"]
+    curves = {id(row): curve.name for curve in held for _, row in curve.rows}
     pooled: dict[str, list[Row]] = {}
     for row in rows:
         pooled.setdefault(curves.get(id(row), row.title), []).append(row)

@@ -154,12 +154,13 @@ def heading(
     subject: str | None = None,
     shots: int | None = None,
     experiment: str | None = None,
+    spread: bool = True,
 ) -> str:
     """Say what a figure speaks about: experiment, data, backbone, shots, subjects, and Toybox's limits."""
     first = selection.rows[0]
     subjects = sorted({row.subjects for row in selection.rows})
     count = f"{subjects[0]}" if len(subjects) == 1 else f"{subjects[0]} to {subjects[-1]}"
-    over = f"mean ± s.e. over {count} subject{'' if subjects[-1] == 1 else 's'}"
+    over = f"mean {'± s.e. ' if spread else ''}over {count} subject{'' if subjects[-1] == 1 else 's'}"
     words = [
         *([experiment] if experiment else []),
         f"data {first.setting['dataset']}",

@@ -23,6 +23,7 @@ from harness.look import (
     handle,
     heading,
     legend_below,
+    mixed,
     palette_of,
     short,
     standing_handles,
@@ -70,21 +71,37 @@ def against_drift(selection: Selection, *, experiment: str | None = None) -> Fig
 def _draw(axes: Axes, rows: Sequence[Row], drift: str, score: str, palette: Palette) -> None:
     shown = [row for row in rows if drift in row.cells and score in row.cells]
     curves = families(shown)
-    marks = {id(row): MARKS[curve.form] for curve in curves for _, row in curve.rows}
+    marks, tones = _marks(curves), _tones(curves, palette)
     for curve in curves:
         axes.plot(
             [row.cells[drift].mean for row in curve.members],
             [row.cells[score].mean for row in curve.members],
-            color=palette[curve.rows[0][1]],
+            color=_tone(curve, palette),
             linestyle=LINES[curve.form],
             linewidth=1.5,
             zorder=2,
         )
     for row in shown:
-        _point(axes, row, drift, score, palette[row], marks.get(id(row), MARKS["plain"]))
+        colour = tones.get(id(row), palette[row])
+        _point(axes, row, drift, score, colour, marks.get(id(row), MARKS["plain"]))
     if shown:
         lowest, highest = (pick(row.cells[drift].mean for row in shown) for pick in (min, max))
         axes.set_xlim(left=min(lowest, 0.0) - 0.04 * highest)
+
+
+def _marks(curves: Sequence[Family]) -> dict[int, str]:
+    """Give the marks of rows on curves; what a constraint starts from stays a star, whatever else it is on."""
+    stars = {id(curve.anchor) for curve in curves}
+    return {id(row): MARKS[curve.form] for curve in curves for _, row in curve.rows if id(row) not in stars}
+
+
+def _tone(curve: Family, palette: Palette) -> str:
+    colour = palette[curve.rows[0][1]]
+    return mixed(colour, "black", 0.45) if curve.form == "parameter" else colour
+
+
+def _tones(curves: Sequence[Family], palette: Palette) -> dict[int, str]:
+    return {id(row): _tone(curve, palette) for curve in curves for _, row in curve.rows}
 
 
 def _point(axes: Axes, row: Row, drift: str, score: str, colour: str, mark: str) -> None:
@@ -104,18 +121,18 @@ def _label(axes: Axes, rows: Sequence[Row], drift: str, score: str, palette: Pal
     shown = [row for row in rows if drift in row.cells and score in row.cells]
     curves = families(shown)
     written = [
-        labels.Label(row.cells[drift].mean, row.cells[score].mean, short(value), palette[row])
+        labels.Label(row.cells[drift].mean, row.cells[score].mean, short(value), _tone(curve, palette))
         for curve in curves
         for value, row in reversed(curve.rows)  # the tight end stands alone, the loose one in a crowd
     ]
-    named = {id(row) for curve in curves for _, row in curve.rows}
+    named = _marks(curves)
     stars = [(row.cells[drift].mean, row.cells[score].mean) for row in shown if id(row) not in named]
     labels.place(axes, written, obstacles=stars)
 
 
 def _handles(rows: Sequence[Row], palette: Palette) -> list[object]:
     curves = families(rows)
-    named = {id(row) for curve in curves for _, row in curve.rows}
+    named = _marks(curves)
     stars = [
         handle(palette[row], row.title, marker=MARKS["plain"], line="")
         for row in rows
