@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model
 
 from harness import document
 from harness.api import Lipschitz
-from harness.errors import ConfigError, one_of
+from harness.errors import one_of
 from harness.measures import MEASURES
 from harness.settings import (
     BackboneSpec,
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["DriftSet", "Experiment", "Resources", "Sampling", "Trial", "load", "trials"]
 
 T = TypeVar("T")
+
+SCORES = tuple(measure.name for measure in MEASURES.values() if measure.kind == "score")
+"""Every score, in the registry's order: what an experiment computes unless it names some."""
 
 
 def _as_axis(value: Any) -> Any:
@@ -132,7 +135,7 @@ class Experiment(Frozen):
     methods: Axis[MethodEntry]
     sampling: SamplingEntry = SamplingEntry()
     drift: DriftSet = DriftSet()
-    scores: tuple[str, ...] = ()
+    scores: tuple[str, ...] = SCORES
     resources: Resources = Resources()
     precision: Precision = "fp32"
     keep_weights: KeepWeights = "small"
@@ -148,22 +151,16 @@ class Experiment(Frozen):
     @field_validator("scores", mode="before")
     @classmethod
     def _scores(cls, value: Any) -> Any:
-        known = [measure.name for measure in MEASURES.values() if measure.kind == "score"]
-        names = known if value == "all" else _as_axis(value)
+        names = SCORES if value == "all" else _as_axis(value)
         for name in names:
-            if name not in known:
-                raise ValueError(one_of(name, known, noun="score"))
-        return tuple(name for name in known if name in names)
+            if name not in SCORES:
+                raise ValueError(one_of(name, SCORES, noun="score"))
+        return tuple(name for name in SCORES if name in names)
 
     @property
     def source(self) -> str:
         """The file that the experiment was read from, for messages."""
         return self._source
-
-    @property
-    def score_names(self) -> tuple[str, ...]:
-        """The scores to compute, in the registry's order; all of them where the file names none."""
-        return self.scores or tuple(m.name for m in MEASURES.values() if m.kind == "score")
 
 
 def load(path: Path) -> Experiment:

@@ -89,7 +89,7 @@ def plan(task: Task, experiment: Experiment, catalog: Catalog, folder: Path) -> 
     return Plan(
         trial=task.trial,
         drift=experiment.drift,
-        scores=experiment.score_names,
+        scores=experiment.scores,
         precision=experiment.precision,
         keep_weights=experiment.keep_weights,
         keys=task.keys,
@@ -122,7 +122,7 @@ class _Fingerprinter:
             trial,
             self._fingerprints(trial),
             drift=experiment.drift,
-            scores=experiment.score_names,
+            scores=experiment.scores,
             precision=experiment.precision,
         )
 
