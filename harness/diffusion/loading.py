@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -69,6 +70,10 @@ def _family(spec: BackboneSpec, folder: Path) -> Callable[..., Backbone]:
         raise BackboneError(
             f"backbone {spec.name!r}: family {spec.family!r} was asked for, but {index} says {family!r}"
         )
+    if spec.options:
+        raise BackboneError(
+            f"backbone {spec.name!r}: the family {family!r} has no option {next(iter(spec.options))!r}"
+        )
     return load
 
 
@@ -77,13 +82,14 @@ def _stable_diffusion(
 ) -> StableDiffusion:
     unet = _network(UNet2DConditionModel, folder / "unet", DTYPES[precision], device)
     encoder = _network(CLIPTextModel, folder / "text_encoder", torch.float32, device)
+    with _one_line(folder):
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+        scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
     networks = Networks(
         denoiser=unet,
         autoencoder=_network(AutoencoderKL, folder / "vae", torch.float32, device),
-        text_encoders=(
-            TextEncoder("text_encoder", CLIPTokenizer.from_pretrained(folder / "tokenizer"), encoder),
-        ),
-        scheduler=json.loads((folder / "scheduler" / "scheduler_config.json").read_text()),
+        text_encoders=(TextEncoder("text_encoder", tokenizer, encoder),),
+        scheduler=scheduler,
     )
     return StableDiffusion(
         networks, name=name, revision=revision, device=device, precision=precision, cache=cache
@@ -98,12 +104,18 @@ def _network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) 
         found = f"only pickled weights ({', '.join(pickles)}), which are refused" if pickles else "no weights"
         raise BackboneError(f"{folder}: {found}; save them as safetensors")
     variant = "fp16" if all(".fp16." in path.name for path in files) else None
-    try:
-        with _no_progress_bar():
-            network = kind.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype, variant=variant)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BackboneError(f"{folder}: {str(error).strip().splitlines()[0]}") from error
+    with _one_line(folder), _no_progress_bar():
+        network = kind.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype, variant=variant)
     return network.to(device).eval().requires_grad_(False)
+
+
+@contextmanager
+def _one_line(folder: Path) -> Iterator[None]:
+    """Turn what a library says of a damaged folder into one line that names the folder."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise BackboneError(f"{folder}: {next(iter(str(error).strip().splitlines()), error)}") from error
 
 
 @contextmanager

@@ -82,17 +82,17 @@ def initial_rows(tokenizer: Any, encoder: Any, words: Sequence[str]) -> Tensor:
     """Embed one row per entry of ``words``. Returns [len(words), width] float32.
 
     An entry of the vocabulary gives its own row, as a whole word if it is one ("dog"), else as a piece
-    ("ktn", as Custom Diffusion's code reads it); anything else the mean over its word pieces. Raises ValueError for an entry without any word piece.
+    ("ktn", as Custom Diffusion's code reads it); anything else the mean over its word pieces. Raises
+    ValueError for an entry without any word piece.
     """
     table = encoder.get_input_embeddings().weight.detach()
     vocabulary = tokenizer.get_vocab()
-    rows = []
-    for word in words:
-        ids = [vocabulary[entry] for entry in (f"{word.lower()}</w>", word.lower()) if entry in vocabulary][
-            :1
-        ]
-        ids = ids or tokenizer(word, add_special_tokens=False).input_ids
+
+    def row(word: str) -> Tensor:
+        whole = vocabulary.get(f"{word.lower()}</w>", vocabulary.get(word.lower()))
+        ids = tokenizer(word, add_special_tokens=False).input_ids if whole is None else [whole]
         if not ids:
             raise ValueError(f"a token row cannot start from {word!r}: it has no word pieces")
-        rows.append(table[torch.tensor(ids, device=table.device)].float().mean(0))
-    return torch.stack(rows)
+        return table[torch.tensor(ids, device=table.device)].float().mean(0)
+
+    return torch.stack([row(word) for word in words])
