@@ -1,0 +1,141 @@
+"""The MLflow mirror: complete, idempotent, never in the way. Uses a real sqlite store."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import pytest
+
+from harness.records import Lines, Record
+from harness.tracking import Mirror, Store, catch_up
+
+mlflow = pytest.importorskip("mlflow")
+
+
+def record(key: str, status: str = "done", **changes) -> Record:
+    fixed = {
+        "key": key,
+        "keys": {"fit": "f", "sample": key, "score": "s"},
+        "status": status,
+        "trial": {
+            "dataset": "toybox",
+            "backbone": "toybox",
+            "method": "tuned",
+            "title": "Tuned",
+            "params": {"lr": 0.001, "targets": ["to_q"]},
+            "lipschitz": {"penalty": 500.0},
+            "subject": "s0",
+            "shots": 3,
+            "seed": 0,
+        },
+        "scores": {"dino": 0.5, "clip_t": None},
+        "drift": {"weight_l2": 2.0},
+        "seconds": {"fit": 1.0, "sample": 2.0, "score": 3.0},
+        "provenance": {"finished": "2026-01-01T00:00:00+00:00", "commit": "abc", "dirty": False},
+    }
+    return Record.model_validate(fixed | changes)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """One store for all tests: making a schema takes seconds. Each test has an experiment of its own."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def folder(runs, request):
+    folder = runs / request.node.name
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "fit.json").write_text(json.dumps({"losses": [3.0, 2.0, 1.0]}))
+    (folder / "a" / "contact_sheet.png").write_bytes(b"png")
+    (folder / "experiment.yaml").write_text("name: x\n")
+    return folder
+
+
+def stored(folder):
+    """All runs of an experiment: (parents, trials by key)."""
+    client = mlflow.MlflowClient(tracking_uri=Store(folder.parent, folder.name).uri)
+    experiment = client.get_experiment_by_name(folder.name)
+    found = client.search_runs([experiment.experiment_id])
+    parents = [run for run in found if run.data.tags["harness.kind"] == "sweep"]
+    return client, parents, [run for run in found if run.data.tags["harness.kind"] == "trial"]
+
+
+def test_a_record_becomes_a_nested_run_with_all_that_belongs_to_it(folder):
+    Lines(folder).append(record("a"))
+    (folder / "tables").mkdir()
+    (folder / "tables" / "table.md").write_text("| |")
+    assert catch_up(Store(folder.parent, folder.name), tables=[folder / "tables"]) == 1
+    client, (parent,), (run,) = stored(folder)
+    assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert (run.info.status, parent.info.status) == ("FINISHED", "FINISHED")
+    metrics = run.data.metrics
+    assert metrics["dino"] == 0.5 and "clip_t" not in metrics
+    assert metrics["drift.weight_l2"] == 2.0 and metrics["seconds.fit"] == 1.0
+    params = run.data.params
+    assert (
+        params["params.lr"] == "0.001" and params["lipschitz.penalty"] == "500.0" and params["shots"] == "3"
+    )
+    wanted = {"backbone": "toybox", "method": "tuned", "commit": "abc", "harness.key": "a"}
+    assert wanted.items() <= run.data.tags.items()
+    curve = client.get_metric_history(run.info.run_id, "loss")
+    assert [(point.step, point.value) for point in curve] == [(1, 3.0), (2, 2.0), (3, 1.0)]
+    assert {f.path for f in client.list_artifacts(run.info.run_id)} == {"contact_sheet.png", "trial.json"}
+    assert {f.path for f in client.list_artifacts(parent.info.run_id)} == {"experiment.yaml", "tables"}
+
+
+def test_catching_up_twice_changes_nothing_and_a_superseding_record_takes_over_its_run(folder):
+    Lines(folder).append(record("a", "failed", error="NaN loss at step 3", scores={}))
+    Lines(folder).append(record("b"))
+    for _ in range(2):
+        catch_up(Store(folder.parent, folder.name))
+        _, (parent,), runs = stored(folder)
+        status = {run.data.tags["harness.key"]: run.info.status for run in runs}
+        assert status == {"a": "FAILED", "b": "FINISHED"} and len(runs) == 2
+        assert parent.info.status == "FAILED"
+    Lines(folder).append(record("a", scores={"dino": 0.7}))
+    catch_up(Store(folder.parent, folder.name))
+    _, (parent,), runs = stored(folder)
+    (again,) = [run for run in runs if run.data.tags["harness.key"] == "a"]
+    assert len(runs) == 2 and again.info.status == parent.info.status == "FINISHED"
+    assert again.data.metrics["dino"] == 0.7 and again.data.tags["error"] == ""
+
+
+def test_a_run_that_a_killed_mirror_left_open_is_completed_not_doubled(folder):
+    store = Store(folder.parent, folder.name)
+    store.open()
+    store._new_run(record("a"))  # killed right after
+    Lines(folder).append(record("a"))
+    catch_up(Store(folder.parent, folder.name))
+    _, (parent,), (run,) = stored(folder)
+    assert run.info.status == parent.info.status == "FINISHED" and run.data.metrics["dino"] == 0.5
+
+
+def test_the_mirror_follows_a_sweep_and_catches_up_with_earlier_records(folder):
+    Lines(folder).append(record("earlier"))
+    said: list[str] = []
+    mirror = Mirror(Store(folder.parent, folder.name), said.append)
+    mirror.started([], [], 1)
+    Lines(folder).append(record("a"))
+    mirror.recorded(record("a"))
+    mirror.close(failed=0, interrupted=True)
+    _, (parent,), runs = stored(folder)
+    assert {run.data.tags["harness.key"] for run in runs} == {"earlier", "a"}
+    assert said == [] and parent.info.status == "KILLED"
+    assert all(run.info.status == "FINISHED" for run in runs)
+
+
+def test_a_server_that_is_not_there_costs_one_line_and_no_time(folder):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"  # bound, but nobody listens
+        said: list[str] = []
+        mirror = Mirror(Store(folder.parent, folder.name, uri), said.append)
+        begun = time.monotonic()
+        for key in "abcdefgh":
+            mirror.recorded(record(key))
+        assert time.monotonic() - begun < 1
+        mirror.close()
+    assert len(said) == 1 and uri in said[0] and f"harness mirror {folder.name}" in said[0]
