@@ -24,7 +24,7 @@ STAGES = {
 
 
 def bars(selection: Selection, *, experiment: str | None = None) -> Figure | None:
-    """Draw the mean seconds of a trial for each method at one number of shots, a constraint's strengths pooled.
+    """Draw the mean seconds of a trial for each method at one number of shots, strengths pooled.
 
     The wall-clock of the machine that ran it, with whatever else ran beside. Class pictures are hatched where
     the records tell them from fitting. None where no record says how long it took.

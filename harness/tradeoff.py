@@ -71,7 +71,7 @@ def against_drift(selection: Selection, *, experiment: str | None = None) -> Fig
 def _draw(axes: Axes, rows: Sequence[Row], drift: str, score: str, palette: Palette) -> None:
     shown = [row for row in rows if drift in row.cells and score in row.cells]
     curves = families(shown)
-    marks, tones = _marks(curves), _tones(curves, palette)
+    on_curves = _on_curves(curves)
     for curve in curves:
         axes.plot(
             [row.cells[drift].mean for row in curve.members],
@@ -82,26 +82,23 @@ def _draw(axes: Axes, rows: Sequence[Row], drift: str, score: str, palette: Pale
             zorder=2,
         )
     for row in shown:
-        colour = tones.get(id(row), palette[row])
-        _point(axes, row, drift, score, colour, marks.get(id(row), MARKS["plain"]))
+        curve_of = on_curves.get(id(row))
+        colour = _tone(curve_of, palette) if curve_of else palette[row]
+        _point(axes, row, drift, score, colour, MARKS[curve_of.form if curve_of else "plain"])
     if shown:
         lowest, highest = (pick(row.cells[drift].mean for row in shown) for pick in (min, max))
         axes.set_xlim(left=min(lowest, 0.0) - 0.04 * highest)
 
 
-def _marks(curves: Sequence[Family]) -> dict[int, str]:
-    """Give the marks of rows on curves; what a constraint starts from stays a star, whatever else it is on."""
+def _on_curves(curves: Sequence[Family]) -> dict[int, Family]:
+    """Say which curve marks a row (by id); what a constraint starts from stays a star on no curve."""
     stars = {id(curve.anchor) for curve in curves}
-    return {id(row): MARKS[curve.form] for curve in curves for _, row in curve.rows if id(row) not in stars}
+    return {id(row): curve for curve in curves for _, row in curve.rows if id(row) not in stars}
 
 
 def _tone(curve: Family, palette: Palette) -> str:
     colour = palette[curve.rows[0][1]]
     return mixed(colour, "black", 0.45) if curve.form == "parameter" else colour
-
-
-def _tones(curves: Sequence[Family], palette: Palette) -> dict[int, str]:
-    return {id(row): _tone(curve, palette) for curve in curves for _, row in curve.rows}
 
 
 def _point(axes: Axes, row: Row, drift: str, score: str, colour: str, mark: str) -> None:
@@ -125,14 +122,14 @@ def _label(axes: Axes, rows: Sequence[Row], drift: str, score: str, palette: Pal
         for curve in curves
         for value, row in reversed(curve.rows)  # the tight end stands alone, the loose one in a crowd
     ]
-    named = _marks(curves)
+    named = _on_curves(curves)
     stars = [(row.cells[drift].mean, row.cells[score].mean) for row in shown if id(row) not in named]
     labels.place(axes, written, obstacles=stars)
 
 
 def _handles(rows: Sequence[Row], palette: Palette) -> list[object]:
     curves = families(rows)
-    named = _marks(curves)
+    named = _on_curves(curves)
     stars = [
         handle(palette[row], row.title, marker=MARKS["plain"], line="")
         for row in rows
