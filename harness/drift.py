@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 import torch
@@ -207,20 +208,30 @@ def stratified(backbone: Backbone, count: int, *, seed: int) -> Tensor:
 
 @torch.no_grad()
 def predict(backbone: Backbone, probe: NoiseProbe) -> Tensor:
-    """Predict on the probe, conditional branch, fixed noises: [n, T, c, h, w] on the CPU."""
-    steps = len(probe.timesteps)
-    at_once = max(1, PREDICTION_BATCH // steps)
-    parts = []
-    for first in range(0, len(probe.prompts), at_once):
-        prompts = probe.prompts[first : first + at_once]
-        latents = probe.latents[first : first + at_once].repeat_interleave(steps, dim=0)
-        noise = torch.cat([_noise(prompt, latents.shape[1:], steps) for prompt in prompts])
-        latents, noise = latents.to(backbone.device), noise.to(backbone.device)
-        timesteps = probe.timesteps.to(backbone.device).repeat(len(prompts))
-        told = backbone.conditioning([prompt.text for prompt in prompts for _ in range(steps)])
-        predicted = backbone.predict(backbone.add_noise(latents, noise, timesteps), timesteps, told)
-        parts.append(predicted.float().cpu().unflatten(0, (len(prompts), steps)))
-    return torch.cat(parts)
+    """Predict on the probe, conditional branch, fixed noises: [n, T, c, h, w] on the CPU.
+
+    Batches do not cross groups, so that the base model, asked group by group, is asked in the same batches.
+    """
+    at_once = max(1, PREDICTION_BATCH // len(probe.timesteps))
+    groups = [len(list(members)) for _, members in groupby(probe.prompts, key=lambda prompt: prompt.group)]
+    starts = [0, *accumulate(groups)]
+    batches = [
+        slice(first, min(first + at_once, stop))
+        for start, stop in pairwise(starts)
+        for first in range(start, stop, at_once)
+    ]
+    return torch.cat([_predict_batch(backbone, probe, batch) for batch in batches])
+
+
+def _predict_batch(backbone: Backbone, probe: NoiseProbe, batch: slice) -> Tensor:
+    prompts, steps = probe.prompts[batch], len(probe.timesteps)
+    latents = probe.latents[batch].repeat_interleave(steps, dim=0)
+    noise = torch.cat([_noise(prompt, latents.shape[1:], steps) for prompt in prompts])
+    latents, noise = latents.to(backbone.device), noise.to(backbone.device)
+    timesteps = probe.timesteps.to(backbone.device).repeat(len(prompts))
+    told = backbone.conditioning([prompt.text for prompt in prompts for _ in range(steps)])
+    predicted = backbone.predict(backbone.add_noise(latents, noise, timesteps), timesteps, told)
+    return predicted.float().cpu().unflatten(0, (len(prompts), steps))
 
 
 def _noise(prompt: PriorPrompt, shape: Iterable[int], steps: int) -> Tensor:
