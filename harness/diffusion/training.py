@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -14,9 +13,9 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from harness.api import Lipschitz, Progress
-from harness.diffusion.augment import Augment, vary
+from harness.diffusion.augment import Augment
 from harness.diffusion.backbone import Backbone
-from harness.diffusion.conditioning import LatentDistribution
+from harness.diffusion.examples import Example, Material, Prior
 from harness.diffusion.lipschitz import Constraint, LowRank
 from harness.diffusion.prior import prior_images
 from harness.diffusion.seeds import named_seed
@@ -31,22 +30,6 @@ class TrainingDiverged(HarnessError):
     def __init__(self, what: str, step: int, steps: int) -> None:
         super().__init__(f"{what} at step {step} of {steps}; lower lr, or use precision: fp32")
         self.step = step
-
-
-@dataclass(frozen=True)
-class Example:
-    """A picture to learn from; each time it comes up one of its captions is drawn."""
-
-    image: Image.Image
-    captions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Prior:
-    """Examples of the class, learnt beside the subject's one for one, their loss times ``weight``."""
-
-    examples: Sequence[Example]
-    weight: float = 1.0
 
 
 class Trainer:
@@ -141,57 +124,6 @@ class Trainer:
         finally:
             update.zero_grad(set_to_none=True)
             _require_grad(trained, False)
-
-
-class Material:
-    """Examples as latents, ready to be drawn: every variant of every example, encoded once."""
-
-    def __init__(
-        self,
-        latents: LatentDistribution,
-        captions: list[tuple[str, ...]],
-        masks: Tensor | None,
-        variants: int,
-    ) -> None:
-        self.latents, self.captions, self.masks, self.variants = latents, captions, masks, variants
-        self._order: Iterator[int] = iter(())
-
-    @classmethod
-    def prepare(
-        cls,
-        backbone: Backbone,
-        examples: Sequence[Example],
-        augment: Augment | None,
-        generator: torch.Generator,
-    ) -> Material:
-        """Encode the examples, each in ``augment.variants`` versions, or once as it is."""
-        if augment is None or not (augment.flip or augment.scale):
-            return cls(backbone.latents([e.image for e in examples]), [e.captions for e in examples], None, 1)
-        side = backbone.latent_shape[1]
-        pictures, captions, masks = [], [], []
-        for example in examples:
-            image = backbone.fit_size(example.image)
-            for _ in range(augment.variants):
-                variant = vary(image, augment, latent_side=side, generator=generator)
-                pictures.append(variant.image)
-                captions.append(tuple(f"{variant.words} {caption}".strip() for caption in example.captions))
-                masks.append(torch.ones(1, side, side) if variant.mask is None else variant.mask)
-        return cls(
-            backbone.latents(pictures), captions, torch.stack(masks).to(backbone.device), augment.variants
-        )
-
-    def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, list[str], Tensor | None]:
-        """Next n examples: latents [n, c, h, w], captions, and masks [n, 1, h, w] of the loss, if any."""
-        index = [self._next(generator) * self.variants + _below(self.variants, generator) for _ in range(n)]
-        captions = [self.captions[i][_below(len(self.captions[i]), generator)] for i in index]
-        masks = None if self.masks is None else self.masks[index]
-        return self.latents[index].sample(generator=generator), captions, masks
-
-    def _next(self, generator: torch.Generator) -> int:
-        for i in self._order:
-            return i
-        self._order = iter(torch.randperm(len(self.captions) // self.variants, generator=generator).tolist())
-        return next(self._order)
 
 
 def _loss(
@@ -303,7 +235,3 @@ def _check(
 def _require_grad(parameters: Sequence[Parameter], wanted: bool) -> None:
     for parameter in parameters:
         parameter.requires_grad_(wanted)
-
-
-def _below(n: int, generator: torch.Generator) -> int:
-    return 0 if n == 1 else int(torch.randint(n, (), generator=generator))
