@@ -6,7 +6,6 @@ does is cached on disk by content and shared by all trials and workers.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,14 +75,13 @@ class Yardstick:
     """The base model on the prior prompts of one class.
 
     pictures, floor  uint8 [m, 3, H, W], for ``prompts``: the paired seeds, and the others
-    probe            for the noise predictions, over more prompts; ``seconds``: what it took to make just now
+    probe            for the noise predictions, over more prompts
     """
 
     prompts: tuple[PriorPrompt, ...]
     pictures: Tensor
     floor: Tensor
     probe: NoiseProbe
-    seconds: float
 
 
 class BaseModel:
@@ -94,7 +92,6 @@ class BaseModel:
 
     def yardstick(self, texts: Callable[[int], Mapping[str, Sequence[str]]]) -> Yardstick:
         """Draw and predict on ``texts(n)``, the n prior prompts by group. The backbone must be unchanged."""
-        started = time.perf_counter()
         drift = self.drift
         every = prior_prompts(texts(drift.prompts), seed=drift.seed)
         shown = prior_prompts(texts(drift.images), seed=drift.seed) if drift.images else []
@@ -110,7 +107,6 @@ class BaseModel:
             torch.stack([known[prompt] for prompt in shown]) if shown else nothing,
             torch.cat([entry["pictures"] for entry in floor]) if floor else nothing,
             probe,
-            time.perf_counter() - started,
         )
 
     def _pictures(self, prompts: list[PriorPrompt]) -> dict[PriorPrompt, Tensor]:

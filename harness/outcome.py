@@ -10,9 +10,9 @@ from typing import Any
 from harness import provenance
 from harness.case import Case
 from harness.clock import Clock
+from harness.exhibit import Exhibit, Scores
 from harness.measures import MEASURES
 from harness.pictures import contact_sheet, to_png
-from harness.scoring import Exhibit, Scores
 from harness.stages import Fitted, Sampled
 
 CEILING_NOTE = "photos, not a model"

@@ -22,10 +22,11 @@ from harness.drift import BaseModel, Yardstick
 from harness.encoders import load_encoder
 from harness.encoders.pixels import as_pil
 from harness.errors import one_line
+from harness.exhibit import Exhibit, Eyes, Features, PriorPictures, SubjectPhotos
 from harness.outcome import Result, picture_names, prior_names
 from harness.pictures import from_png
 from harness.plan import Outcome, Plan
-from harness.scoring import Examiner, Exhibit, Eyes, Features, PriorPictures, SubjectPhotos
+from harness.scoring import Examiner
 from harness.settings import BackboneSpec, DatasetSpec, EncoderSpec, Precision
 from harness.stages import Fitted, Sampled, fit, kept_weights, sample
 

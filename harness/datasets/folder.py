@@ -9,7 +9,6 @@ photos/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +20,7 @@ from harness.api import Prompt, Subject
 from harness.datasets import DatasetError, wording
 from harness.datasets.draws import draw, fingerprint
 from harness.datasets.photos import file_digest, photo_files, read_photo
+from harness.datasets.recent import Recent
 from harness.errors import one_of
 from harness.settings import DatasetSpec, Frozen
 
@@ -76,7 +76,7 @@ class FolderDataset:
 
     def __init__(self, folder: Path, entries: SubjectsFile) -> None:
         self.folder, self.entries = folder, entries
-        self.photos = lru_cache(maxsize=4)(self._photos)  # type: ignore[method-assign]
+        self._recent = Recent[list[Image]](4)
 
     @classmethod
     def open(cls, spec: DatasetSpec) -> FolderDataset:
@@ -135,7 +135,7 @@ class FolderDataset:
 
     def photos(self, subject: str) -> list[Image]:
         """Read all photos of a subject; the last few subjects are kept."""
-        return self._photos(subject)
+        return self._recent.get(subject, lambda: self._photos(subject))
 
     def _photos(self, subject: str) -> list[Image]:
         self._entry(subject)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ class ToyboxDataset:
 
     def __init__(self, cache: Path | None = None) -> None:
         self.cache = cache
-        self.photos = lru_cache(maxsize=32)(self._photos)  # type: ignore[method-assign]
+        self._recent = Recent[list[Image]](32)
 
     @classmethod
     def open(cls, spec: DatasetSpec, *, cache: Path | None = None) -> ToyboxDataset:
@@ -92,7 +92,7 @@ class ToyboxDataset:
 
     def photos(self, subject: str) -> list[Image]:
         """Render all photos of a subject."""
-        return self._photos(subject)
+        return self._recent.get(subject, lambda: self._photos(subject))
 
     def _photos(self, subject: str) -> list[Image]:
         return self._render(self._subject(subject).photos)

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from harness.drift import PriorPrompt
+from harness.exhibit import Exhibit, Eyes, Features, PriorPictures, SubjectPhotos
 from harness.measures import MEASURES
-from harness.scoring import Examiner, Exhibit, Eyes, Features, PriorPictures, SubjectPhotos
+from harness.scoring import Examiner
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 WORDS = {"red": RED, "green": GREEN, "blue": BLUE}
