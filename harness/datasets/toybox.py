@@ -12,6 +12,7 @@ from PIL.Image import Image
 from harness.api import Prompt, Subject
 from harness.datasets import DatasetError
 from harness.datasets.draws import draw, fingerprint, group_sizes
+from harness.datasets.recent import Recent
 from harness.errors import one_of
 from harness.settings import DatasetSpec
 
