@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -229,6 +230,7 @@ def show(
 def main() -> None:
     """Run a command; a user's mistake is one line on stderr and exit status 2, another error 1."""
     debug = "--debug" in sys.argv
+    warnings.formatwarning = lambda message, *where, **more: f"harness: {message}\n"
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except HarnessError as error:

@@ -1,0 +1,44 @@
+"""A sweep of the fakes in a process of its own, to be killed: ``python sweeping.py RUNS EXPERIMENT``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from fakes import FakeCatalog
+
+from harness import document
+from harness.config import Experiment
+from harness.sweep import run_sweep
+
+
+class Herald:
+    """Says on stdout what happens, so that a test knows when to strike."""
+
+    def started(self, tasks, pending, workers):
+        print("started", flush=True)
+
+    def running(self, now):
+        for _, status in now.values():
+            print(f"running {status.stage}", flush=True)
+
+    def recorded(self, record):
+        print(f"recorded {record.status} {record.key}", flush=True)
+
+
+def main() -> None:
+    experiment = document.check(Experiment, json.loads(sys.argv[2]), source="x.yaml")
+    summary = run_sweep(
+        experiment,
+        runs=Path(sys.argv[1]),
+        catalog=FakeCatalog(),
+        workers=2,
+        worker_factory="fakes:FakeWorker",
+        observers=[Herald()],
+    )
+    sys.exit(130 if summary.interrupted else 1 if summary.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
