@@ -61,6 +61,31 @@ def sheet(
 
 
 @toybox.command()
+def check(
+    parts: Annotated[
+        list[str] | None, typer.Argument(metavar="[PART]...", help="What to measure [default: all].")
+    ] = None,
+) -> None:
+    """Measure the shipped networks against the floors of their data sheet; exit status 1 if one falls short.
+
+    Example:  harness toybox check autoencoder clip
+    """
+    from harness.toybox import check as checking
+
+    for part in parts or ():
+        if part not in checking.CHECKS:
+            raise ConfigError(one_of(part, checking.CHECKS, noun="check"))
+    try:
+        figures = checking.check(tuple(parts or checking.CHECKS))
+    except FileNotFoundError as error:
+        raise ConfigError(str(error)) from error
+    for line in checking.lines(figures):
+        typer.echo(line)
+    if not all(figure.passed for figure in figures):
+        raise typer.Exit(1)
+
+
+@toybox.command()
 def export(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write; must not exist.")],
 ) -> None:
@@ -72,5 +97,8 @@ def export(
 
     if folder.exists():
         raise ConfigError(f"{folder}: is there already; give a new folder")
-    loading.export(folder)
+    try:
+        loading.export(folder)
+    except FileNotFoundError as error:
+        raise ConfigError(str(error)) from error
     typer.echo(folder)

@@ -251,6 +251,10 @@ class _Clerk(tune.Callback):
         self._asked: Any = None
         self._asked_at = 0.0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune writes its callbacks into its own storage, which nobody reads: locks and threads stay out."""
+        return {}
+
     def setup(self, *args: Any, **kwargs: Any) -> None:
         """Nothing to prepare; Tune asks."""
 

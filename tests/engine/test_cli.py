@@ -32,7 +32,7 @@ COMMANDS = ["sweep", "table", "figures", "ui", "mirror", "list", "show", "pretra
 
 
 @pytest.mark.parametrize(
-    "command", [*([name] for name in COMMANDS), ["toybox", "sheet"], ["toybox", "export"]]
+    "command", [*([name] for name in COMMANDS), ["toybox", "sheet"], ["toybox", "check"]]
 )
 def test_every_help_has_an_example(harness, command):
     status, out, _ = harness(*command, "--help")

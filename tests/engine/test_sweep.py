@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -32,6 +33,7 @@ class Notes:
         self.workers = None
         self.stages = set()
         self.times = []
+        self.lock = threading.Lock()  # as displays and mirrors have; it cannot be pickled
 
     def started(self, tasks, pending, workers):
         self.workers = workers
