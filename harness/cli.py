@@ -52,6 +52,12 @@ def options(
 @app.command()
 def sweep(
     experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment's YAML file.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change the file's setting, e.g. dataset.path=photos."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the trials and run none.")] = False,
     runs: Runs = Path("runs"),
     workers: Annotated[
@@ -72,7 +78,7 @@ def sweep(
     from harness.catalog import Installed
     from harness.expand import expand
 
-    loaded = config.load(_file_of(experiment, runs))
+    loaded = config.load(_file_of(experiment, runs), changes or ())
     catalog = Installed(loaded)
     if dry_run:
         _show_plan(loaded, catalog, runs)

@@ -7,7 +7,7 @@ A list where a scalar is expected is an axis. What exists (methods, subjects, sc
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -163,13 +163,15 @@ class Experiment(Frozen):
         return self._source
 
 
-def load(path: Path) -> Experiment:
+def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
     """Read an experiment file. Raises ConfigError: one line with file, key, value and remedy.
 
+    ``changes`` are settings in place of the file's own: see :func:`harness.document.amend`.
     Relative paths in it start from the file's own folder if they exist there, else from the current one.
     """
     path = Path(path)
     data = {"name": path.stem, **document.read(path)}
+    document.amend(data, changes)
     experiment = document.check(Experiment, data, source=str(path))
     experiment._source = str(path)
     return _with_paths(experiment, path.parent)

@@ -51,6 +51,41 @@ def read(path: Path) -> dict[str, Any]:
     return data
 
 
+def amend(data: dict[str, Any], changes: Sequence[str]) -> None:
+    """Set keys of a document in place: ``dataset.path=photos``, ``methods.0.params.lr=[1e-4, 1e-3]``.
+
+    A value is read as YAML. Raises ConfigError where a change is no KEY=VALUE or leads through something that
+    is no mapping or list.
+    """
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {change}: must be KEY=VALUE, e.g. sampling.steps=50")
+        try:
+            value = yaml.load(text, Loader=_Loader)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {change}: the value is not valid YAML") from None
+        _put(data, key.split("."), value, change)
+
+
+def _put(data: Any, keys: list[str], value: Any, change: str) -> None:
+    place: Any = data
+    for number, key in enumerate(keys):
+        last = number == len(keys) - 1
+        if isinstance(place, list) and key.isdigit() and int(key) < len(place):
+            index: Any = int(key)
+        elif isinstance(place, dict):
+            index = key
+            if not last:
+                place.setdefault(key, {})
+        else:
+            raise ConfigError(f"--set {change}: there is no {'.'.join(keys[: number + 1])} to set")
+        if last:
+            place[index] = value
+        else:
+            place = place[index]
+
+
 def dump(data: dict[str, Any]) -> bytes:
     """Write a mapping as YAML, keys in the order given."""
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100).encode()

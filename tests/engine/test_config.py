@@ -179,3 +179,25 @@ def test_thousands_of_trials_expand_in_seconds(make):
     )
     assert len(trials) == 3000
     assert time.process_time() - begun < 3
+
+
+def test_set_changes_a_key_and_makes_what_leads_to_it(tmp_path):
+    path = write(tmp_path, "methods: [frozen, {name: tuned, params: {lr: 1}}]\nsampling: {steps: 20}\n")
+    changed = config.load(path, ["sampling.steps=[5, 10]", "methods.1.params.lr=2e-3"])
+    assert changed.sampling.steps == (5, 10)
+    assert changed.methods[1].params == {"lr": 2e-3}
+    assert config.load(path, ["drift.prompts=8"]).drift.prompts == 8
+
+
+@pytest.mark.parametrize(
+    "change", ["steps", "=3", "sampling.steps.deep=1", "methods.7=frozen", "name=[unclosed"]
+)
+def test_set_says_what_is_wrong_with_a_change(tmp_path, change):
+    path = write(tmp_path, "methods: [frozen]\nsampling: {steps: 20}\n")
+    with pytest.raises(ConfigError, match="--set"):
+        config.load(path, [change])
+
+
+def test_set_is_checked_like_the_file(tmp_path):
+    with pytest.raises(ConfigError, match="sampling"):
+        config.load(write(tmp_path, MINIMAL), ["sampling.stepz=3"])

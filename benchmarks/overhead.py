@@ -1,0 +1,174 @@
+"""What a trial costs in a sweep, against a bare loop of the same forward, backward and sampling calls.
+
+    python benchmarks/overhead.py [--trials 24] [--threads 1]
+
+Both sides do the same work on the embedded benchmark, one worker, in one run on one machine: DreamBooth's
+training steps at 5 shots, the test prompts and prior pictures, the noise probe, features of every picture.
+The bare side calls diffusers, open_clip and timm directly, in one process, with nothing recorded or restored.
+Measure on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+STEPS, BATCH, LR = 150, 4, 5e-5
+PROMPTS, PRIOR, SOLVER_STEPS, GUIDANCE = 10, 32, 20, 5.0
+PROBE_PROMPTS, PROBE_TIMESTEPS = 64, 8
+
+EXPERIMENT = """
+name: overhead
+subjects: [mossy-mug]
+shots: 5
+seeds: {seeds}
+methods:
+  - name: dreambooth
+    params: {{steps: {steps}, batch: {batch}, lr: {lr}}}
+sampling: {{sampler: ddim, steps: {solver_steps}, guidance: {guidance}, prompts: {prompts}, images: 1}}
+drift: {{prompts: {probe_prompts}, timesteps: {probe_timesteps}, images: {prior}}}
+resources: {{cpus: {threads}, workers: 1}}
+"""
+
+
+class Bare:
+    """The calls of one trial, without the harness."""
+
+    def __init__(self) -> None:
+        import torch
+        from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline
+
+        from harness.toybox import loading, render, subjects
+
+        folder = loading.pipeline_folder()
+        pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+        self.unet, self.vae = pipe.unet.to(memory_format=torch.channels_last), pipe.vae
+        self.noising = DDPMScheduler.from_config(pipe.scheduler.config)
+        self.solver = DDIMScheduler.from_config(pipe.scheduler.config)
+        pictures = render.render(subjects.shots(subjects.subject("mossy-mug"))[:5])
+        tokens = pipe.tokenizer(
+            ["a photo of a sks mug", ""], padding="max_length", max_length=77, return_tensors="pt"
+        )
+        with torch.no_grad():
+            self.latents = self.vae.encode(pictures / 127.5 - 1).latent_dist.mean
+            self.latents = self.latents * self.vae.config.scaling_factor
+            self.told, self.empty = pipe.text_encoder(tokens.input_ids)[0].split(1)
+        self.eyes = [loading.load_clip()[0].encode_image, loading.load_dino()]
+
+    def fit(self) -> None:
+        import torch
+        import torch.nn.functional as F
+
+        self.unet.requires_grad_(True)
+        optimizer = torch.optim.Adam(self.unet.parameters(), lr=LR, fused=True)
+        for _ in range(STEPS):
+            clean = self.latents[torch.randint(len(self.latents), (BATCH,))]
+            noise, t = torch.randn_like(clean), torch.randint(1000, (BATCH,))
+            noisy = self.noising.add_noise(clean, noise, t)
+            prediction = self.unet(noisy, t, self.told.expand(BATCH, -1, -1), return_dict=False)[0]
+            F.mse_loss(prediction, noise).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.unet.requires_grad_(False)
+
+    def sample(self) -> Any:
+        import torch
+
+        pictures = []
+        with torch.no_grad():
+            for total in (PROMPTS, PRIOR):
+                pictures += [self._draw(min(16, total - start)) for start in range(0, total, 16)]
+            for _ in range(PROBE_PROMPTS * PROBE_TIMESTEPS // 64):
+                noisy, t = torch.randn(64, *self.latents.shape[1:]), torch.randint(1000, (64,))
+                self.unet(noisy, t, self.told.expand(64, -1, -1), return_dict=False)
+        return torch.cat(pictures)
+
+    def _draw(self, n: int) -> Any:
+        import torch
+
+        self.solver.set_timesteps(SOLVER_STEPS)
+        latents = torch.randn(n, *self.latents.shape[1:])
+        told = torch.cat([self.empty.expand(n, -1, -1), self.told.expand(n, -1, -1)])
+        for t in self.solver.timesteps:
+            without, prompted = self.unet(torch.cat([latents] * 2), t, told, return_dict=False)[0].chunk(2)
+            latents = self.solver.step(without + GUIDANCE * (prompted - without), t, latents)[0]
+        return self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0]
+
+    def score(self, pictures: Any) -> None:
+        import torch
+
+        with torch.no_grad():
+            for eye in self.eyes:
+                eye(pictures)
+
+
+def bare(trials: int) -> dict[str, float]:
+    """Seconds of each stage of the bare loop, mean over trials."""
+    calls = Bare()
+    seconds = dict.fromkeys(("fit", "sample", "score"), 0.0)
+    for _ in range(trials):
+        started = time.perf_counter()
+        calls.fit()
+        fitted = time.perf_counter()
+        pictures = calls.sample()
+        sampled = time.perf_counter()
+        calls.score(pictures)
+        ended = time.perf_counter()
+        for stage, length in zip(seconds, (fitted - started, sampled - fitted, ended - sampled)):
+            seconds[stage] += length / trials
+    return seconds
+
+
+def sweep(trials: int, threads: int) -> tuple[float, dict[str, float]]:
+    """Wall-clock seconds of ``harness sweep`` as a user starts it, and its records' mean split."""
+    with tempfile.TemporaryDirectory() as folder:
+        yaml = Path(folder) / "overhead.yaml"
+        yaml.write_text(
+            EXPERIMENT.format(
+                seeds=list(range(trials)), steps=STEPS, batch=BATCH, lr=LR, solver_steps=SOLVER_STEPS,
+                guidance=GUIDANCE, prompts=PROMPTS, probe_prompts=PROBE_PROMPTS,
+                probe_timesteps=PROBE_TIMESTEPS, prior=PRIOR, threads=threads,
+            )
+        )  # fmt: skip
+        command = [sys.executable, "-m", "harness.cli", "sweep", str(yaml), "--runs", folder]
+        started = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        wall = time.perf_counter() - started
+        lines = (Path(folder) / "overhead" / "records.jsonl").read_text().splitlines()
+    parts = [json.loads(line)["seconds"] for line in lines]
+    return wall, {stage: sum(part[stage] for part in parts) / len(parts) for stage in parts[0]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--bare-trials", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    import torch
+
+    torch.set_num_threads(options.threads)
+    direct = bare(options.bare_trials)
+    few, many = max(1, options.trials // 6), options.trials
+    wall_few, _ = sweep(few, options.threads)
+    wall_many, split = sweep(many, options.threads)
+    per_trial = (wall_many - wall_few) / (many - few)
+    print(f"{'seconds a trial':24}{'bare':>8}{'harness':>10}{'ratio':>8}")
+    for stage in ("fit", "sample", "score"):
+        print(f"{stage:24}{direct[stage]:8.2f}{split[stage]:10.2f}{split[stage] / direct[stage]:8.2f}")
+    total = sum(direct.values())
+    print(f"{'one more trial':24}{total:8.2f}{per_trial:10.2f}{per_trial / total:8.2f}")
+    print(f"{f'all of {many} trials':24}{total:8.2f}{wall_many / many:10.2f}{wall_many / many / total:8.2f}")
+    print(f"start, base model's references, tables, figures: {wall_many - many * per_trial:.1f} s, once")
+
+
+if __name__ == "__main__":
+    main()
