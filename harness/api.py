@@ -53,10 +53,10 @@ class Lipschitz:
     penalty  λ ≥ 0 of the loss term λ·Σ_l penalty(θ_l − θ0_l); ``norm`` says which (arXiv 2505.19519, released
              code): ``tensor_mean``, the mean squared difference of each tensor, summed over tensors; ``sum``,
              the sum of squares.
-    bound    B ≥ 0: after every step Δθ is projected onto the L2 ball of radius B (``relative``: B·‖θ0‖₂ of the
-             trained tensors).
-    on       for low-rank adapters only: ``effective`` constrains the change B·A of the weights, ``entries`` the
-             entries of A and B (the authors' form).
+    bound    B ≥ 0: after every step Δθ is projected onto the L2 ball of radius B (``relative``: B·‖θ0‖₂ of
+             the trained tensors).
+    on       for low-rank adapters only: ``effective`` constrains the change B·A of the weights, ``entries``
+             the entries of A and B (the authors' form).
     """
 
     penalty: float | None = None
@@ -85,8 +85,8 @@ class Method(Protocol):
     """A personalization method: a frozen dataclass whose fields are its hyperparameters, with one verb.
 
     Class variables: ``title`` (the name in tables), ``version`` (raise it when the outcome changes),
-    ``changes_weights`` (accepts a Lipschitz constraint), ``uses_shots`` (False: one trial for all shot counts),
-    ``presets`` (backbone name → hyperparameters tuned for it).
+    ``changes_weights`` (accepts a Lipschitz constraint), ``uses_shots`` (False: one trial for all shot
+    counts), ``presets`` (backbone name → hyperparameters tuned for it).
     """
 
     title: ClassVar[str]
