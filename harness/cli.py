@@ -6,17 +6,14 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from harness.cli_sweep import INTERRUPTED, MLflow, Runs, sweep
 from harness.cli_toybox import pretrain, toybox
 from harness.errors import ConfigError, HarnessError, one_line, one_of
 
-if TYPE_CHECKING:
-    from harness.sweep import Summary
-
-INTERRUPTED = 130
 UsageError: Any = typer.BadParameter.__bases__[0]  # click's; some versions of typer bring their own click
 
 app = typer.Typer(
@@ -27,18 +24,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command()(sweep)
 app.command()(pretrain)
 app.add_typer(toybox, name="toybox")
 
 Experiment = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="An experiment's YAML file, or its name under runs/.")
-]
-Runs = Annotated[Path, typer.Option(help="Where the run directories are.", envvar="HARNESS_RUNS")]
-MLflow = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URI", envvar="MLFLOW_TRACKING_URI", help="MLflow store [default: RUNS/mlflow.db, sqlite]."
-    ),
 ]
 
 
@@ -47,61 +38,6 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Options that hold for every command; ``--debug`` is read in :func:`main`."""
-
-
-@app.command()
-def sweep(
-    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment's YAML file.")],
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change the file's setting, e.g. dataset.path=photos."
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the trials and run none.")] = False,
-    runs: Runs = Path("runs"),
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Trials at a time [default: resources.workers].")
-    ] = None,
-    mlflow: MLflow = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="A", help="A Ray cluster, host:port or auto.")
-    ] = None,
-) -> None:
-    """Run what an experiment still lacks: fit, sample, score; then tables, figures, MLflow.
-
-    The same command continues after an interruption and does nothing twice.
-
-    Example:  harness sweep experiments/fewshot.yaml --workers 2
-    """
-    from harness import config
-    from harness.catalog import Installed
-    from harness.expand import expand
-
-    loaded = config.load(_file_of(experiment, runs), changes or ())
-    catalog = Installed(loaded)
-    if dry_run:
-        _show_plan(loaded, catalog, runs)
-        return
-    expand(loaded, catalog)  # says what is wrong before anything slow
-    from harness.progress import Display
-    from harness.sweep import run_sweep
-    from harness.tracking import Mirror, Store
-
-    runs.mkdir(parents=True, exist_ok=True)
-    with Display() as display:
-        mirror = Mirror(Store(runs, loaded.name, mlflow), display.say)
-        summary = run_sweep(
-            loaded,
-            runs=runs,
-            catalog=catalog,
-            workers=workers,
-            address=address,
-            observers=[display, mirror],
-        )
-    written = _publish(runs.resolve() / loaded.name, display.say)
-    mirror.close(failed=len(summary.failed), interrupted=summary.interrupted, tables=written)
-    _conclude(summary, experiment, runs / loaded.name, display.say)
 
 
 @app.command()
@@ -175,7 +111,7 @@ def ui(
     """
     import subprocess
 
-    from harness.tracking import QUIET, default_uri
+    from harness.store import QUIET, default_uri
 
     if mlflow is None and not (runs / "mlflow.db").is_file():
         raise ConfigError(f"{runs / 'mlflow.db'}: not there yet; a sweep or `harness mirror` makes it")
@@ -210,11 +146,11 @@ def list_(
 
     Example:  harness list methods
     """
-    from harness.inventory import LISTS
+    from harness.inventory import LISTS, console
 
     if what not in LISTS:
         raise ConfigError(one_of(what, LISTS, noun="list"))
-    _console().print(LISTS[what]())
+    console().print(LISTS[what]())
 
 
 @app.command()
@@ -226,10 +162,11 @@ def show(
 
     Example:  harness show 3fa9
     """
+    from harness.inventory import console
     from harness.places import find_record
 
     folder, record = find_record(key, runs)
-    _console().print_json(record.model_dump_json(exclude_none=True))
+    console().print_json(record.model_dump_json(exclude_none=True))
     typer.echo(f"files: {folder / record.key}")
 
 
@@ -268,58 +205,8 @@ def _note(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-
-
 def run_folder_of(experiment: str, runs: Path) -> Path:
     """Look an experiment up among the run directories."""
     from harness.places import run_folder
 
     return run_folder(experiment, runs)
-
-
-def _file_of(experiment: Path, runs: Path) -> Path:
-    """The YAML file that is meant: a path, or the resolved copy of an experiment by name."""
-    saved = runs / experiment.name / "experiment.yaml"
-    return saved if not experiment.suffix and not experiment.exists() and saved.is_file() else experiment
-
-
-def _show_plan(experiment: Any, catalog: Any, runs: Path) -> None:
-    from harness.inventory import dry_run
-    from harness.progress import what_is_left
-
-    plan, work, skips = dry_run(experiment, catalog, runs / experiment.name)
-    _console().print(plan)
-    for line in skips:
-        typer.echo(line)
-    typer.echo(what_is_left(work))
-
-
-def _publish(folder: Path, say: Any) -> list[Path]:
-    from harness.publish import publish
-
-    return publish(folder, say=say)
-
-
-def _conclude(summary: Summary, experiment: Path, folder: Path, say: Any) -> None:
-    """Say how it ended, and leave with the status that says it too."""
-    from harness.progress import cell
-
-    for record in summary.failed:
-        typer.echo(f"failed {record.key}: {cell(record.trial)}: {record.error}", err=True)
-    if summary.interrupted:
-        typer.echo(
-            f"interrupted; {summary.before + summary.done} of {summary.total} trials are done and safe; "
-            f"to continue: harness sweep {experiment}",
-            err=True,
-        )
-        raise typer.Exit(INTERRUPTED)
-    if summary.failed:
-        typer.echo(
-            f"{len(summary.failed)} of {summary.total} trials failed; run it again to retry them", err=True
-        )
-        raise typer.Exit(1)
-    typer.echo(f"all {summary.total} trials are done; tables and figures: {folder}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 
 from harness.catalog import Catalog
@@ -14,6 +16,11 @@ from harness.config import Experiment
 from harness.expand import expand
 from harness.records import Lines
 from harness.worklist import Task, tasks
+
+
+def console() -> Console:
+    """Print for a terminal at its width, for a file or pipe without cutting."""
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
 def dry_run(experiment: Experiment, catalog: Catalog, folder: Path) -> tuple[Table, list[Task], list[str]]:

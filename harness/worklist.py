@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,8 @@ from harness.settings import BackboneSpec, Trial
 class Task:
     """A trial and what it needs: ``done``: nothing; ``score``: saved pictures scored again; ``fit``: all.
 
-    ``previous`` is the last record with this key that was done; ``retry`` says that the last one failed.
+    ``previous`` is the last record with this key that was done; ``retry`` says that the last one failed;
+    ``method_source`` is the text of a user's own method as it was when the keys were computed.
     """
 
     trial: Trial
@@ -28,6 +29,7 @@ class Task:
     stage: Literal["done", "score", "fit"]
     previous: Record | None = None
     retry: bool = False
+    method_source: str | None = None
 
 
 def tasks(experiment: Experiment, catalog: Catalog, records: Iterable[Record], folder: Path) -> list[Task]:
@@ -43,7 +45,12 @@ def tasks(experiment: Experiment, catalog: Catalog, records: Iterable[Record], f
         if record.status == "done":
             last_done[record.key] = record
     known = _Fingerprinter(experiment, catalog)
-    return [_task(trial, known.keys(trial), last, last_done, folder) for trial in trials(experiment, catalog)]
+    return [
+        replace(
+            _task(trial, known.keys(trial), last, last_done, folder), method_source=known.source(trial.method)
+        )
+        for trial in trials(experiment, catalog)
+    ]
 
 
 def _task(
@@ -83,7 +90,7 @@ def in_order(pending: Sequence[Task]) -> list[Task]:
     return ordered
 
 
-def plan(task: Task, experiment: Experiment, catalog: Catalog, folder: Path) -> Plan:
+def plan(task: Task, experiment: Experiment, folder: Path) -> Plan:
     """Write out what a worker needs for a task, with the saved pictures where they are to be scored again."""
     rescoring = task.stage == "score"
     return Plan(
@@ -94,7 +101,7 @@ def plan(task: Task, experiment: Experiment, catalog: Catalog, folder: Path) -> 
         keep_weights=experiment.keep_weights,
         keys=task.keys,
         stage="score" if rescoring else "fit",
-        method_source=catalog.method_source(task.trial.method),
+        method_source=task.method_source,
         pictures=_saved(folder / task.keys.sample) if rescoring else {},
         previous=task.previous.model_dump(mode="json") if rescoring and task.previous else None,
     )
@@ -126,11 +133,14 @@ class _Fingerprinter:
             precision=experiment.precision,
         )
 
+    def source(self, method: str) -> str | None:
+        if method not in self._sources:
+            self._sources[method] = self._catalog.method_source(method)
+        return self._sources[method]
+
     def _fingerprints(self, trial: Trial) -> Fingerprints:
         catalog = self._catalog
-        if trial.method not in self._sources:
-            source = catalog.method_source(trial.method)
-            self._sources[trial.method] = digest(source) if source is not None else None
+        source = self.source(trial.method)
         if trial.subject not in self._subjects:
             self._subjects[trial.subject] = (
                 catalog.prompts_identity(trial.subject),
@@ -144,7 +154,7 @@ class _Fingerprinter:
         return Fingerprints(
             backbone=backbone,
             method_version=catalog.method(trial.method).version,
-            method_source=self._sources[trial.method],
+            method_source=None if source is None else digest(source),
             shots=self._shots[cell],
             prompts=prompts,
             references=references,

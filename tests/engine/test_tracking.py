@@ -127,6 +127,18 @@ def test_the_mirror_follows_a_sweep_and_catches_up_with_earlier_records(folder):
     assert all(run.info.status == "FINISHED" for run in runs)
 
 
+def test_a_mirror_with_nothing_to_add_loads_nothing(folder, monkeypatch):
+    Lines(folder).append(record("a"))
+    store = Store(folder.parent, folder.name)
+    assert not store.current()
+    catch_up(store)
+    assert store.current() and not Store(folder.parent, folder.name, "http://elsewhere").current()
+    monkeypatch.setattr(store, "open", lambda: pytest.fail("opened"))
+    Mirror(store, pytest.fail).close()
+    Lines(folder).append(record("b"))
+    assert not store.current()
+
+
 def test_a_server_that_is_not_there_costs_one_line_and_no_time(folder):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -26,7 +26,7 @@ def do(task, experiment, folder, cache):
         cache=cache,
         threads=1,
     )
-    plan = worklist.plan(task, experiment, FakeCatalog(), folder)
+    plan = worklist.plan(task, experiment, folder)
     return Ledger(folder, dataset="toybox").commit(task, worker.run(plan, lambda *news: None))
 
 
@@ -72,7 +72,7 @@ def test_a_new_score_version_scores_saved_pictures_again(make, folder, tmp_path,
     monkeypatch.setitem(MEASURES, "dino", dataclasses.replace(MEASURES["dino"], version=99))
     (task,) = look(experiment, folder)
     assert task.stage == "score" and task.previous == first
-    plan = worklist.plan(task, experiment, FakeCatalog(), folder)
+    plan = worklist.plan(task, experiment, folder)
     names = [
         "fit.json",
         "pictures/00-00.png",
@@ -115,6 +115,16 @@ def test_a_failed_re_scoring_trains_nothing_when_retried(make, folder, tmp_path,
     (task,) = look(experiment, folder)
     assert (task.stage, task.retry, task.previous) == ("score", True, first)
     assert worklist.has_pictures(folder / first.key)
+
+
+def test_a_users_method_travels_as_the_text_that_its_key_was_made_of(make, folder):
+    catalog = FakeCatalog(sources={"tuned": "text"})
+    experiment = make(methods=["tuned"], shots=1, subjects=["s0"])
+    (task,) = look(experiment, folder, catalog)
+    (plain,) = look(experiment, folder)
+    catalog.sources["tuned"] = "edited while the sweep runs"
+    assert worklist.plan(task, experiment, folder).method_source == "text"
+    assert task.keys != plain.keys
 
 
 def test_the_order_shows_every_row_early_and_cheap_rows_first(make, folder):

@@ -1,0 +1,131 @@
+"""``harness sweep``: what it says before, the sweep, what it writes and says after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+    from harness.config import Experiment
+    from harness.sweep import Summary
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+Runs = Annotated[Path, typer.Option(help="Where the run directories are.", envvar="HARNESS_RUNS")]
+MLflow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", envvar="MLFLOW_TRACKING_URI", help="MLflow store [default: RUNS/mlflow.db, sqlite]."
+    ),
+]
+
+
+def sweep(
+    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment's YAML file.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change the file's setting, e.g. dataset.path=photos."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the trials and run none.")] = False,
+    runs: Runs = Path("runs"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time [default: resources.workers].")
+    ] = None,
+    mlflow: MLflow = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="A", help="A Ray cluster, host:port or auto.")
+    ] = None,
+) -> None:
+    """Run what an experiment still lacks: fit, sample, score; then tables, figures, MLflow.
+
+    The same command continues after an interruption and does nothing twice.
+
+    Example:  harness sweep experiments/fewshot.yaml --workers 2
+    """
+    from harness import config
+    from harness.catalog import Installed
+    from harness.expand import expand
+
+    loaded = config.load(_file_of(experiment, runs), changes or ())
+    catalog = Installed(loaded)
+    if dry_run:
+        _show_plan(loaded, catalog, runs)
+        return
+    expand(loaded, catalog)  # says what is wrong before anything slow
+    from harness.progress import Display
+    from harness.sweep import run_sweep
+    from harness.tracking import Mirror, Store
+
+    runs.mkdir(parents=True, exist_ok=True)
+    with Display() as display:
+        mirror = Mirror(Store(runs, loaded.name, mlflow), display.say)
+        summary = run_sweep(
+            loaded,
+            runs=runs,
+            catalog=catalog,
+            workers=workers,
+            address=address,
+            observers=[display, mirror],
+        )
+    folder = runs.resolve() / loaded.name
+    if summary.interrupted:
+        mirror.close(interrupted=True, patience=5)
+    else:
+        written = _publish(folder, summary, display.say)
+        mirror.close(failed=len(summary.failed), tables=written)
+    _conclude(summary, experiment, runs / loaded.name)
+
+
+def _file_of(experiment: Path, runs: Path) -> Path:
+    """The YAML file that is meant: a path, or the resolved copy of an experiment by name."""
+    saved = runs / experiment.name / "experiment.yaml"
+    return saved if not experiment.suffix and not experiment.exists() and saved.is_file() else experiment
+
+
+def _publish(folder: Path, summary: Summary, say: Callable[[str], None]) -> list[Path]:
+    """Rewrite tables and figures; those of a sweep that had nothing to do are as they were."""
+    made = [folder / "tables", folder / "figures"]
+    if not summary.done and not summary.failed and all(path.is_dir() for path in made):
+        return made
+    from harness.publish import publish
+
+    return publish(folder, say=say)
+
+
+def _show_plan(experiment: Experiment, catalog: Catalog, runs: Path) -> None:
+    from harness.inventory import console, dry_run
+    from harness.progress import what_is_left
+
+    plan, work, skips = dry_run(experiment, catalog, runs / experiment.name)
+    console().print(plan)
+    for line in skips:
+        typer.echo(line)
+    typer.echo(what_is_left(work))
+
+
+def _conclude(summary: Summary, experiment: Path, folder: Path) -> None:
+    """Say how it ended, and leave with the status that says it too."""
+    from harness.progress import cell
+
+    for record in summary.failed:
+        typer.echo(f"failed {record.key}: {cell(record.trial)}: {record.error}", err=True)
+    if summary.interrupted:
+        typer.echo(
+            f"interrupted; {summary.before + summary.done} of {summary.total} trials are done and safe; "
+            f"to continue: harness sweep {experiment}",
+            err=True,
+        )
+        raise typer.Exit(INTERRUPTED)
+    if summary.failed:
+        typer.echo(
+            f"{len(summary.failed)} of {summary.total} trials failed; run it again to retry them", err=True
+        )
+        raise typer.Exit(1)
+    typer.echo(f"all {summary.total} trials are done; tables and figures: {folder}")

@@ -1,0 +1,92 @@
+"""Runs the trials of an experiment through Ray Tune. The only package that imports Ray.
+
+Tune hands out trials to resident workers and retries the trial of a worker that dies. Everything else is the
+harness's own: outcomes come back as bytes and the driver files them; Tune's storage is a throw-away folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import artifacts, document, worklist
+from harness.catalog import Catalog
+from harness.config import Experiment
+from harness.ledger import Ledger
+from harness.observer import Observer
+from harness.records import Record, locked
+
+WORKER = "harness.trial:Worker"
+
+
+@dataclass
+class Summary:
+    """How a sweep ended: trials by what became of them, and whether it was interrupted."""
+
+    total: int
+    before: int = 0
+    done: int = 0
+    failed: list[Record] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def run_sweep(
+    experiment: Experiment,
+    *,
+    runs: Path,
+    catalog: Catalog,
+    workers: int | None = None,
+    address: str | None = None,
+    worker_factory: str = WORKER,
+    observers: Sequence[Observer] = (),
+) -> Summary:
+    """Do what the run directory still lacks of the experiment, and record it trial by trial.
+
+    ``workers`` overrides ``resources.workers``; ``address`` names a Ray cluster, None starts Ray on this
+    machine; ``worker_factory`` is "module:attribute" of a :class:`harness.plan.WorkerFactory`.
+    Raises ConfigError before anything is started, BusyError if another sweep holds the directory,
+    RecordsError if it cannot be written. A trial's own failure is recorded and counted; Ctrl-C ends the sweep
+    early, with ``interrupted`` set.
+    """
+    folder = Path(runs).resolve() / experiment.name
+    with locked(folder):
+        artifacts.clear_leftovers(folder)
+        ledger = Ledger(folder, dataset=experiment.dataset.name)
+        aside = ledger.lines.repair()
+        if aside:
+            logging.getLogger("harness").warning("%s: the last line was cut off; set aside", aside)
+        tasks = worklist.tasks(experiment, catalog, ledger.lines, folder)
+        pending = worklist.in_order([task for task in tasks if task.stage != "done"])
+        resolved = document.dump(experiment.model_dump(mode="json"))
+        artifacts.write_whole(folder / "experiment.yaml", resolved)
+        slots = _slots(experiment, workers, len(pending)) if address is None else workers
+        for observer in observers:
+            observer.started(tasks, pending, slots or 0)
+        summary = Summary(total=len(tasks), before=len(tasks) - len(pending))
+        if pending:
+            encoders = {spec.model_dump_json(): catalog.encoders(spec) for spec in experiment.backbone}
+            from harness.sweep.session import session  # Ray is slow to import, and not always needed
+
+            with session(experiment, slots, address) as storage:
+                from harness.sweep.driver import Clerk, run_tasks
+
+                clerk = Clerk(pending, ledger, observers)
+                whole = run_tasks(
+                    clerk, experiment, encoders, slots=slots, factory=worker_factory, storage=storage
+                )
+            summary.interrupted = not whole
+            summary.done = sum(record.status == "done" for record in clerk.records)
+            summary.failed = [record for record in clerk.records if record.status == "failed"]
+    return summary
+
+
+def _slots(experiment: Experiment, workers: int | None, pending: int) -> int:
+    """How many trials run at a time on this machine."""
+    resources = experiment.resources
+    wanted = workers or resources.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    slots = cores // resources.cpus if wanted == "auto" else int(wanted)
+    return max(1, min(slots, pending))

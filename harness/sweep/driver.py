@@ -1,0 +1,130 @@
+"""The driver's side of Ray Tune: every pending task is a Tune trial; outcomes are filed as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from harness.config import Experiment
+from harness.errors import HarnessError
+from harness.interrupt import Interrupted, Interruption
+from harness.ledger import Ledger
+from harness.observer import Observer, Status
+from harness.plan import Outcome
+from harness.records import Record
+from harness.settings import EncoderSpec
+from harness.sweep.resident import Bench, Desk, Resident
+from harness.worklist import Task
+
+POLL_SECONDS = 0.5
+
+
+def run_tasks(
+    clerk: Clerk,
+    experiment: Experiment,
+    encoders: Mapping[str, Mapping[str, EncoderSpec]],
+    *,
+    slots: int | None,
+    factory: str,
+    storage: Path,
+) -> bool:
+    """Let Tune run the clerk's tasks, each as a trial whose only parameter is its place in the list.
+
+    Tune's own storage goes to ``storage``, to be thrown away. Returns whether it ran to its end (False: the
+    user interrupted). Raises HarnessError if a result could not be filed.
+    """
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=False
+    )
+    desk = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here)
+    clerk.desk = desk.remote(clerk.tasks, experiment, clerk.ledger.folder)
+    bench = Bench(factory, experiment, encoders, clerk.desk)
+    needs = {"cpu": experiment.resources.cpus, "gpu": experiment.resources.gpus}
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(Resident, bench=bench), needs),
+        param_space={"index": tune.grid_search(list(range(len(clerk.tasks))))},
+        tune_config=tune.TuneConfig(
+            reuse_actors=True,
+            max_concurrent_trials=slots,
+            trial_name_creator=lambda trial: trial.trial_id,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str(storage / "tune"),
+            verbose=0,
+            callbacks=[clerk],
+            failure_config=tune.FailureConfig(max_failures=1),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+        ),
+    )
+    try:
+        with Interruption() as clerk.interruption:
+            tuner.fit()
+    except Interrupted:
+        if clerk.error:
+            raise clerk.error from None
+        return False
+    return True
+
+
+class Clerk(tune.Callback):
+    """Sits in the driver: files every outcome as it comes, and passes on the news."""
+
+    def __init__(self, tasks: list[Task], ledger: Ledger, observers: Sequence[Observer]) -> None:
+        self.tasks = tasks
+        self.records: list[Record] = []
+        self.desk: Any = None
+        self.interruption = Interruption()
+        self.error: HarnessError | None = None
+        self.ledger = ledger
+        self._observers = observers
+        self._running: dict[int, Status] = {}
+        self._asked: Any = None
+        self._asked_at = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune writes its callbacks into its own storage, which nobody reads: locks and threads stay out."""
+        return {}
+
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing to prepare; Tune asks."""
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._running[trial.config["index"]] = Status("starting", 0, 0)
+
+    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
+        outcome = result.pop("outcome")  # else Tune keeps every picture of the sweep in memory
+        self._file(trial.config["index"], outcome)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        index = trial.config["index"]
+        self._file(index, Outcome({"status": "failed", "error": "its worker died, and so did a second one"}))
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        self.interruption.check()
+        now = time.monotonic()
+        if self._asked is None and now - self._asked_at >= POLL_SECONDS:
+            self._asked, self._asked_at = self.desk.statuses.remote(), now
+        if self._asked is not None and ray.wait([self._asked], timeout=0)[0]:
+            told = ray.get(self._asked)
+            self._asked = None
+            self._running = {index: told.get(index, status) for index, status in self._running.items()}
+            for observer in self._observers:
+                observer.running({index: (self.tasks[index], s) for index, s in self._running.items()})
+
+    def _file(self, index: int, outcome: Outcome) -> None:
+        self._running.pop(index, None)
+        try:
+            record = self.ledger.commit(self.tasks[index], outcome)
+        except HarnessError as error:
+            self.error = error
+            raise Interrupted from error
+        self.records.append(record)
+        for observer in self._observers:
+            observer.recorded(record)

@@ -1,0 +1,96 @@
+"""Ray, started on this machine or reached on a cluster, and quiet."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.update(
+    RAY_AIR_NEW_OUTPUT="0",
+    RAY_CHDIR_TO_TRIAL_DIR="0",
+    RAY_DEDUP_LOGS="0",
+    RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS="0",
+    RAY_USAGE_STATS_ENABLED="0",
+    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+    TUNE_DISABLE_SIGINT_HANDLER="1",
+    TUNE_GLOBAL_CHECKPOINT_S="86400",
+    TUNE_PRINT_ALL_TRIAL_ERRORS="0",
+)  # read when Ray is imported
+
+import ray
+
+from harness import scratch
+from harness.config import Experiment
+from harness.errors import ConfigError, HarnessError, one_line
+
+START_ATTEMPTS = 3
+OBJECT_STORE_BYTES = 256 << 20
+
+
+@contextmanager
+def session(experiment: Experiment, slots: int | None, address: str | None) -> Iterator[Path]:
+    """Hold a Ray of our own on this machine, or a connection to the cluster at ``address``.
+
+    Yields a folder for what nobody needs afterwards. Raises HarnessError where Ray cannot be had, ConfigError
+    where the GPUs that are asked for are not there.
+    """
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    scratch.sweep_up()
+    folder = scratch.folder()
+    try:
+        _connect(_settings(experiment, slots, address, folder))
+        gpus = experiment.resources.gpus
+        if gpus and not ray.cluster_resources().get("GPU"):
+            raise ConfigError(
+                f"{experiment.source}: resources.gpus: {gpus:g} asked for, Ray sees no GPU here"
+            )
+        yield folder
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _settings(experiment: Experiment, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:
+    """Say how Ray is to be: the threads of every worker pinned, before torch is loaded there."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    env = dict.fromkeys(names, str(experiment.resources.cpus)) | {"TOKENIZERS_PARALLELISM": "false"}
+    if address is not None:
+        return {"address": address, "runtime_env": {"env_vars": env, "py_modules": _modules()}}
+    return {
+        "address": "local",
+        "num_cpus": (slots or 1) * experiment.resources.cpus,
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "_temp_dir": str(folder),
+        "runtime_env": {"env_vars": env},
+    }
+
+
+def _connect(settings: dict[str, Any]) -> None:
+    """Start or reach Ray. A busy machine can miss Ray's 30 seconds with cold disks: then again, warm."""
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            ray.init(**settings, logging_level=logging.CRITICAL, log_to_driver=False)
+            return
+        except Exception as error:  # Ray raises a bare Exception where a node does not come up
+            ray.shutdown()
+            if "timed out" in str(error) and attempt < START_ATTEMPTS:
+                continue
+            local = settings["address"] == "local"
+            where = (
+                "start Ray on this machine" if local else f"reach the Ray cluster at {settings['address']}"
+            )
+            raise HarnessError(f"cannot {where}: {one_line(error)}") from error
+
+
+def _modules() -> list[str]:
+    """The packages that travel to the nodes of a cluster, so that they run the driver's code."""
+    import baselines
+    import harness
+
+    return [str(Path(next(iter(package.__path__)))) for package in (harness, baselines)]
