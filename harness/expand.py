@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.api import Lipschitz
@@ -81,7 +81,7 @@ def _trials_of(
     entry: MethodEntry, place: str, subjects: list[str], experiment: Experiment, catalog: Catalog
 ) -> Iterator[Trial | Skip]:
     for backbone in experiment.backbone:
-        variants = list(_variants(entry, place, backbone, catalog))
+        variants = list(_variants(entry, place, backbone, catalog, experiment.methods))
         settings = list(experiment.sampling.each())
         for variant, sampling, subject in itertools.product(variants, settings, subjects):
             reason = catalog.skip_reason(variant.method, variant.params, subject, backbone)
@@ -138,12 +138,13 @@ def _variants(entry: MethodEntry, place: str, backbone: BackboneSpec, catalog: C
             f"{place}.lipschitz: {entry.name!r} changes no weights: nothing to constrain, leave it out"
         )
     combinations, axes = _combinations(entry, place, method)
+    telling = _telling(entry, siblings)
     for params in combinations:
         try:
             resolved = catalog.params(entry.name, params, backbone)
         except HarnessError as error:
             raise ConfigError(f"{place}.params: {error}") from None
-        varied = {name: params[name] for name in axes}
+        varied = {name: params[name] for name in params if name in axes or name in telling}
         for lipschitz in constraints:
             yield _Variant(
                 method=entry.name,
@@ -152,6 +153,16 @@ def _variants(entry: MethodEntry, place: str, backbone: BackboneSpec, catalog: C
                 lipschitz=lipschitz,
                 uses_shots=method.uses_shots,
             )
+
+
+def _telling(entry: MethodEntry, entries: Sequence[MethodEntry]) -> set[str]:
+    """Parameters by which an entry differs from another one of the same method and label."""
+    others = [other for other in entries if (other.name, other.label) == (entry.name, entry.label)]
+    return {
+        name
+        for name, value in entry.params.items()
+        if any(name not in other.params or other.params[name] != value for other in others)
+    }
 
 
 def _combinations(entry: MethodEntry, place: str, method: type) -> tuple[list[dict[str, Any]], list[str]]:

@@ -71,6 +71,14 @@ def test_lipschitz_axes_and_their_titles(make):
     assert [t.lipschitz and t.lipschitz.penalty for t in trials] == [None, 1.0, 500.0, None]
 
 
+def test_rows_of_one_method_are_told_apart_by_what_differs(make):
+    entries = ["tuned", *({"name": "tuned", "params": {"lr": lr, "steps": 5}} for lr in (0.1, 0.2))]
+    trials = config.trials(make(methods=entries, shots=1, subjects=["s0"]), FakeCatalog())
+    assert [t.title for t in trials] == ["Tuned", "Tuned (lr=0.1, steps=5)", "Tuned (lr=0.2, steps=5)"]
+    alone = config.trials(make(methods=entries[1:2], shots=1, subjects=["s0"]), FakeCatalog())
+    assert [t.title for t in alone] == ["Tuned"]
+
+
 def test_exponents_are_numbers(tmp_path):
     experiment = config.load(write(tmp_path, "methods: [{name: tuned, params: {lr: 1e-4}}]\n"))
     assert experiment.methods[0].params["lr"] == 1e-4
