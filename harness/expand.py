@@ -125,7 +125,13 @@ def _subjects(experiment: Experiment, catalog: Catalog) -> list[str]:
     return list(asked)
 
 
-def _variants(entry: MethodEntry, place: str, backbone: BackboneSpec, catalog: Catalog) -> Iterator[_Variant]:
+def _variants(
+    entry: MethodEntry,
+    place: str,
+    backbone: BackboneSpec,
+    catalog: Catalog,
+    siblings: Sequence[MethodEntry],
+) -> Iterator[_Variant]:
     try:
         method = catalog.method(entry.name)
     except HarnessError as error:
