@@ -120,12 +120,15 @@ def draw(strips: Sequence[Strip], photos: Sequence[Image.Image], *, line: str) -
     """Draw a line of text, photos, then strips downwards under the captions of the longest one."""
     longest = max(strips, key=lambda strip: len(strip.pictures)).pictures
     captions = [_wrapped(words, CELL, 11, lines=4) for words, _ in longest]
-    top, photo_height = 30, CELL + 20 if photos else 0
+    width = MARGIN * 2 + LABEL + len(longest) * (CELL + GAP)
+    headings = _wrapped(line, width - 2 * MARGIN, 11, lines=4)
+    top, photo_height = 16 + 14 * len(headings), CELL + 20 if photos else 0
     caption_height = 14 * max(map(len, captions)) + 6
     height = top + photo_height + caption_height + len(strips) * (CELL + GAP) + MARGIN
-    sheet = Image.new("RGB", (MARGIN * 2 + LABEL + len(longest) * (CELL + GAP), height), "white")
+    sheet = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, 9), line, fill=_GREY, font=_font(11))
+    for down, words in enumerate(headings):
+        pen.text((MARGIN, 9 + 14 * down), words, fill=_GREY, font=_font(11))
     if photos:
         shown = tuple(("", photo) for photo in evenly(photos, len(longest)))
         _strip(sheet, pen, top, Strip("photos of the subject", shown, quiet=True))
