@@ -44,7 +44,14 @@ class TextualInversion:
     changes_weights: ClassVar[bool] = False
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "toybox": {"steps": 150, "batch": 4, "accumulate": 1, "lr": 5e-3, "templates": ("a photo of a {}",)},
+        "toybox": {
+            "steps": 400,
+            "batch": 4,
+            "accumulate": 1,
+            "lr": 1e-2,
+            "vectors": 4,
+            "templates": ("a photo of a {}",),
+        },
     }
 
     steps: int = 3000

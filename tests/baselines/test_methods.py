@@ -129,5 +129,5 @@ def test_wrong_params_say_where_and_what(own, params, message):
 def test_presets_are_resolved_for_toybox():
     kind = methods.load("dreambooth")
     toybox, elsewhere = (methods.resolve_params(kind, {}, name) for name in ("toybox", "sd15"))
-    assert (toybox["steps"], toybox["batch"], toybox["lr"]) == (150, 4, 5e-5)
+    assert toybox == {**elsewhere, **kind.presets["toybox"]} != elsewhere
     assert (elsewhere["steps"], elsewhere["batch"], elsewhere["lr"]) == (1000, 1, 2e-6)

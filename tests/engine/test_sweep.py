@@ -234,11 +234,12 @@ def test_sigkill_of_driver_or_worker_loses_nothing_and_does_nothing_twice(make, 
 
 
 def test_ctrl_c_ends_cleanly_and_the_next_run_continues(runs):
-    process = start(runs)
-    wait_for(process, "recorded", 2)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
-    assert process.returncode == 130 and "Traceback" not in errors
+    for number, word, count in ((signal.SIGTERM, "started", 1), (signal.SIGINT, "recorded", 2)):
+        process = start(runs)
+        wait_for(process, word, count)
+        process.send_signal(number)
+        _, errors = process.communicate()
+        assert process.returncode == 130 and "Traceback" not in errors
     kept = list(Lines(runs / "x"))
     assert 2 <= len(kept) < 14 and {record.status for record in kept} == {"done"}
     assert start(runs).wait() == 0
