@@ -61,10 +61,13 @@ def number(value: float, places: int | None) -> str:
     return text.replace("-", "−")
 
 
-def spread(mean: float, error: float | None, places: int | None) -> str:
-    """Write mean ± error; numbers far below the column's largest still show two digits of the larger one."""
+def spread(mean: float, error: float | None, places: int | None, *, finer: bool = True) -> str:
+    """Write mean ± error; numbers far below the column's largest still show two digits of the larger one.
+
+    Unless ``finer`` is off: among times of seconds, microseconds are nothing.
+    """
     largest = max(abs(mean), error or 0.0)
-    if places is not None and largest:
+    if finer and places is not None and largest:
         places = max(places, min(7, 1 - math.floor(math.log10(largest))))
     return " ± ".join(number(value, places) for value in (mean, error) if value is not None)
 

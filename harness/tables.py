@@ -189,7 +189,7 @@ def _block(selection: Selection, columns: Sequence[Column], caption: str) -> Blo
 
     def line(row: Row) -> tuple[Text, ...]:
         cells = (
-            Text(_words(row.cells.get(c.name), row, places[c.name]), bold=id(row) in bold[c.name])
+            Text(_words(row.cells.get(c.name), row, c, places[c.name]), bold=id(row) in bold[c.name])
             for c in columns
         )
         return (Text(row.title), Text(str(row.subjects)), *cells)
@@ -231,10 +231,10 @@ def _measured(selection: Selection, columns: Sequence[Column]) -> str:
     ) + "."  # fmt: skip
 
 
-def _words(cell: Cell | None, row: Row, places: int | None) -> str:
+def _words(cell: Cell | None, row: Row, column: Column, places: int | None) -> str:
     if cell is None:
         return EMPTY
     fewer = "" if cell.n == row.subjects else f" (n {cell.n})"
     if not any(cell.by_subject.values()):
         return f"0{fewer}"  # structurally nothing: no digits to suggest a measurement
-    return spread(cell.mean, cell.error, places) + fewer
+    return spread(cell.mean, cell.error, places, finer=column.unit != "s") + fewer

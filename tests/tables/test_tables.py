@@ -233,3 +233,7 @@ def test_neither_torch_nor_ray_nor_mlflow_is_imported(module):
     code = f"import sys, harness.{module}; print([m for m in ('torch', 'ray', 'mlflow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_microseconds_are_nothing_among_seconds():
+    assert spread(6.9e-6, 7e-7, 1, finer=False) == "0.0 ± 0.0"
