@@ -23,10 +23,15 @@ class Interruption:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
+        self.arm()
+        return self
+
+    def arm(self) -> None:
+        """Take the signals over, again if a library took them in the meantime; only in the main thread."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-        return self
+                before = signal.signal(number, self._note)
+                self._before.setdefault(number, before)
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():

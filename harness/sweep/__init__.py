@@ -15,9 +15,11 @@ from pathlib import Path
 from harness import artifacts, document, worklist
 from harness.catalog import Catalog
 from harness.config import Experiment
+from harness.interrupt import Interrupted, Interruption
 from harness.ledger import Ledger
 from harness.observer import Observer
 from harness.records import Record, locked
+from harness.worklist import Task
 
 WORKER = "harness.trial:Worker"
 
@@ -63,24 +65,49 @@ def run_sweep(
         resolved = document.dump(experiment.model_dump(mode="json"))
         artifacts.write_whole(folder / "experiment.yaml", resolved)
         slots = _slots(experiment, workers, len(pending)) if address is None else workers
-        for observer in observers:
-            observer.started(tasks, pending, slots or 0)
         summary = Summary(total=len(tasks), before=len(tasks) - len(pending))
-        if pending:
-            encoders = {spec.model_dump_json(): catalog.encoders(spec) for spec in experiment.backbone}
-            from harness.sweep.session import session  # Ray is slow to import, and not always needed
-
-            with session(experiment, slots, address) as storage:
-                from harness.sweep.driver import Clerk, run_tasks
-
-                clerk = Clerk(pending, ledger, observers)
-                whole = run_tasks(
-                    clerk, experiment, encoders, slots=slots, factory=worker_factory, storage=storage
-                )
-            summary.interrupted = not whole
-            summary.done = sum(record.status == "done" for record in clerk.records)
-            summary.failed = [record for record in clerk.records if record.status == "failed"]
+        with Interruption() as interruption:
+            for observer in observers:
+                observer.started(tasks, pending, slots or 0)
+            if pending:
+                job = Job(experiment, catalog, pending, slots, address, worker_factory)
+                records, summary.interrupted = _run(job, ledger, observers, interruption)
+                summary.done = sum(record.status == "done" for record in records)
+                summary.failed = [record for record in records if record.status == "failed"]
     return summary
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done, and on what: ``slots`` trials at a time (None: as many as the cluster takes)."""
+
+    experiment: Experiment
+    catalog: Catalog
+    tasks: list[Task]
+    slots: int | None
+    address: str | None
+    factory: str
+
+
+def _run(
+    job: Job, ledger: Ledger, observers: Sequence[Observer], interruption: Interruption
+) -> tuple[list[Record], bool]:
+    """Do a job on Ray. Return the records of what was finished, and whether the user interrupted."""
+    from harness.sweep.session import session  # Ray is slow to import, and not always needed
+
+    records: list[Record] = []
+    try:
+        interruption.check()
+        with session(job.experiment, job.slots, job.address) as storage:
+            from harness.sweep.driver import Clerk, run_tasks
+
+            interruption.arm()  # Ray takes SIGTERM for itself
+            interruption.check()
+            clerk = Clerk(job.tasks, ledger, observers, interruption, records)
+            run_tasks(clerk, job, storage=storage)
+    except Interrupted:
+        return records, True
+    return records, False
 
 
 def _slots(experiment: Experiment, workers: int | None, pending: int) -> int:

@@ -3,54 +3,47 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
 
-from harness.config import Experiment
 from harness.errors import HarnessError
 from harness.interrupt import Interrupted, Interruption
 from harness.ledger import Ledger
 from harness.observer import Observer, Status
 from harness.plan import Outcome
 from harness.records import Record
-from harness.settings import EncoderSpec
+from harness.sweep import Job
 from harness.sweep.resident import Bench, Desk, Resident
 from harness.worklist import Task
 
 POLL_SECONDS = 0.5
 
 
-def run_tasks(
-    clerk: Clerk,
-    experiment: Experiment,
-    encoders: Mapping[str, Mapping[str, EncoderSpec]],
-    *,
-    slots: int | None,
-    factory: str,
-    storage: Path,
-) -> bool:
+def run_tasks(clerk: Clerk, job: Job, *, storage: Path) -> None:
     """Let Tune run the clerk's tasks, each as a trial whose only parameter is its place in the list.
 
-    Tune's own storage goes to ``storage``, to be thrown away. Returns whether it ran to its end (False: the
-    user interrupted). Raises HarnessError if a result could not be filed.
+    Tune's own storage goes to ``storage``, to be thrown away. Raises Interrupted after a signal, HarnessError
+    if a result could not be filed.
     """
+    experiment = job.experiment
+    encoders = {spec.model_dump_json(): job.catalog.encoders(spec) for spec in experiment.backbone}
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
     desk = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here)
     clerk.desk = desk.remote(clerk.tasks, experiment, clerk.ledger.folder)
-    bench = Bench(factory, experiment, encoders, clerk.desk)
+    bench = Bench(job.factory, experiment, encoders, clerk.desk)
     needs = {"cpu": experiment.resources.cpus, "gpu": experiment.resources.gpus}
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(Resident, bench=bench), needs),
         param_space={"index": tune.grid_search(list(range(len(clerk.tasks))))},
         tune_config=tune.TuneConfig(
             reuse_actors=True,
-            max_concurrent_trials=slots,
+            max_concurrent_trials=job.slots,
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
@@ -64,26 +57,31 @@ def run_tasks(
         ),
     )
     try:
-        with Interruption() as clerk.interruption:
-            tuner.fit()
+        tuner.fit()
     except Interrupted:
         if clerk.error:
             raise clerk.error from None
-        return False
-    return True
+        raise
 
 
 class Clerk(tune.Callback):
     """Sits in the driver: files every outcome as it comes, and passes on the news."""
 
-    def __init__(self, tasks: list[Task], ledger: Ledger, observers: Sequence[Observer]) -> None:
+    def __init__(
+        self,
+        tasks: list[Task],
+        ledger: Ledger,
+        observers: Sequence[Observer],
+        interruption: Interruption,
+        records: list[Record],
+    ) -> None:
         self.tasks = tasks
-        self.records: list[Record] = []
+        self._records = records
         self.desk: Any = None
-        self.interruption = Interruption()
         self.error: HarnessError | None = None
         self.ledger = ledger
         self._observers = observers
+        self._interruption = interruption
         self._running: dict[int, Status] = {}
         self._asked: Any = None
         self._asked_at = 0.0
@@ -107,7 +105,7 @@ class Clerk(tune.Callback):
         self._file(index, Outcome({"status": "failed", "error": "its worker died, and so did a second one"}))
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-        self.interruption.check()
+        self._interruption.check()
         now = time.monotonic()
         if self._asked is None and now - self._asked_at >= POLL_SECONDS:
             self._asked, self._asked_at = self.desk.statuses.remote(), now
@@ -125,6 +123,6 @@ class Clerk(tune.Callback):
         except HarnessError as error:
             self.error = error
             raise Interrupted from error
-        self.records.append(record)
+        self._records.append(record)
         for observer in self._observers:
             observer.recorded(record)
