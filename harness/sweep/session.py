@@ -21,6 +21,11 @@ os.environ.update(
     TUNE_GLOBAL_CHECKPOINT_S="86400",
     TUNE_PRINT_ALL_TRIAL_ERRORS="0",
 )  # read when Ray is imported
+os.environ.update(
+    RAY_gcs_rpc_server_reconnect_timeout_s="300",
+    RAY_health_check_timeout_ms="60000",
+    RAY_worker_register_timeout_seconds="300",
+)  # a machine whose cores are all busy is slow, not dead
 
 import ray
 

@@ -214,9 +214,9 @@ def test_sigkill_of_driver_or_worker_loses_nothing_and_does_nothing_twice(make, 
             process.kill()
         else:
             os.kill(int(begun(runs)[-1][2]), signal.SIGKILL)
-        process.communicate()
+        said = process.communicate()
         killed.append(process.pid)
-    assert process.returncode == 0  # the last one lost only a worker
+    assert process.returncode == 0, said  # the last one lost only a worker
     assert start(runs).wait() == 0
 
     records = list(Lines(runs / "x"))
