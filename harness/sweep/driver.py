@@ -22,8 +22,10 @@ from harness.worklist import Task
 
 POLL_SECONDS = 0.5
 MOST_FAILURES = 200
-"""Tune's own limit for a trial. Far above ours, which counts trials that were begun: Tune also counts each time
-that it offers a trial to a worker whose death has not got about yet, many times within a moment."""
+"""Tune's own limit for a trial, far above ours, which counts trials that were begun.
+
+Tune also counts each time that it offers a trial to a worker whose death has not got about yet.
+"""
 
 
 def run_tasks(clerk: Clerk, job: Job, *, storage: Path) -> None:
