@@ -1,7 +1,7 @@
 # PyTorch's default wheels:   docker build -t harness .
 # another wheel index (CPU-only, or another CUDA release; PyTorch's own site lists them):
 #                             docker build -t harness --build-arg TORCH_INDEX=<index URL> .
-# a smoke test:               docker run --rm -v "$PWD/runs:/work/runs" harness sweep experiments/smoke.yaml
+# a smoke test:               docker run --rm -v "$PWD/runs:/sweeps/runs" harness sweep experiments/smoke.yaml
 FROM python:3.11-slim
 
 ARG TORCH_INDEX=
@@ -20,9 +20,9 @@ COPY baselines ./baselines
 RUN pip install --no-cache-dir -c constraints.txt .
 COPY experiments ./experiments
 
-WORKDIR /work
+WORKDIR /sweeps
 RUN ln -s /opt/harness/experiments experiments
-VOLUME /work/runs
+VOLUME /sweeps/runs
 EXPOSE 5000
 ENTRYPOINT ["harness"]
 CMD ["--help"]
