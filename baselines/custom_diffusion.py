@@ -14,7 +14,7 @@ from harness.api import Personalized, Subject
 
 if TYPE_CHECKING:
     from harness.diffusion.backbone import Backbone
-    from harness.diffusion.training import Prior, Trainer
+    from harness.diffusion.training import Trainer
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ class CustomDiffusion:
         from harness.diffusion.augment import Augment
         from harness.diffusion.training import Example
 
-        prior = self._prior(backbone, subject, trainer) if self.prior_weight else None
+        prior = trainer.prior(
+            backbone, f"photo of a {subject.category}", count=self.prior_count, weight=self.prior_weight
+        )
         phrase = f"{self.token} {subject.category}"
         trainer.fit(
             backbone,
@@ -69,10 +71,3 @@ class CustomDiffusion:
             augment=Augment(flip=self.flip, scale=self.scale),
         )
         return Personalized(phrase)
-
-    def _prior(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Prior:
-        from harness.diffusion.training import Example, Prior
-
-        caption = f"photo of a {subject.category}"
-        pictures = trainer.prior_images(backbone, caption, self.prior_count)
-        return Prior([Example(picture, (caption,)) for picture in pictures], self.prior_weight)

@@ -62,6 +62,13 @@ class Trainer:
         self.seconds_charged += seconds - (time.perf_counter() - started)
         return pictures
 
+    def prior(self, backbone: Backbone, caption: str, *, count: int, weight: float) -> Prior | None:
+        """Class pictures as examples to learn beside the subject's; None at weight 0, which draws none."""
+        if not weight:
+            return None
+        pictures = self.prior_images(backbone, caption, count)
+        return Prior([Example(picture, (caption,)) for picture in pictures], weight)
+
     def fit(
         self,
         backbone: Backbone,
