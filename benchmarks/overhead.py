@@ -48,7 +48,7 @@ class Bare:
         from harness.toybox import loading, render, subjects
 
         folder = loading.pipeline_folder()
-        pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+        pipe = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
         self.unet, self.vae = pipe.unet.to(memory_format=torch.channels_last), pipe.vae
         self.noising = DDPMScheduler.from_config(pipe.scheduler.config)
         self.solver = DDIMScheduler.from_config(pipe.scheduler.config)
@@ -60,7 +60,7 @@ class Bare:
             self.latents = self.vae.encode(pictures / 127.5 - 1).latent_dist.mean
             self.latents = self.latents * self.vae.config.scaling_factor
             self.told, self.empty = pipe.text_encoder(tokens.input_ids)[0].split(1)
-        self.eyes = [loading.load_clip()[0].encode_image, loading.load_dino()]
+        self.eyes = [loading.load_clip()[0].encode_image, loading.load_dino()[0]]
 
     def fit(self) -> None:
         import torch

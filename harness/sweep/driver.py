@@ -17,19 +17,16 @@ from harness.observer import Observer, Status
 from harness.plan import Outcome
 from harness.records import Record
 from harness.sweep import Job
-from harness.sweep.resident import Bench, Desk, Resident, worker_died
+from harness.sweep.resident import Bench, Desk, Resident
 from harness.worklist import Task
 
 POLL_SECONDS = 0.5
-MOST_FAILURES = 200
-"""Tune's own limit for a trial, far above ours, which counts trials that were begun.
-
-Tune also counts each time that it offers a trial to a worker whose death has not got about yet.
-"""
+ATTEMPTS = 2
+"""How often a trial is tried: one whose worker died is retried once, at the end."""
 
 
 def run_tasks(clerk: Clerk, job: Job, *, storage: Path) -> None:
-    """Let Tune run the clerk's tasks, each as a trial whose only parameter is its place in the list.
+    """Let Tune run the clerk's tasks, then once more those whose worker died.
 
     Tune's own storage goes to ``storage``, to be thrown away. Raises Interrupted after a signal, HarnessError
     if a result could not be filed.
@@ -42,10 +39,28 @@ def run_tasks(clerk: Clerk, job: Job, *, storage: Path) -> None:
     desk = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here)
     clerk.desk = desk.remote(clerk.tasks, experiment, clerk.ledger.folder)
     bench = Bench(job.factory, experiment, encoders, clerk.desk)
-    needs = {"cpu": experiment.resources.cpus, "gpu": experiment.resources.gpus}
-    tuner = tune.Tuner(
+    waiting = list(range(len(clerk.tasks)))
+    try:
+        for attempt in range(1, ATTEMPTS + 1):
+            clerk.retries = attempt < ATTEMPTS
+            if waiting:
+                _tuner(clerk, job, bench, waiting, storage=storage / f"tune-{attempt}").fit()
+            waiting, clerk.orphans = clerk.orphans, []
+    except Interrupted:
+        if clerk.error:
+            raise clerk.error from None
+        raise
+
+
+def _tuner(clerk: Clerk, job: Job, bench: Bench, indexes: list[int], *, storage: Path) -> tune.Tuner:
+    """Set up Tune for some of the clerk's tasks, each a trial whose only parameter is its place in the list.
+
+    Tune's own retries are off: they leave out a trial that was handed to a worker already dead.
+    """
+    needs = {"cpu": job.experiment.resources.cpus, "gpu": job.experiment.resources.gpus}
+    return tune.Tuner(
         tune.with_resources(tune.with_parameters(Resident, bench=bench), needs),
-        param_space={"index": tune.grid_search(list(range(len(clerk.tasks))))},
+        param_space={"index": tune.grid_search(indexes)},
         tune_config=tune.TuneConfig(
             reuse_actors=True,
             max_concurrent_trials=job.slots,
@@ -54,19 +69,12 @@ def run_tasks(clerk: Clerk, job: Job, *, storage: Path) -> None:
         ),
         run_config=tune.RunConfig(
             name="sweep",
-            storage_path=str(storage / "tune"),
+            storage_path=str(storage),
             verbose=0,
             callbacks=[clerk],
-            failure_config=tune.FailureConfig(max_failures=MOST_FAILURES),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
-    try:
-        tuner.fit()
-    except Interrupted:
-        if clerk.error:
-            raise clerk.error from None
-        raise
 
 
 class Clerk(tune.Callback):
@@ -87,6 +95,8 @@ class Clerk(tune.Callback):
         self.ledger = ledger
         self._observers = observers
         self._interruption = interruption
+        self.retries = False
+        self.orphans: list[int] = []
         self._running: dict[int, Status] = {}
         self._asked: Any = None
         self._asked_at = 0.0
@@ -106,7 +116,13 @@ class Clerk(tune.Callback):
         self._file(trial.config["index"], outcome)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._file(trial.config["index"], worker_died())
+        index = trial.config["index"]
+        if self.retries:
+            self._running.pop(index, None)
+            self.orphans.append(index)
+        else:
+            died = Outcome({"status": "failed", "error": "its worker died, and so did a second one"})
+            self._file(index, died)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         self._interruption.check()

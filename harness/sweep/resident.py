@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import time
 import traceback
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +23,6 @@ from harness.settings import EncoderSpec
 from harness.worklist import Task
 
 TELL_SECONDS = 0.5
-ATTEMPTS = 2
-"""How often a trial is begun: a worker that dies has its trial retried once."""
-
-
-def worker_died() -> Outcome:
-    """What becomes of a trial in which one worker died after the other."""
-    return Outcome({"status": "failed", "error": "its worker died, and so did a second one"})
 
 
 @dataclass(frozen=True)
@@ -51,13 +43,8 @@ class Desk:
         self._experiment = experiment
         self._folder = folder
         self._statuses: dict[int, Status] = {}
-        self._begun: Counter[int] = Counter()
 
-    def plan(self, index: int) -> Plan | None:
-        """Hand out a plan; None where it was handed out often enough and nothing came back."""
-        self._begun[index] += 1
-        if self._begun[index] > ATTEMPTS:
-            return None
+    def plan(self, index: int) -> Plan:
         return worklist.plan(self._tasks[index], self._experiment, self._folder)
 
     def tell(self, index: int, status: Status) -> None:
@@ -86,8 +73,6 @@ class Resident(tune.Trainable):
         index = self.config["index"]
         try:
             plan = ray.get(self._bench.desk.plan.remote(index))
-            if plan is None:
-                return {"outcome": worker_died(), "done": True}
             outcome = self._worker_for(plan).run(plan, _Teller(self._bench.desk, index))
         except Exception as error:
             text = traceback.format_exc()

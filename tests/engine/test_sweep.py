@@ -22,7 +22,6 @@ from harness.errors import BusyError, ConfigError, RecordsError
 from harness.measures import MEASURES
 from harness.records import Lines, locked, read
 from harness.sweep import run_sweep
-from harness.sweep.resident import ATTEMPTS
 
 HERE = Path(__file__).parent
 
@@ -113,7 +112,7 @@ def test_failures_are_recorded_and_retried_and_stop_nothing(make, runs):
     assert text.startswith("Traceback") and "mischief with s" in text
 
     tries = Counter(key for _, key, *_ in begun(runs))
-    assert all(2 <= tries[r.key] <= ATTEMPTS for r in by_kind["die"] + by_kind["die-once"])
+    assert {tries[r.key] for r in by_kind["die"] + by_kind["die-once"]} == {2}
     assert {tries[r.key] for r in by_kind["raise"] + by_kind[""]} == {1}
 
     quiet = make(
@@ -217,13 +216,12 @@ def test_sigkill_of_driver_or_worker_loses_nothing_and_does_nothing_twice(make, 
             os.kill(int(begun(runs)[-1][2]), signal.SIGKILL)
         said = process.communicate()
         killed.append(process.pid)
-    assert process.returncode in (0, 1), said  # it lost only a worker; at worst one trial with it
+    assert process.returncode == 0, said  # the last one lost only a worker
     assert start(runs).wait() == 0
 
-    lines = list(Lines(runs / "x"))
-    done = [record for record in lines if record.status == "done"]
-    assert len(done) == len({record.key for record in done}) == 14
-    assert len(lines) - len(done) <= 1
+    records = list(Lines(runs / "x"))
+    assert len(records) == len({record.key for record in records}) == 14
+    assert {record.status for record in records} == {"done"}
     whole = tmp_path_factory.mktemp("whole") / "runs"
     sweep(document.check(Experiment, SLOW, source="x"), whole)
     assert scores(whole) == scores(runs)
