@@ -137,7 +137,7 @@ def sweep(trials: int, threads: int) -> tuple[float, dict[str, float]]:
                 probe_timesteps=PROBE_TIMESTEPS, prior=PRIOR, threads=threads,
             )
         )  # fmt: skip
-        command = [sys.executable, "-m", "harness.cli", "sweep", str(yaml), "--runs", folder]
+        command = [sys.executable, "-m", "harness", "sweep", str(yaml), "--runs", folder]
         started = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         wall = time.perf_counter() - started

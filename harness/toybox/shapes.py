@@ -14,6 +14,7 @@ import numpy as np
 
 from harness.toybox.solids import (
     Array,
+    between,
     blend,
     box,
     capsule,
@@ -39,12 +40,7 @@ Crown = tuple[float, float, float]
 
 def mug(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A hollow cup: radius, height, taper, size of the handle."""
-    radius, half, taper, loop = (
-        mix(0.42, 0.64, s[0]),
-        mix(0.5, 0.8, s[1]),
-        mix(-0.2, 0.25, s[2]),
-        mix(0.24, 0.42, s[3]),
-    )
+    radius, half, taper, loop = between(s, (0.42, 0.64), (0.5, 0.8), (-0.2, 0.25), (0.24, 0.42))
     radial, up = length(x, z), y - (FLOOR + half)
     low, high = radius * (1 - taper), radius * (1 + taper)
     body = np.maximum(
@@ -58,12 +54,7 @@ def mug(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def teapot(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A pot: height of the belly, rise of the spout, size of the handle, size of the lid."""
-    high, rise, loop, lid = (
-        mix(0.42, 0.68, s[0]),
-        mix(0.0, 0.5, s[1]),
-        mix(0.24, 0.38, s[2]),
-        mix(0.1, 0.22, s[3]),
-    )
+    high, rise, loop, lid = between(s, (0.42, 0.68), (0.0, 0.5), (0.24, 0.38), (0.1, 0.22))
     up = y - (FLOOR + high)
     belly = ellipsoid(x, up, z, 0.66, high, 0.66)
     spout = capsule(x, up, z, (-0.5, -0.12, 0.0), (-0.98, rise, 0.0), 0.17, 0.085)
@@ -81,12 +72,7 @@ def teapot(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def vase(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A turned vessel: radius and height of the belly, width of the neck, height."""
-    belly, centre, neck, top = (
-        mix(0.42, 0.7, s[0]),
-        mix(-0.5, 0.1, s[1]),
-        mix(0.16, 0.34, s[2]),
-        mix(0.55, 0.95, s[3]),
-    )
+    belly, centre, neck, top = between(s, (0.42, 0.7), (-0.5, 0.1), (0.16, 0.34), (0.55, 0.95))
     radial = length(x, z)
     bump = (y - centre) * (1 / 0.42)
     profile = neck + (belly - neck) * np.exp(-bump * bump)
@@ -100,12 +86,7 @@ def vase(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def lamp(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A table lamp: lower and upper radius of the shade, its height, bulge of the stand."""
-    low, high, half, bulge = (
-        mix(0.55, 0.85, s[0]),
-        mix(0.2, 0.5, s[1]),
-        mix(0.3, 0.46, s[2]),
-        mix(0.1, 0.27, s[3]),
-    )
+    low, high, half, bulge = between(s, (0.55, 0.85), (0.2, 0.5), (0.3, 0.46), (0.1, 0.27))
     radial, up = length(x, z), y - (0.95 - half)
     shade = np.maximum(
         cone(radial, up, low, high, half), -cone(radial, up + 0.06, low - 0.06, high - 0.06, half)
@@ -117,12 +98,7 @@ def lamp(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def chair(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A chair: width, height of the back, height of the seat, thickness of the legs."""
-    wide, back, seat, leg = (
-        mix(0.45, 0.66, s[0]),
-        mix(0.32, 0.56, s[1]),
-        mix(-0.35, -0.08, s[2]),
-        mix(0.06, 0.12, s[3]),
-    )
+    wide, back, seat, leg = between(s, (0.45, 0.66), (0.32, 0.56), (-0.35, -0.08), (0.06, 0.12))
     board = box(x, y - seat, z, wide, 0.09, 0.55)
     rest = box(x, y - seat - back, z + 0.48, wide, back + 0.06, 0.09)
     half = 0.5 * (seat - FLOOR)
@@ -133,12 +109,7 @@ def chair(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def car(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A car seen from its side: length and place of the cabin, height, radius of the wheels."""
-    cabin, shift, high, wheel = (
-        mix(0.32, 0.6, s[0]),
-        mix(-0.25, 0.25, s[1]),
-        mix(0.2, 0.34, s[2]),
-        mix(0.2, 0.32, s[3]),
-    )
+    cabin, shift, high, wheel = between(s, (0.32, 0.6), (-0.25, 0.25), (0.2, 0.34), (0.2, 0.32))
     floor = FLOOR + wheel * 0.8
     body = box(x, y - floor - high, z, 1.0, high, 0.48, 0.14)
     roof = box(x - shift, y - floor - 2 * high - 0.14, z, cabin, 0.28, 0.4, 0.14)
@@ -149,12 +120,7 @@ def car(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def robot(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A robot: size of the head, width of the body, lift of the arms, length of the legs."""
-    head, wide, lift, leg = (
-        mix(0.24, 0.4, s[0]),
-        mix(0.34, 0.54, s[1]),
-        mix(-0.5, 0.45, s[2]),
-        mix(0.12, 0.26, s[3]),
-    )
+    head, wide, lift, leg = between(s, (0.24, 0.4), (0.34, 0.54), (-0.5, 0.45), (0.12, 0.26))
     hip = FLOOR + 2 * leg
     trunk = box(x, y - hip - 0.4, z, wide, 0.4, 0.32, 0.06)
     skull_y = hip + 0.84 + head * 0.75
@@ -174,12 +140,7 @@ def robot(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def duck(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A duck looking to the right: neck, plumpness, length of the beak, size of the head."""
-    neck, plump, bill, head = (
-        mix(0.0, 0.42, s[0]),
-        mix(0.38, 0.54, s[1]),
-        mix(0.16, 0.34, s[2]),
-        mix(0.26, 0.38, s[3]),
-    )
+    neck, plump, bill, head = between(s, (0.0, 0.42), (0.38, 0.54), (0.16, 0.34), (0.26, 0.38))
     up = y - (FLOOR + plump)
     trunk = ellipsoid(x + 0.1, up, z, 0.74, plump, 0.5)
     tail = capsule(x, up, z, (-0.6, 0.1, 0.0), (-0.94, 0.36, 0.0), 0.2, 0.06)
@@ -196,12 +157,7 @@ def duck(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def boot(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A boot pointing right: height and width of the shaft, length of the toe, height of the sole."""
-    top, wide, toe, sole = (
-        mix(0.25, 0.85, s[0]),
-        mix(0.27, 0.4, s[1]),
-        mix(0.45, 0.85, s[2]),
-        mix(0.09, 0.2, s[3]),
-    )
+    top, wide, toe, sole = between(s, (0.25, 0.85), (0.27, 0.4), (0.45, 0.85), (0.09, 0.2))
     ground = FLOOR + 2 * sole
     half = 0.5 * (top - ground)
     shaft = rod(length(x + 0.3, z), y - ground - half, wide, half, 0.05)
@@ -215,12 +171,7 @@ def boot(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 def guitar(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A guitar standing upright: lower bout, upper bout, waist, length of the neck."""
     x, y, z = x * (1 / GUITAR), (y - FLOOR) * (1 / GUITAR) + FLOOR, z * (1 / GUITAR)
-    low, high, waist, neck = (
-        mix(0.4, 0.6, s[0]),
-        mix(0.26, 0.44, s[1]),
-        mix(0.5, 0.68, s[2]),
-        mix(0.4, 0.62, s[3]),
-    )
+    low, high, waist, neck = between(s, (0.4, 0.6), (0.26, 0.44), (0.5, 0.68), (0.4, 0.62))
     lower = y - (FLOOR + low)
     upper = lower - waist
     plan = blend(length(x, lower) - low, length(x, upper) - high, 0.14)
@@ -234,12 +185,7 @@ def guitar(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def mushroom(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A mushroom: radius and height of the cap, radius and height of the stem."""
-    wide, high, thick, tall = (
-        mix(0.55, 0.92, s[0]),
-        mix(0.4, 0.8, s[1]),
-        mix(0.16, 0.36, s[2]),
-        mix(0.6, 0.95, s[3]),
-    )
+    wide, high, thick, tall = between(s, (0.55, 0.92), (0.4, 0.8), (0.16, 0.36), (0.6, 0.95))
     radial, brim = length(x, z), y - (FLOOR + tall)
     cap = np.maximum(ellipsoid(x, brim, z, wide, high, wide), -brim)
     stem = cone(radial, y - FLOOR - tall * 0.5, thick * 1.25, thick, tall * 0.5)
@@ -249,12 +195,7 @@ def mushroom(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def rocket(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A rocket: radius, height, span of the fins, length of the nose."""
-    radius, top, span, nose = (
-        mix(0.26, 0.44, s[0]),
-        mix(0.3, 0.6, s[1]),
-        mix(0.24, 0.5, s[2]),
-        mix(0.3, 0.55, s[3]),
-    )
+    radius, top, span, nose = between(s, (0.26, 0.44), (0.3, 0.6), (0.24, 0.5), (0.3, 0.55))
     start = FLOOR + 0.18
     half = 0.5 * (top - start)
     radial = length(x, z)
@@ -275,12 +216,7 @@ def rocket(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def cactus(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A potted cactus: radius of the trunk, height of the left and of the right arm, their length."""
-    thick, left, right, arm = (
-        mix(0.2, 0.34, s[0]),
-        mix(-0.2, 0.25, s[1]),
-        mix(-0.2, 0.25, s[2]),
-        mix(0.16, 0.42, s[3]),
-    )
+    thick, left, right, arm = between(s, (0.2, 0.34), (-0.2, 0.25), (-0.2, 0.25), (0.16, 0.42))
     trunk = capsule(x, y, z, (0.0, -0.5, 0.0), (0.0, 0.55, 0.0), thick)
     out = thick + 0.3
     near = capsule(x, y, z, (-out, left, 0.0), (-out, left + arm, 0.0), 0.15)
@@ -296,12 +232,7 @@ def cactus(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def clock(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """An alarm clock: size, roundness of the case, size of the bells, direction of the hands."""
-    size, roundness, bell, turn = (
-        mix(0.55, 0.72, s[0]),
-        mix(0.12, 1.0, s[1]),
-        mix(0.14, 0.28, s[2]),
-        mix(-1.3, 1.3, s[3]),
-    )
+    size, roundness, bell, turn = between(s, (0.55, 0.72), (0.12, 1.0), (0.14, 0.28), (-1.3, 1.3))
     up = y - (FLOOR + 0.12 + size)
     corner = size * roundness
     qx, qy = np.maximum(np.abs(x) - (size - corner), 0.0), np.maximum(np.abs(up) - (size - corner), 0.0)
@@ -322,12 +253,7 @@ def clock(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
 
 def cat(x: Array, y: Array, z: Array, s: Shape) -> list[Part]:
     """A sitting cat: width of the body, size of the head, length of the ears, height of the tail."""
-    wide, head, ear, tail = (
-        mix(0.38, 0.58, s[0]),
-        mix(0.32, 0.46, s[1]),
-        mix(0.22, 0.46, s[2]),
-        mix(-0.35, 0.5, s[3]),
-    )
+    wide, head, ear, tail = between(s, (0.38, 0.58), (0.32, 0.46), (0.22, 0.46), (-0.35, 0.5))
     trunk = ellipsoid(x, y + 0.42, z, wide, 0.5, 0.46)
     top = 0.08 + head * 0.7
     skull = ellipsoid(x, y - top, z - 0.12, head * 1.1, head * 0.92, head)

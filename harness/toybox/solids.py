@@ -6,6 +6,8 @@ negative inside. Bounds (never over-estimates beyond the marcher's safety factor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 Array = np.ndarray
@@ -14,6 +16,11 @@ Array = np.ndarray
 def mix(low: float, high: float, t: float) -> float:
     """Interpolate from ``low`` (t = 0) to ``high`` (t = 1)."""
     return low + (high - low) * t
+
+
+def between(t: Sequence[float], *ranges: tuple[float, float]) -> list[float]:
+    """Interpolate in each range (low, high) by the number of ``t`` in its place."""
+    return [mix(low, high, at) for at, (low, high) in zip(t, ranges, strict=True)]
 
 
 def sphere(x: Array, y: Array, z: Array, radius: float) -> Array:
