@@ -106,7 +106,18 @@ def _network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) 
     variant = "fp16" if all(".fp16." in path.name for path in files) else None
     with _one_line(folder), _no_progress_bar():
         network = kind.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype, variant=variant)
-    return network.to(device).eval().requires_grad_(False)
+    return _aligned(network.to(device)).eval().requires_grad_(False)
+
+
+def _aligned(network: Any) -> Any:
+    """Copy the weights out of the file's buffer, where they start at any byte, into torch's own memory.
+
+    Matrix products add up in another order on memory that is aligned otherwise: without this a trial's last
+    digits differ from one process to the next.
+    """
+    for weight in (*network.parameters(), *network.buffers()):
+        weight.data = weight.data.clone()
+    return network
 
 
 @contextmanager

@@ -263,3 +263,9 @@ def copied(folder, tmp_path):
             link.parent.mkdir(parents=True, exist_ok=True)
             link.hardlink_to(path)
     return target
+
+
+def test_weights_start_at_aligned_addresses_whatever_the_file_was(backbone):
+    networks = backbone.networks
+    parts = networks.denoiser, networks.autoencoder, networks.text_encoders[0].model
+    assert {weight.data_ptr() % 64 for part in parts for weight in part.parameters()} == {0}
