@@ -51,9 +51,7 @@ def tasks(experiment: Experiment, catalog: Catalog, records: Iterable[Record], f
     ]
 
 
-def _task(
-    trial: Trial, wanted: Keys, last: dict[str, Record], done_once: set[str], folder: Path
-) -> Task:
+def _task(trial: Trial, wanted: Keys, last: dict[str, Record], done_once: set[str], folder: Path) -> Task:
     record = last.get(wanted.sample)
     retry = record is not None and record.status == "failed"
     if record and not retry and record.keys.get("score") == wanted.score:
