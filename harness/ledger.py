@@ -56,7 +56,7 @@ class Ledger:
 def _merged(driver: dict[str, Any], worker: dict[str, Any]) -> dict[str, Any]:
     """The worker's word counts where both speak: it did the computing.
 
-    Where saved pictures were scored again (``scored``), this driver had no part in the fit and says only when.
+    Where saved pictures were scored again (``scored``), this driver only says when.
     """
     known = {name: value for name, value in worker.items() if value is not None}
     if "scored" in worker:

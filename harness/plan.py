@@ -54,8 +54,9 @@ class Outcome:
                ``scores`` and ``drift`` {name: number or None}, ``by_prompt`` {score: [number or None, in
                prompt order]}, ``notes`` {name: why it is empty, or a remark}, ``seconds`` {fit, sample,
                score}, ``peak_memory_bytes``, ``images`` (count), ``provenance`` {device, versions,
-               backbone_revision, data_revision, encoders {score: encoder and version}, scored}, ``error`` (one
-               line) when failed. ``scored`` (device, versions, commit, …) is there where saved pictures were
+               backbone_revision, data_revision, encoders {score: encoder and version}, scored}, ``error``
+               (one line) when failed. ``scored`` (device, versions, commit, …) is there where saved
+               pictures were
                scored again: the rest of the provenance is then the fit's.
                The driver adds ``key``, ``keys`` and ``trial``, and the commit where it is missing.
     artifacts  files below ``runs/<experiment>/<key>/`` by relative path; re-scoring returns what changed.

@@ -20,7 +20,8 @@ from harness.settings import BackboneSpec, Trial
 class Task:
     """A trial and what it needs: ``done``: nothing; ``score``: saved pictures scored again; ``fit``: all.
 
-    ``retry`` says that the last one failed; ``method_source`` is the text of a user's own method as it was when the keys were computed.
+    ``retry`` says that the last one failed; ``method_source`` is the text of a user's own method as it was
+    when the keys were computed.
     """
 
     trial: Trial

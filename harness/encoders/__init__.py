@@ -134,7 +134,8 @@ def known_names() -> frozenset[str]:
 def revision(spec: EncoderSpec) -> str:
     """Identify an encoder's weights without loading them, for the keys of trials.
 
-    A local file: 16 hex digits over its content and the model's name; a folder: over weights and configuration. The embedded ones: the revision of Toybox's weights. From the
+    A local file: 16 hex digits over its content and the model's name; a folder: over its
+    weights and configuration. The embedded ones: the revision of Toybox's weights. From the
     hub: the name of the pretrained weights.
     """
     if spec.checkpoint is not None or local_folder(spec):
