@@ -41,7 +41,7 @@ class Ledger:
             "keys": {"fit": task.keys.fit, "sample": task.keys.sample, "score": task.keys.score},
             "trial": task.trial.summary(self._dataset),
         }
-        origin = _merged(provenance.of_driver(), told.get("provenance", {}))
+        origin = _merged(provenance.of_process(), told.get("provenance", {}))
         try:
             return Record.model_validate({**told, **fixed, "provenance": origin})
         except ValidationError as error:
@@ -54,6 +54,12 @@ class Ledger:
 
 
 def _merged(driver: dict[str, Any], worker: dict[str, Any]) -> dict[str, Any]:
-    """The worker's word counts where both speak: it did the computing."""
+    """The worker's word counts where both speak: it did the computing.
+
+    Where saved pictures were scored again (``scored``), this driver only says when.
+    """
+    known = {name: value for name, value in worker.items() if value is not None}
+    if "scored" in worker:
+        return {"finished": driver["finished"], **known}
     versions = {**driver["versions"], **worker.get("versions", {})}
-    return {**driver, **worker, "versions": versions}
+    return {**driver, **known, "versions": versions}

@@ -117,9 +117,15 @@ def _weights_and_noise() -> list[Measure]:
 
 def _prior_pictures() -> list[Measure]:
     def measure(
-        name: str, title: str, unit: str, direction: Direction | None, encoder: EncoderKind, description: str
+        name: str,
+        title: str,
+        unit: str,
+        direction: Direction | None,
+        encoder: EncoderKind,
+        description: str,
+        version: int = 1,
     ) -> Measure:
-        return Measure(name, title, unit, direction, 1, encoder, "drift", "score", description)
+        return Measure(name, title, unit, direction, version, encoder, "drift", "score", description)
 
     measures = []
     for group in ("", *GROUPS):
@@ -133,9 +139,11 @@ def _prior_pictures() -> list[Measure]:
             measure(f"kid{suffix}", f"KID{title}", "MMD²", "lower", "dino",
                     f"Unbiased MMD² with the cubic kernel of KID (arXiv 1801.01401, §4), here (cosine + 1)³, "
                     f"between DINO features of the tuned model's prior pictures and of the base model's with "
-                    f"other seeds{among}; an unchanged model is at the floor."),
+                    f"other seeds{among}, pairs of one prompt left out; an unchanged model is at the floor.",
+                    version=2),
             measure(f"kid_floor{suffix}", f"KID floor{title}", "MMD²", None, "dino",
-                    f"KID between two samples of the base model with disjoint seeds{among}."),
+                    f"KID between two samples of the base model with disjoint seeds{among}.",
+                    version=2),
         ]  # fmt: skip
         if group != "empty":  # an empty text has nothing to follow
             measures += [

@@ -32,9 +32,12 @@ class Result:
 
 
 def record(
-    result: Result, clock: Clock, *, encoders: Mapping[str, Any], revisions: Mapping[str, str]
+    result: Result, clock: Clock, *, encoders: Mapping[str, Any], scored: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Write the worker's part of a record; see :class:`harness.plan.Outcome`."""
+    """Write the worker's part of a record; see :class:`harness.plan.Outcome`.
+
+    Device, versions and memory are the fit's; ``scored`` is the origin of scores that were computed later.
+    """
     scores, drift = result.scores, result.drift
     sampled, notes = _sample_drift(result)
     used = [name for name, value in {**scores.values, **drift.values}.items() if value is not None]
@@ -45,16 +48,20 @@ def record(
         "by_prompt": scores.by_prompt,
         "notes": {**notes, **scores.notes, **drift.notes},
         "seconds": {stage: clock.seconds.get(stage, 0.0) for stage in ("fit", "sample", "score")},
-        "peak_memory_bytes": clock.peak_memory(),
+        "peak_memory_bytes": result.fitted.peak_memory_bytes,
         "images": len(result.sampled.pictures),
         "provenance": {
-            "device": clock.device_name,
-            "versions": provenance.versions(),
-            **revisions,
+            **result.fitted.origin,
             "encoders": {name: said for name in used if (said := _encoder(name, encoders))},
             "preprocessing": {each.name: each.preprocessing for each in encoders.values()},
+            **({"scored": dict(scored)} if scored else {}),
         },
     }
+
+
+def origin(clock: Clock, revisions: Mapping[str, str]) -> dict[str, Any]:
+    """Say where and with what a stage was computed: commit, versions, platform, device, revisions."""
+    return {**provenance.of_process(), "device": clock.device_name, **revisions}
 
 
 def _sample_drift(result: Result) -> tuple[dict[str, float | None], dict[str, str]]:

@@ -33,7 +33,6 @@ class Plan:
     method_source  the text of a user's own method file, None for a method of ``baselines/``
     pictures       for ``score``: the trial's saved files by relative path (``pictures/03-00.png``,
                    ``prior/GROUP-05.png``, ``fit.json``)
-    previous       for ``score``: the record that is superseded (its seconds, its drift of weights and noise)
     """
 
     trial: Trial
@@ -45,7 +44,6 @@ class Plan:
     stage: Literal["fit", "score"] = "fit"
     method_source: str | None = None
     pictures: Mapping[str, bytes] = field(default_factory=dict)
-    previous: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -56,9 +54,11 @@ class Outcome:
                ``scores`` and ``drift`` {name: number or None}, ``by_prompt`` {score: [number or None, in
                prompt order]}, ``notes`` {name: why it is empty, or a remark}, ``seconds`` {fit, sample,
                score}, ``peak_memory_bytes``, ``images`` (count), ``provenance`` {device, versions,
-               backbone_revision, data_revision, encoders {score: encoder and version}}, ``error`` (one line)
-               when failed.
-               The driver adds ``key``, ``keys``, ``trial`` and the commit.
+               backbone_revision, data_revision, encoders {score: encoder and version}, scored}, ``error``
+               (one line) when failed. ``scored`` (device, versions, commit, …) is there where saved
+               pictures were
+               scored again: the rest of the provenance is then the fit's.
+               The driver adds ``key``, ``keys`` and ``trial``, and the commit where it is missing.
     artifacts  files below ``runs/<experiment>/<key>/`` by relative path; re-scoring returns what changed.
     """
 

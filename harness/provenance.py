@@ -38,8 +38,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def of_driver() -> dict[str, Any]:
-    """Return what the driver adds to a record: commit, dirty, versions, platform and the time."""
+def of_process() -> dict[str, Any]:
+    """Return what this process computes with: commit, dirty, versions, platform and the time."""
     head, dirty = commit()
     return {
         "commit": head,

@@ -34,7 +34,8 @@ class Record(BaseModel):
     by_prompt  score → values in prompt order
     seconds    fit, sample, score
     images     number of pictures
-    provenance commit, dirty, versions, device, revisions of backbone and data, encoder behind each score
+    provenance commit, dirty, versions, device, revisions of backbone and data, encoder behind each score:
+               the fit's; of a later scoring of its pictures under ``scored``
     error      one line, when failed
     """
 

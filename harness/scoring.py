@@ -211,7 +211,9 @@ class Examiner:
                     result.values[name + suffix] = None
                     result.notes[name + suffix] = "needs at least 2 prior pictures (drift.images)"
                 else:
-                    result.values[name + suffix] = kid(pictures[chosen], floor[chosen], gamma=1.0)
+                    result.values[name + suffix] = kid(
+                        pictures[chosen], floor[chosen], gamma=1.0, paired=True
+                    )
 
 
 def _names(family: str, suffix: str) -> list[str]:

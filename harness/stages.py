@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from PIL.Image import Image
 
@@ -30,6 +31,8 @@ class Fitted:
     moved    whether the weights changed; if not, the base model's prior pictures are the tuned one's too
     drift    measures that needed the tuned weights
     seconds  fit (charged seconds of prior pictures included) and sample
+    origin   provenance of both stages: commit, versions, platform, device, revisions
+    peak_memory_bytes  of both stages
     """
 
     phrase: str | None
@@ -38,6 +41,8 @@ class Fitted:
     losses: list[float] = field(default_factory=list)
     drift: dict[str, float | None] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
+    peak_memory_bytes: int | None = None
 
     def to_bytes(self) -> bytes:
         """Write as JSON."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harness import outcome, provenance
+from harness import outcome
 from harness.api import Progress
 from harness.case import Case
 from harness.clock import Clock
@@ -94,7 +94,7 @@ class Worker:
                 "error": one_line(error),
                 "seconds": clock.seconds,
                 "peak_memory_bytes": clock.peak_memory(),
-                "provenance": {"device": clock.device_name, "versions": provenance.versions()},
+                "provenance": outcome.origin(clock, {}),
             }
             return Outcome(failed, {"error.txt": traceback.format_exc().encode()})
         finally:
@@ -112,7 +112,8 @@ class Worker:
         else:
             fitted = fit(case, self._backbone, progress, clock)
             sampled = sample(case, fitted, self._backbone, yardstick, progress, clock)
-            fitted.seconds = dict(clock.seconds)
+            fitted.seconds, fitted.peak_memory_bytes = dict(clock.seconds), clock.peak_memory()
+            fitted.origin = outcome.origin(clock, self._revisions)
             files["fit.json"] = fitted.to_bytes()
             if weights := kept_weights(self._backbone, plan.keep_weights):
                 files["delta.safetensors"] = weights
@@ -122,7 +123,8 @@ class Worker:
         if plan.stage == "fit":
             files |= outcome.picture_files(result)
         files |= outcome.files(result)
-        record = outcome.record(result, clock, encoders=self._encoders, revisions=self._revisions)
+        scored = outcome.origin(clock, self._revisions) if plan.stage == "score" else None
+        record = outcome.record(result, clock, encoders=self._encoders, scored=scored)
         return Outcome(record, files)
 
     def _yardstick(self, case: Case) -> Yardstick:

@@ -20,14 +20,13 @@ from harness.settings import BackboneSpec, Trial
 class Task:
     """A trial and what it needs: ``done``: nothing; ``score``: saved pictures scored again; ``fit``: all.
 
-    ``previous`` is the last record with this key that was done; ``retry`` says that the last one failed;
-    ``method_source`` is the text of a user's own method as it was when the keys were computed.
+    ``retry`` says that the last one failed; ``method_source`` is the text of a user's own method as it was
+    when the keys were computed.
     """
 
     trial: Trial
     keys: Keys
     stage: Literal["done", "score", "fit"]
-    previous: Record | None = None
     retry: bool = False
     method_source: str | None = None
 
@@ -39,30 +38,28 @@ def tasks(experiment: Experiment, catalog: Catalog, records: Iterable[Record], f
     the wanted score key; with pictures but another score key it is scored again; else it is fitted.
     """
     last: dict[str, Record] = {}
-    last_done: dict[str, Record] = {}
+    done_once: set[str] = set()
     for record in records:
         last[record.key] = record
         if record.status == "done":
-            last_done[record.key] = record
+            done_once.add(record.key)
     known = _Fingerprinter(experiment, catalog)
     return [
         replace(
-            _task(trial, known.keys(trial), last, last_done, folder), method_source=known.source(trial.method)
+            _task(trial, known.keys(trial), last, done_once, folder), method_source=known.source(trial.method)
         )
         for trial in trials(experiment, catalog)
     ]
 
 
-def _task(
-    trial: Trial, wanted: Keys, last: dict[str, Record], last_done: dict[str, Record], folder: Path
-) -> Task:
-    record, previous = last.get(wanted.sample), last_done.get(wanted.sample)
+def _task(trial: Trial, wanted: Keys, last: dict[str, Record], done_once: set[str], folder: Path) -> Task:
+    record = last.get(wanted.sample)
     retry = record is not None and record.status == "failed"
     if record and not retry and record.keys.get("score") == wanted.score:
-        return Task(trial, wanted, "done", previous)
-    if previous and has_pictures(folder / wanted.sample):
-        return Task(trial, wanted, "score", previous, retry)
-    return Task(trial, wanted, "fit", None, retry)
+        return Task(trial, wanted, "done")
+    if wanted.sample in done_once and has_pictures(folder / wanted.sample):
+        return Task(trial, wanted, "score", retry)
+    return Task(trial, wanted, "fit", retry)
 
 
 def has_pictures(folder: Path) -> bool:
@@ -103,7 +100,6 @@ def plan(task: Task, experiment: Experiment, folder: Path) -> Plan:
         stage="score" if rescoring else "fit",
         method_source=task.method_source,
         pictures=_saved(folder / task.keys.sample) if rescoring else {},
-        previous=task.previous.model_dump(mode="json") if rescoring and task.previous else None,
     )
 
 

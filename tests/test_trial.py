@@ -221,11 +221,15 @@ def test_scoring_saved_pictures_again_gives_the_same_numbers_and_trains_nothing(
         n: data for n, data in first.artifacts.items() if n.startswith(("pictures/", "prior/", "fit.json"))
     }
     monkeypatch.setattr("harness.trial.fit", None)
-    again = worker.run(replace(plan, stage="score", pictures=saved, previous=first.record), quiet)
+    again = worker.run(replace(plan, stage="score", pictures=saved), quiet)
     assert again.record["status"] == "done", again.record["error"]
     for part in ("scores", "drift", "by_prompt", "notes", "images"):
         assert again.record[part] == first.record[part]
     assert again.record["seconds"]["fit"] == first.record["seconds"]["fit"]
+    assert again.record["peak_memory_bytes"] == first.record["peak_memory_bytes"]
+    fitted, scored = first.record["provenance"], dict(again.record["provenance"])
+    assert {"commit", "versions", "device", "backbone_revision"} <= set(scored.pop("scored"))
+    assert scored == fitted
     assert not any(name.startswith(("pictures/", "prior/")) for name in again.artifacts)
 
 

@@ -56,6 +56,8 @@ def prior_images(
     content = {
         "backbone": backbone.revision,
         "precision": backbone.precision,
+        "device": backbone.device.type,
+        "torch": torch.__version__,
         "prompt": prompt,
         "count": count,
         "sampler": [SAMPLER, STEPS, GUIDANCE],

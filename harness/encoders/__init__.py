@@ -134,13 +134,15 @@ def known_names() -> frozenset[str]:
 def revision(spec: EncoderSpec) -> str:
     """Identify an encoder's weights without loading them, for the keys of trials.
 
-    A local file: 16 hex digits of its sha256. The embedded ones: the revision of Toybox's weights. From the
+    A local file: 16 hex digits over its content and the model's name; a folder: over its
+    weights and configuration. The embedded ones: the revision of Toybox's weights. From the
     hub: the name of the pretrained weights.
     """
     if spec.checkpoint is not None or local_folder(spec):
-        path = checkpoint_file(spec)
-        stat = path.stat()
-        return f"sha256:{_sha256(path, stat.st_size, stat.st_mtime_ns)[:16]}"
+        path, folder = checkpoint_file(spec), local_folder(spec)
+        told = [_file_sha256(each) for each in sorted(folder.glob("*.json"))] if folder else [spec.model]
+        content = "\n".join([_file_sha256(path), *told])
+        return f"sha256:{hashlib.sha256(content.encode()).hexdigest()[:16]}"
     if spec.model in TOYBOX.values():
         from harness.toybox.loading import revision as toybox_revision
 
@@ -166,6 +168,11 @@ def checkpoint_file(spec: EncoderSpec) -> Path:
             f"encoder {spec.model!r}: {path} is refused: only .safetensors is read (a pickle can run code)"
         )
     return path
+
+
+def _file_sha256(path: Path) -> str:
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
 
 
 @cache

@@ -71,7 +71,7 @@ def test_a_new_score_version_scores_saved_pictures_again(make, folder, tmp_path,
     first = do(task, experiment, folder, tmp_path)
     monkeypatch.setitem(MEASURES, "dino", dataclasses.replace(MEASURES["dino"], version=99))
     (task,) = look(experiment, folder)
-    assert task.stage == "score" and task.previous == first
+    assert task.stage == "score"
     plan = worklist.plan(task, experiment, folder)
     names = [
         "fit.json",
@@ -113,7 +113,7 @@ def test_a_failed_re_scoring_trains_nothing_when_retried(make, folder, tmp_path,
     (task,) = look(experiment, folder)
     Ledger(folder, dataset="toybox").fail(task, "no encoder")
     (task,) = look(experiment, folder)
-    assert (task.stage, task.retry, task.previous) == ("score", True, first)
+    assert (task.stage, task.retry) == ("score", True)
     assert worklist.has_pictures(folder / first.key)
 
 
@@ -172,3 +172,17 @@ def test_thousands_of_trials_are_judged_in_seconds(make, folder):
     tasks = look(make(methods=[entry], subjects="all", shots=[1, 2, 3, 4, 5], seeds=[0, 1]), folder)
     assert len(worklist.in_order(tasks)) == 3000
     assert time.process_time() - begun < 5
+
+
+def test_scoring_again_leaves_the_fits_provenance_and_says_its_own_beside_it(make, folder):
+    (task,) = look(make(methods=["tuned"], shots=1, subjects=["s0"]), folder)
+    fit = {"commit": "abc", "dirty": None, "versions": {"torch": "1"}, "device": "big", "finished": "then"}
+    told = {"status": "done", "provenance": {**fit, "scored": {"commit": "def", "device": "small"}}}
+    record = Ledger(folder, dataset="toybox").commit(task, Outcome(told))
+    assert record.provenance == {
+        "commit": "abc",
+        "versions": {"torch": "1"},
+        "device": "big",
+        "finished": "then",
+        "scored": {"commit": "def", "device": "small"},
+    }

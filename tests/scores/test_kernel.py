@@ -1,5 +1,7 @@
 """KID by hand, against torch-fidelity and torchmetrics' kernels, and as an unbiased estimate."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +14,42 @@ def test_kid_by_hand():
     # d = 1: k(x, y) = (xy + 1)³; X = {0, 1}, Y = {1, 2}
     # within X: k(0,1) = 1; within Y: k(1,2) = 27; across: k = 1, 1, 8, 27 → mean 9.25
     assert kid([[0.0], [1.0]], [[1.0], [2.0]]) == pytest.approx(1 + 27 - 2 * 9.25)
+
+
+def test_paired_kid_leaves_out_pairs_of_one_prompt_by_hand():
+    # As above; across without the diagonal: k(0, 2) = 1, k(1, 1) = 8 → mean 4.5
+    assert kid([[0.0], [1.0]], [[1.0], [2.0]], paired=True) == pytest.approx(1 + 27 - 2 * 4.5)
+
+
+def test_paired_kid_of_two_prompts_has_expectation_zero_where_each_prompt_has_one_distribution():
+    # Prompt A draws 0 or 1, prompt B draws 2 or 4, each evenly; every one of the 16 outcomes of two
+    # independent sets. Expected kernels: across prompts (1 + 1 + 27 + 125) / 4 = 38.5; within A
+    # (1 + 1 + 1 + 8) / 4 = 2.75; within B (125 + 729 + 729 + 4913) / 4 = 1624. So the unpaired estimate
+    # expects 2 · 38.5 − 2 · (2.75 + 1624 + 2 · 38.5) / 4 = −774.875, and the paired one 0.
+    outcomes = list(itertools.product((0.0, 1.0), (2.0, 4.0), (0.0, 1.0), (2.0, 4.0)))
+    paired = [kid([[a], [b]], [[c], [d]], paired=True) for a, b, c, d in outcomes]
+    unpaired = [kid([[a], [b]], [[c], [d]]) for a, b, c, d in outcomes]
+    assert np.mean(paired) == pytest.approx(0.0, abs=1e-9)
+    assert np.mean(unpaired) == pytest.approx(-774.875)
+
+
+def test_paired_kid_equals_the_u_statistic_written_out():
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(7, 4)), rng.normal(0.4, 1, size=(7, 4))
+
+    def k(u, v):
+        return (float(np.dot(u, v)) / 4 + 1) ** 3
+
+    terms = [
+        k(x[i], x[j]) + k(y[i], y[j]) - k(x[i], y[j]) - k(x[j], y[i])
+        for i, j in itertools.permutations(range(7), 2)
+    ]
+    assert kid(x, y, paired=True) == pytest.approx(sum(terms) / (7 * 6), rel=1e-10)
+
+
+def test_pairs_of_unequal_sets_are_refused():
+    with pytest.raises(ValueError, match="as many rows on both sides, got 2 and 3"):
+        kid(np.zeros((2, 1)), np.zeros((3, 1)), paired=True)
 
 
 def test_kid_equals_torch_fidelity_for_sets_of_equal_size():
