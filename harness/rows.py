@@ -139,9 +139,9 @@ class Selection:
 def select(records: Sequence[Record], where: Sequence[str] = ()) -> Selection:
     """Average the records that meet the conditions (:mod:`harness.where`) into rows.
 
-    Of several records of one key, and of several of one trial (a newer version of a method), the last counts.
+    Of several records of one trial, under one key or (a newer version of a method) several, the last counts.
     """
-    latest = list({_cell_of(r): r for r in {r.key: r for r in records}.values()}.values())
+    latest = list({_cell_of(record): record for record in records}.values())
     conditions = parse(where, latest)
     chosen = sorted((r for r in latest if holds(conditions, r)), key=lambda r: (_cell_of(r), r.key))
     done = [record for record in chosen if record.status == "done"]

@@ -37,6 +37,12 @@ def test_a_newer_version_of_a_trial_replaces_the_older_key(make):
     assert selection.records == (newer,)
 
 
+def test_an_older_key_that_was_redone_counts_again(make):
+    older, newer = make(scores={"dino": 0.1}, version=1), make(scores={"dino": 0.7}, version=2)
+    again = older.model_copy(update={"scores": {"dino": 0.3}})
+    assert select([older, newer, again]).records == (again,)
+
+
 def test_a_retry_that_succeeds_is_no_failure(make):
     failed, done = make(status="failed", error="NaN"), make(scores={"dino": 0.5})
     assert select([failed, done]).failed == ()
