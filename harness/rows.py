@@ -17,7 +17,7 @@ import pandas as pd
 from harness import stats
 from harness.measures import MEASURES, Direction
 from harness.records import Record
-from harness.titles import distinct_titles, name, setting
+from harness.titles import distinct_titles, identity, name, setting
 from harness.where import CEILINGS, FLOORS, holds, parse
 
 Group = Literal["floor", "method", "ceiling"]
@@ -183,8 +183,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 def _rows(records: list[Record]) -> list[Row]:
     gathered: dict[tuple[str, int], list[Record]] = {}
     for record in records:
-        key = json.dumps(setting(record.trial), sort_keys=True)
-        gathered.setdefault((key, record.trial["shots"]), []).append(record)
+        gathered.setdefault((identity(record.trial), record.trial["shots"]), []).append(record)
     named = distinct_titles([record.trial for record in records])
     rows = [
         Row(

@@ -26,6 +26,11 @@ def setting(trial: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def identity(trial: Mapping[str, Any]) -> str:
+    """Write the setting of a trial as JSON, keys sorted: the same for trials of one row."""
+    return json.dumps(setting(trial), sort_keys=True)
+
+
 def name(trial: Mapping[str, Any]) -> str:
     """Name a method without its constraint: "DreamBooth (lr=0.001, λ=500)" gives "DreamBooth (lr=0.001)"."""
     full = str(trial["title"])
@@ -65,13 +70,13 @@ def _is_papers(trial: Mapping[str, Any]) -> bool:
 
 
 def distinct_titles(trials: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Give each setting (as JSON, keys sorted) a title of its own.
+    """Give each setting (:func:`identity`) a title of its own.
 
     The title that most of its trials have; where two settings share one, what differs is added behind.
     """
     settings: dict[str, list[Mapping[str, Any]]] = {}
     for trial in trials:
-        settings.setdefault(json.dumps(setting(trial), sort_keys=True), []).append(trial)
+        settings.setdefault(identity(trial), []).append(trial)
     shared: dict[str, list[str]] = {}
     for key, members in settings.items():
         given = Counter(title(trial) for trial in members)
