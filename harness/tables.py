@@ -134,11 +134,13 @@ def tidy(
 CONSTRAINT = ("penalty", "norm", "bound", "relative", "on")
 
 TIDY = (
-    "row", "group", "method", "shots", "penalty", "norm", "bound", "relative", "on", "measure", "mean", "se", "low", "high", "n",
+    "row", "group", "method", "shots", "penalty", "norm", "bound", "relative", "on", "measure",
+    "mean", "se", "low", "high", "n",
     "best", "unit", "direction", "encoder", "version", "experiment", "dataset", "backbone", "params",
     "sampling", "records", "commit", "backbone_revision", "data_revision", "device",
 )  # fmt: skip
-"""Columns of the CSV: ``penalty`` to ``on`` are the Lipschitz constraint, empty without one; ``low`` and ``high`` are the ends of the 95 % t interval over subjects."""
+"""Columns of the CSV. ``penalty`` to ``on`` are the Lipschitz constraint, empty without one; ``low`` and
+``high`` are the ends of the 95 % t interval over subjects."""
 
 
 def _tidy_line(
