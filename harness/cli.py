@@ -75,7 +75,9 @@ def table(
 def figures(
     experiment: Experiment,
     runs: Runs = Path("runs"),
-    out: Annotated[Path | None, typer.Option(help="Where to [default: the run's figures/].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to [default: the run's figures/, figures/CONDITION/].")
+    ] = None,
     where: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only such trials, e.g. shots=5.")
     ] = None,
@@ -91,7 +93,7 @@ def figures(
     for path in drawing.render_all(
         records.read(folder),
         folder,
-        out or folder / "figures",
+        out or drawing.folder_of(folder, where or ()),
         where=where or (),
         experiment=folder.name,
         say=_note,

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from harness import titles
 from harness.api import Lipschitz
 from harness.catalog import Catalog
 from harness.config import Experiment, MethodEntry, SubjectSplit
@@ -197,14 +198,9 @@ def title(name: str, varied: dict[str, Any], lipschitz: Lipschitz | None) -> str
     >>> title("DreamBooth", {"lr": 0.001}, Lipschitz(penalty=500))
     'DreamBooth (lr=0.001, λ=500)'
     """
-    marks = [f"{key}={_plain(value)}" for key, value in varied.items()]
-    if lipschitz and lipschitz.penalty is not None:
-        marks.append(f"λ={_plain(lipschitz.penalty)}" + (" sum" if lipschitz.norm == "sum" else ""))
-    if lipschitz and lipschitz.bound is not None:
-        marks.append(f"B={_plain(lipschitz.bound)}" + ("·‖θ0‖" if lipschitz.relative else ""))
-    if lipschitz and lipschitz.on == "entries":
-        marks.append("on A, B")
-    return f"{name} ({', '.join(marks)})" if marks else name
+    telling = [f"{key}={_plain(value)}" for key, value in varied.items()]
+    telling += titles.marks(dataclasses.asdict(lipschitz)) if lipschitz else []
+    return f"{name} ({', '.join(telling)})" if telling else name
 
 
 def _plain(value: Any) -> str:

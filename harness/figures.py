@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib
 from PIL import UnidentifiedImageError
 
-from harness import cost, curves, look, sheets, tradeoff
+from harness import artifacts, cost, curves, look, sheets, tradeoff
 from harness.errors import RecordsError
 from harness.records import Record
 from harness.rows import Selection, select
@@ -30,10 +30,12 @@ def render_all(
 
     ``shots.png``, ``drift.png``, ``penalty.png``, ``bound.png``, ``cost.png`` and ``pictures-SUBJECT.png``;
     behind the name stand data set and backbone where there are several. ``run_dir`` holds the saved pictures.
-    ``say`` gets a line for each figure that has no data. The same records give the same bytes, in any order.
-    Raises RecordsError when a file cannot be written, ConfigError for a wrong condition in ``where``.
+    Conditions stand in the heading of every figure. ``say`` gets a line for each figure that has no data. The
+    same records give the same bytes, in any order. Raises RecordsError when a file cannot be written,
+    ConfigError for a wrong condition in ``where``.
     """
     written: list[Path] = []
+    experiment = ", ".join([experiment or "", *where]).strip(", ") or None
     for suffix, selection in _settings(select(records, where)):
         for name, draw in PLOTS.items():
             path = out_dir / f"{name}{suffix}.png"
@@ -108,10 +110,15 @@ def _sheets(
 def _write(path: Path, data: bytes) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
     except OSError as error:
         raise RecordsError(f"{path}: cannot be written: {error.strerror or error}") from error
+    artifacts.write_whole(path, data)
     return path
+
+
+def folder_of(run_dir: Path, where: Sequence[str]) -> Path:
+    """Give the folder of a run's figures; those under conditions stand beside those of the whole run."""
+    return run_dir / "figures" / _plain(" ".join(where)) if where else run_dir / "figures"
 
 
 def _plain(name: str) -> str:

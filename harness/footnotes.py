@@ -10,6 +10,7 @@ from harness.layout import number
 from harness.records import Record
 from harness.rows import COLUMNS, Cell, Selection, values
 from harness.titles import title
+from harness.where import CEILINGS
 
 
 def encoder(records: Iterable[Record], measure: str) -> str | None:
@@ -51,7 +52,8 @@ def _bold_note(selection: Selection) -> str | None:
         return "One subject: no spread, no interval, nothing bold."
     return (
         "Bold: not separable from the best method at the same number of shots (paired 95 % t interval over "
-        "subjects contains 0; not corrected for many comparisons). Floors and ceilings do not compete."
+        "the subjects that both have, at least 3, contains 0; not corrected for many comparisons). Floors, "
+        "ceilings and exact zeros do not compete; a lone method is not bold."
     )
 
 
@@ -136,16 +138,23 @@ def _revisions(records: Iterable[Record], part: str) -> str:
 
 def _sampling(records: Iterable[Record]) -> str:
     seeds = _joined(str(record.trial["seed"]) for record in records)
-    images = _joined(str(record.images) for record in records if record.images)
+    images = _pictures(records)
     settings = [record.trial.get("sampling") or {} for record in records]
     sampler = _joined(
         f"{s.get('sampler', 'sampler')} {s['steps']} steps, guidance {s['guidance']:g}"
         for s in settings
         if isinstance(s, Mapping) and "steps" in s and "guidance" in s
     )
-    return "; ".join(
-        part for part in (sampler, f"{images} pictures a trial" if images else "", f"seeds {seeds}") if part
-    )
+    return "; ".join(part for part in (sampler, images, f"seeds {seeds}") if part)
+
+
+def _pictures(records: Iterable[Record]) -> str:
+    """Count a trial's pictures; ceilings hold photos, whose number says nothing of sampling."""
+    counts = {record.images for record in records if record.images and record.trial["method"] not in CEILINGS}
+    if not counts:
+        return ""
+    least, most = min(counts), max(counts)
+    return f"{most} pictures a trial" if least == most else f"{least} to {most} pictures a trial"
 
 
 def provenance(records: Iterable[Record], field: str) -> str:

@@ -40,7 +40,7 @@ class Measure:
 
 
 def _score(
-    name: str, title: str, unit: str, direction: Direction, encoder: EncoderKind, description: str
+    name: str, title: str, unit: str, direction: Direction | None, encoder: EncoderKind, description: str
 ) -> Measure:
     return Measure(name, title, unit, direction, 1, encoder, "score", "score", description)
 
@@ -71,10 +71,11 @@ def _scores() -> list[Measure]:
         _score("div_dino", "DIV (DINO)", "1 − cosine", "higher", "dino",
                "Mean 1 − cosine of DINO features between pictures of one subject and prompt: DIV without "
                "LPIPS weights; needs two pictures per prompt."),
-        _score("copying", "Copying", "cosine", "lower", "dino",
+        _score("copying", "Copying", "cosine", None, "dino",
                "Mean over pictures of the largest DINO similarity to a training shot, less the same for real "
                "photos that are no shots (each shot against the others, where every photo is one): above 0, "
-               "pictures repeat a shot more closely than the subject's photos resemble each other."),
+               "pictures repeat a shot more closely than the subject's photos resemble each other, and far "
+               "below it they do not show the subject: neither end is better by itself."),
         _score("prompt_accuracy", "Prompt accuracy", "share", "higher", "probe",
                f"Mean over the attributes that a prompt asks for: {accuracy} (Toybox only)."),
         *(

@@ -17,7 +17,7 @@ import pandas as pd
 from harness import stats
 from harness.measures import MEASURES, Direction
 from harness.records import Record
-from harness.titles import distinct_titles, name, setting
+from harness.titles import distinct_titles, identity, name, setting
 from harness.where import CEILINGS, FLOORS, holds, parse
 
 Group = Literal["floor", "method", "ceiling"]
@@ -139,9 +139,9 @@ class Selection:
 def select(records: Sequence[Record], where: Sequence[str] = ()) -> Selection:
     """Average the records that meet the conditions (:mod:`harness.where`) into rows.
 
-    Of several records of one key, and of several of one trial (a newer version of a method), the last counts.
+    Of several records of one trial, under one key or (a newer version of a method) several, the last counts.
     """
-    latest = list({_cell_of(r): r for r in {r.key: r for r in records}.values()}.values())
+    latest = list({_cell_of(record): record for record in records}.values())
     conditions = parse(where, latest)
     chosen = sorted((r for r in latest if holds(conditions, r)), key=lambda r: (_cell_of(r), r.key))
     done = [record for record in chosen if record.status == "done"]
@@ -183,8 +183,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 def _rows(records: list[Record]) -> list[Row]:
     gathered: dict[tuple[str, int], list[Record]] = {}
     for record in records:
-        key = json.dumps(setting(record.trial), sort_keys=True)
-        gathered.setdefault((key, record.trial["shots"]), []).append(record)
+        gathered.setdefault((identity(record.trial), record.trial["shots"]), []).append(record)
     named = distinct_titles([record.trial for record in records])
     rows = [
         Row(

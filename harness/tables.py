@@ -35,6 +35,8 @@ MECHANISM = (
 )
 
 LEVEL = 0.95
+LEAST_SHARED = 3
+"""Subjects that two methods must share to be compared: with two, an interval is one difference wide."""
 
 
 def table(
@@ -55,8 +57,7 @@ def table(
     everything  all columns that hold a number
     experiment  its name, for the line of provenance
 
-    Numbers are mean ± standard error over subjects. Bold: the paired t interval (95 %, over subjects) of the
-    difference from the best method at the same number of shots contains 0. Raises ConfigError for an unknown
+    Numbers are mean ± standard error over subjects. Bold: :func:`best`. Raises ConfigError for an unknown
     condition, format or measure.
     """
     if format not in FORMATS:
@@ -74,27 +75,44 @@ def table(
 def best(rows: Sequence[Row], column: Column) -> list[Row]:
     """Give the methods that cannot be told from the best one of their setting and number of shots.
 
-    The best has the best mean among methods (never floors or ceilings) with at least two subjects; a method
-    belongs beside it unless the paired interval of their difference excludes 0. Empty for a measure
-    without a direction, and for costs: machines are shared, and seconds say little to the last digit.
+    Any two are compared over the subjects that both have, at least LEAST_SHARED of them: the best has the
+    better mean against most rivals, and a method belongs beside it unless the paired interval of their
+    difference excludes 0. Floors, ceilings and drifts of exactly 0 do not compete, and a method without a
+    rival is not the best of anything. Empty for a measure without a direction, and for costs: machines are
+    shared, and seconds say little to the last digit.
     """
     if column.direction is None or column.kind == "cost":
         return []
     sign = 1 if column.direction == "higher" else -1
     rivals: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        if row.group == "method" and column.name in row.cells and row.cells[column.name].n > 1:
+        if row.group == "method" and column.name in row.cells and not _structural(row, column):
             rivals.setdefault((row.setting["dataset"], row.setting["backbone"], row.shots), []).append(row)
     chosen = []
     for group in rivals.values():
-        winner = max(group, key=lambda row: sign * row.cells[column.name].mean)
-        chosen += [row for row in group if row is winner or _inseparable(winner, row, column.name)]
+        won = [sum(sign * lead.mean > 0 for lead in _leads(row, group, column.name)) for row in group]
+        means = [sign * row.cells[column.name].mean for row in group]
+        winner = group[max(range(len(group)), key=lambda place: (won[place], means[place]))]
+        beside = [
+            row for row in group if any(lead.contains(0) for lead in _leads(row, [winner], column.name))
+        ]
+        chosen += [winner, *beside] if _leads(winner, group, column.name) else []
     return chosen
 
 
-def _inseparable(winner: Row, row: Row, name: str) -> bool:
-    interval = stats.paired_interval(winner.cells[name].by_subject, row.cells[name].by_subject, level=LEVEL)
-    return interval is not None and interval.contains(0)
+def _leads(row: Row, rivals: Sequence[Row], name: str) -> list[stats.Interval]:
+    """Give the paired intervals of a row's lead over those rivals that share enough subjects with it."""
+    intervals = (
+        stats.paired_interval(row.cells[name].by_subject, rival.cells[name].by_subject, level=LEVEL)
+        for rival in rivals
+        if rival is not row
+    )
+    return [found for found in intervals if found is not None and found.n >= LEAST_SHARED]
+
+
+def _structural(row: Row, column: Column) -> bool:
+    """Say whether a drift or a cost is exactly 0 for every subject: nothing was changed, or nothing done."""
+    return column.kind != "score" and not any(row.cells[column.name].by_subject.values())
 
 
 def tidy(
@@ -113,12 +131,16 @@ def tidy(
     return pd.DataFrame(lines, columns=[*TIDY]).astype({"version": "Int64"})
 
 
+CONSTRAINT = ("penalty", "norm", "bound", "relative", "on")
+
 TIDY = (
-    "row", "group", "method", "shots", "penalty", "bound", "measure", "mean", "se", "low", "high", "n",
+    "row", "group", "method", "shots", "penalty", "norm", "bound", "relative", "on", "measure",
+    "mean", "se", "low", "high", "n",
     "best", "unit", "direction", "encoder", "version", "experiment", "dataset", "backbone", "params",
     "sampling", "records", "commit", "backbone_revision", "data_revision", "device",
 )  # fmt: skip
-"""Columns of the CSV; ``low`` and ``high`` are the ends of the 95 % t interval over subjects."""
+"""Columns of the CSV. ``penalty`` to ``on`` are the Lipschitz constraint, empty without one; ``low`` and
+``high`` are the ends of the 95 % t interval over subjects."""
 
 
 def _tidy_line(
@@ -134,7 +156,7 @@ def _tidy_line(
     }
     return {
         "row": row.title, "group": row.group, "method": row.method, "shots": row.shots,
-        "penalty": row.penalty, "bound": row.bound, "measure": column.name,
+        **{part: row.setting.get(f"lipschitz.{part}") for part in CONSTRAINT}, "measure": column.name,
         "mean": cell.mean, "se": cell.error, "n": cell.n, "best": best,
         "low": _end(interval.low if interval else None),
         "high": _end(interval.high if interval else None),
@@ -235,6 +257,6 @@ def _words(cell: Cell | None, row: Row, column: Column, places: int | None) -> s
     if cell is None:
         return EMPTY
     fewer = "" if cell.n == row.subjects else f" (n {cell.n})"
-    if not any(cell.by_subject.values()):
-        return f"0{fewer}"  # structurally nothing: no digits to suggest a measurement
+    if _structural(row, column):
+        return f"0{fewer}"  # no digits to suggest a measurement
     return spread(cell.mean, cell.error, places, finer=column.unit != "s") + fewer

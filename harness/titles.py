@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 PAPER = "P&P, the paper's method"
 """How the full fine-tune with the Lipschitz penalty is called beside its settings (arXiv 2505.19519)."""
-
-_MARKS = re.compile(r" \(([^()]*)\)$")
-_CONSTRAINT = re.compile(r"(?:^|, )(?:λ=[^,]*|B=[^,]*|on A, B)")
 
 
 def setting(trial: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,14 +22,28 @@ def setting(trial: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def identity(trial: Mapping[str, Any]) -> str:
+    """Write the setting of a trial as JSON, keys sorted: the same for trials of one row."""
+    return json.dumps(setting(trial), sort_keys=True)
+
+
 def name(trial: Mapping[str, Any]) -> str:
     """Name a method without its constraint: "DreamBooth (lr=0.001, λ=500)" gives "DreamBooth (lr=0.001)"."""
     full = str(trial["title"])
-    marks = _MARKS.search(full)
-    if not trial.get("lipschitz") or marks is None:
+    if not (own := ", ".join(marks(trial.get("lipschitz") or {}))):
         return full
-    kept = _CONSTRAINT.sub("", marks[1]).removeprefix(", ")
-    return full[: marks.start()] + (f" ({kept})" if kept else "")
+    alone, behind = f" ({own})", f", {own})"
+    return full.removesuffix(behind) + ")" if full.endswith(behind) else full.removesuffix(alone)
+
+
+def marks(constraint: Mapping[str, Any]) -> list[str]:
+    """Write a constraint in the short form of a trial's own title: ``["λ=500"]``, ``["B=0.5·‖θ0‖"]``."""
+    found = []
+    if (penalty := constraint.get("penalty")) is not None:
+        found.append(f"λ={penalty:g}" + (" sum" if constraint.get("norm") == "sum" else ""))
+    if (bound := constraint.get("bound")) is not None:
+        found.append(f"B={bound:g}" + ("·‖θ0‖" if constraint.get("relative") else ""))
+    return [*found, "on A, B"] if constraint.get("on") == "entries" else found
 
 
 def title(trial: Mapping[str, Any]) -> str:
@@ -65,13 +75,13 @@ def _is_papers(trial: Mapping[str, Any]) -> bool:
 
 
 def distinct_titles(trials: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Give each setting (as JSON, keys sorted) a title of its own.
+    """Give each setting (:func:`identity`) a title of its own.
 
     The title that most of its trials have; where two settings share one, what differs is added behind.
     """
     settings: dict[str, list[Mapping[str, Any]]] = {}
     for trial in trials:
-        settings.setdefault(json.dumps(setting(trial), sort_keys=True), []).append(trial)
+        settings.setdefault(identity(trial), []).append(trial)
     shared: dict[str, list[str]] = {}
     for key, members in settings.items():
         given = Counter(title(trial) for trial in members)

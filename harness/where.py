@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import ConfigError, one_of
 from harness.records import Record
+from harness.titles import distinct_titles, identity, title
 
 FLOORS = ("frozen", "frozen_oracle")
 """Methods that show what the base model does without being taught."""
@@ -32,14 +33,14 @@ KEYS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "dataset": lambda trial: str(trial["dataset"]),
     "backbone": lambda trial: str(trial["backbone"]),
     "method": lambda trial: str(trial["method"]),
-    "title": lambda trial: str(trial["title"]),
+    "title": lambda trial: identity(trial),
     "subject": lambda trial: str(trial["subject"]),
     "shots": lambda trial: str(trial["shots"]),
     "seed": lambda trial: str(trial["seed"]),
     "penalty": lambda trial: _constraint(trial, "penalty"),
     "bound": lambda trial: _constraint(trial, "bound"),
 }
-"""What a condition may name, and how to read it off a trial."""
+"""What a condition may name, and how to read it off a trial; a title stands for the settings it names."""
 
 _SETTING = ("dataset", "backbone", "subject")
 """Conditions that hold for floors and ceilings too: they depend on nothing else."""
@@ -59,13 +60,32 @@ def parse(conditions: Sequence[str], records: Sequence[Record]) -> Conditions:
             raise ConfigError(f"--where {condition}: write it as key=value, for example shots=5")
         if key not in KEYS:
             raise ConfigError(f"--where {condition}: {one_of(key, KEYS, noun='key')}")
-        present = {KEYS[key](record.trial) for record in records}
-        for text in values.split(","):
+        present = _present(key, records)
+        # Titles hold commas: "Real photos, autoencoded".
+        texts = [values] if values.strip() in present else values.split(",")
+        for text in texts:
             value = _number(text.strip()) if key in ("penalty", "bound") else text.strip()
             if value not in present:
                 raise ConfigError(f"--where {condition}: {one_of(value, present, noun=key)}")
-            wanted.setdefault(key, set()).add(value)
+            wanted.setdefault(key, set()).update(present[value])
     return {key: frozenset(values) for key, values in wanted.items()}
+
+
+def _present(key: str, records: Sequence[Record]) -> dict[str, set[str]]:
+    """Give what a condition on ``key`` may say, and what each of it stands for.
+
+    A title is what the column of methods shows: in the table of all records, or in one where no other row
+    has it too.
+    """
+    present: dict[str, set[str]] = {}
+    if key == "title":
+        finished = [record for record in records if record.status == "done"] or records
+        for setting, shown in distinct_titles([record.trial for record in finished]).items():
+            present.setdefault(shown, set()).add(setting)
+    for record in records:
+        value = KEYS[key](record.trial)
+        present.setdefault(title(record.trial) if key == "title" else value, set()).add(value)
+    return present
 
 
 def holds(conditions: Conditions, record: Record) -> bool:

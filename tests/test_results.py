@@ -1,10 +1,12 @@
 """The committed results: their tables are what the committed records say, to the byte; nothing is large."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from harness import publish, records
+from harness import publish, records, stats
+from harness.rows import select
 
 RESULTS = Path(__file__).parents[1] / "results"
 EXPERIMENTS = sorted(path.parent for path in RESULTS.glob("*/records.jsonl"))
@@ -26,6 +28,54 @@ def test_tables_are_rendered_from_the_committed_records(folder, tmp_path):
 @pytest.mark.parametrize("folder", EXPERIMENTS, ids=lambda folder: folder.name)
 def test_every_committed_trial_is_done(folder):
     assert {record.status for record in records.read(folder)} == {"done"}
+
+
+@pytest.mark.parametrize("folder", EXPERIMENTS, ids=lambda folder: folder.name)
+def test_committed_records_are_of_one_unmodified_commit(folder):
+    found = {(r.provenance["commit"], r.provenance["dirty"]) for r in records.read(folder)}
+    assert len(found) == 1
+    assert not any(dirty for _, dirty in found)
+
+
+def rows(name, shots):
+    return [row for row in select(records.read(RESULTS / name)).of("method") if row.shots == shots]
+
+
+@pytest.mark.parametrize("measure", ["weight_l2", "noise_l2"])
+def test_drift_falls_with_every_larger_penalty(measure):
+    chain = [row for row in rows("lipschitz_bounds", 5) if row.penalty is not None]
+    drifts = [row.cells[measure].mean for row in sorted(chain, key=lambda row: row.penalty)]
+    assert len(drifts) >= 5
+    assert all(tighter < looser for looser, tighter in pairwise(drifts))
+
+
+def test_penalties_reach_from_hardly_felt_to_hardly_moved():
+    everything = rows("lipschitz_bounds", 5)
+    (free,) = [row.cells["weight_l2"].mean for row in everything if not row.constrained]
+    chain = sorted((row for row in everything if row.penalty is not None), key=lambda row: row.penalty)
+    least, most = chain[0].cells["weight_l2"].mean, chain[-1].cells["weight_l2"].mean
+    assert abs(least / free - 1) <= 0.05
+    assert most <= 0.2 * free
+
+
+def test_no_bound_is_exceeded():
+    bounded = [row for row in rows("lipschitz_bounds", 5) if row.bound is not None]
+    assert bounded
+    for row in bounded:
+        assert max(row.cells["weight_l2"].by_subject.values()) <= row.bound * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("method", ["dreambooth", "dreambooth_lora", "custom_diffusion"])
+def test_five_shots_teach_more_than_nothing(method):
+    (frozen,) = [
+        row for row in select(records.read(RESULTS / "fewshot")).of("floor") if row.method == "frozen"
+    ]
+    taught = [row for row in rows("fewshot", 5) if row.method == method and not row.constrained]
+    assert taught
+    for row in taught:
+        pairs = [cells["dino_heldout"].by_subject for cells in (row.cells, frozen.cells)]
+        gains = stats.paired_differences(*pairs)
+        assert stats.mean(gains) > 2 * stats.standard_error(gains)
 
 
 def test_no_result_file_is_large():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -106,14 +105,6 @@ def look_phrase(scene: Scene) -> str:
     )
 
 
-def describe(scene: Scene) -> str:
-    """Say a whole scene in full: looks by the nearest names, accessory and background."""
-    context = [BACKDROPS[scene.background].phrase]
-    if scene.accessory != "none":
-        context.insert(0, ACCESSORY_PHRASES[scene.accessory])
-    return " ".join([article(look_phrase(scene)), *context])
-
-
 def spoken_words() -> frozenset[str]:
     """Return every word that a caption may use with a meaning."""
     texts = [*CLASSES, *COLOURS, *PATTERNS, *ACCESSORIES, *OPENINGS, *ACCESSORY_PHRASES.values()]
@@ -144,10 +135,3 @@ def rare_tokens() -> tuple[str, ...]:
     words.sort(key=lambda word: (bool(set(word) & set("aeiouy")), -ranked[word]))
     rest = [word for word in words if word not in REQUIRED_RARE]
     return tuple(sorted([*REQUIRED_RARE, *rest[: RARE_COUNT - len(REQUIRED_RARE)]]))
-
-
-def __getattr__(name: str) -> Any:
-    """Compute ``RARE_TOKENS`` on first use."""
-    if name == "RARE_TOKENS":
-        return rare_tokens()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

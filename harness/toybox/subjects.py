@@ -10,7 +10,7 @@ import colorsys
 import zlib
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -170,10 +170,3 @@ def references(subject: ToySubject) -> tuple[Scene, ...]:
 def prompts(subject: ToySubject) -> tuple[Prompt, ...]:
     """Return the subject's 25 prompts with their ground truth."""
     return subject_prompts(subject.category, subject.name)
-
-
-def __getattr__(name: str) -> Any:
-    """Build ``SUBJECTS`` on first use."""
-    if name == "SUBJECTS":
-        return subjects()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

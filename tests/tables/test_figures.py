@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness import curves, labels, look, tradeoff
+from harness import curves, figures, labels, look, tradeoff
 from harness.errors import RecordsError
 from harness.figures import render_all
 from harness.labels import Label
@@ -87,6 +87,12 @@ def test_what_has_no_data_is_left_out_with_a_line(make, tmp_path):
         "no figure: nothing in the records to draw",
     ]
     assert render_all([], tmp_path, tmp_path / "f", say=said.append) == []
+
+
+def test_figures_under_a_condition_leave_the_runs_own_alone(tmp_path):
+    whole, part = figures.folder_of(tmp_path, ()), figures.folder_of(tmp_path, ["shots=1,3", "method=frozen"])
+    assert whole == tmp_path / "figures"
+    assert part == whole / "shots-1-3-method-frozen"
 
 
 def test_drawing_leaves_matplotlibs_settings_alone(rendered):

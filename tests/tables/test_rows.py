@@ -37,6 +37,12 @@ def test_a_newer_version_of_a_trial_replaces_the_older_key(make):
     assert selection.records == (newer,)
 
 
+def test_an_older_key_that_was_redone_counts_again(make):
+    older, newer = make(scores={"dino": 0.1}, version=1), make(scores={"dino": 0.7}, version=2)
+    again = older.model_copy(update={"scores": {"dino": 0.3}})
+    assert select([older, newer, again]).records == (again,)
+
+
 def test_a_retry_that_succeeds_is_no_failure(make):
     failed, done = make(status="failed", error="NaN"), make(scores={"dino": 0.5})
     assert select([failed, done]).failed == ()
@@ -130,6 +136,29 @@ def test_conditions_hold_together_and_values_widen(experiment):
     assert all(row.subjects == 1 for row in selection.rows)
 
 
+@pytest.mark.parametrize(
+    "title",
+    [
+        "DreamBooth + Lipschitz λ=500 (P&P, the paper's method)",
+        "DreamBooth (prior_weight=1)",
+        "Custom Diffusion",
+    ],
+)
+def test_a_title_is_what_the_column_of_methods_shows(experiment, title):
+    assert {row.title for row in select(experiment).rows} >= {title}
+    rows = select(experiment, [f"title={title}"]).of("method")
+    shown = {row.shots for row in select(experiment).rows if row.title == title}
+    assert {row.shots for row in rows} == shown
+    assert len({row.name for row in rows}) == 1
+    assert len(rows) == len(shown)
+
+
+def test_several_titles_and_a_shared_one_widen(experiment):
+    rows = select(experiment, ["title=Custom Diffusion,DreamBooth-LoRA", "shots=1"]).of("method")
+    assert [row.title for row in rows] == ["DreamBooth-LoRA", "Custom Diffusion"]
+    assert len(select(experiment, ["title=DreamBooth", "shots=1"]).of("method")) == 2
+
+
 def test_numbers_in_conditions_may_be_written_in_any_way(experiment):
     assert select(experiment, ["penalty=5e3"]).rows == select(experiment, ["penalty=5000.0"]).rows
 
@@ -140,6 +169,7 @@ def test_numbers_in_conditions_may_be_written_in_any_way(experiment):
         ("shot=5", "unknown key 'shot'; did you mean 'shots'? known: backbone, bound"),
         ("shots=7", "unknown shots '7'; known: 0, 1, 3, 5"),
         ("method=dreambooht", "did you mean 'dreambooth'?"),
+        ("title=Custom Difusion", "unknown title 'Custom Difusion'; did you mean 'Custom Diffusion'?"),
         ("shots", "key=value"),
         ("shots=", "key=value"),
     ],

@@ -143,6 +143,11 @@ def test_parts_share_all_shards_without_overlap(tmp_path: Path) -> None:
     assert not halves[0] & halves[1]
 
 
+def test_a_begun_shard_is_drawn_whole(tmp_path: Path) -> None:
+    drawn = [shard for pool, shard in missing(tmp_path, 1_500, (0, 1)) if pool == "named"]
+    assert drawn == [0, 1]
+
+
 def test_a_pool_reads_pictures_and_scenes_across_shards(tmp_path: Path) -> None:
     recipe = Recipe(seed=9, pictures=6, views=2)
     folder = tmp_path / "renders" / "small"

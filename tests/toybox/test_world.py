@@ -177,14 +177,14 @@ def test_off_vocabulary_looks_are_not_named_in_captions_but_are_in_descriptions(
     rng = np.random.default_rng(0)
     scene = next(each for each in subjects.subjects() if each.name == "mint-duck").look
     assert not set(captions.caption(scene, rng, drop=0.0).split()) & set(PATTERNS + HELDOUT_PATTERNS)
-    assert captions.describe(scene).startswith("a striped") and "duck with" in captions.describe(scene)
+    assert captions.look_phrase(scene).startswith("striped") and "duck with" in captions.look_phrase(scene)
 
 
 def test_rare_tokens_are_single_tokens_of_the_real_vocabulary():
     from open_clip.tokenizer import SimpleTokenizer
 
     tokenizer = SimpleTokenizer()
-    rare = captions.RARE_TOKENS
+    rare = captions.rare_tokens()
     assert len(rare) == len(set(rare)) == captions.RARE_COUNT
     assert {"sks", "ktn"} <= set(rare)
     assert [word for word in rare if len(tokenizer.encode(word)) != 1] == ["ktn"]
@@ -201,7 +201,7 @@ def test_class_nouns_are_single_tokens():
 
 def test_a_rare_token_stands_directly_before_the_class_noun():
     rng = np.random.default_rng(0)
-    rare, bare = set(captions.RARE_TOKENS), 0
+    rare, bare = set(captions.rare_tokens()), 0
     for scene in scenes(60):
         words = captions.caption(scene, rng, drop=0.0, rare=1.0).split()
         assert words[words.index(scene.category) - 1] in rare
@@ -210,7 +210,7 @@ def test_a_rare_token_stands_directly_before_the_class_noun():
 
 
 def test_subjects_are_four_and_sixteen_with_shared_classes():
-    everyone = subjects.SUBJECTS
+    everyone = subjects.subjects()
     assert [each.split for each in everyone].count("dev") == 4 and len(everyone) == 20
     assert len({each.name for each in everyone}) == 20
     tested = [each.category for each in everyone if each.split == "test"]

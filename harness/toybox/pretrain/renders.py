@@ -79,7 +79,7 @@ def missing(workdir: Path, pictures: int | None, part: tuple[int, int]) -> Itera
     """
     plan = []
     for order, (pool, recipe) in enumerate(POOLS.items()):
-        shards = (pictures if pictures and pool == "named" else recipe.pictures) // SHARD
+        shards = -(-(pictures if pictures and pool == "named" else recipe.pictures) // SHARD)
         plan += [(shard / shards if shards > 1 else -1, order, pool, shard) for shard in range(shards)]
     for number, (_, _, pool, shard) in enumerate(sorted(plan)):
         if number % part[1] == part[0] and not (pool_folder(workdir, pool) / f"{shard:05d}.npy").exists():
