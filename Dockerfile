@@ -2,6 +2,8 @@
 # another wheel index (CPU-only, or another CUDA release; PyTorch's own site lists them):
 #                             docker build -t harness --build-arg TORCH_INDEX=<index URL> .
 # a smoke test:               docker run --rm -v "$PWD/runs:/sweeps/runs" harness sweep experiments/smoke.yaml
+# the commit in every record:  docker build -t harness --build-arg COMMIT=$(git rev-parse HEAD) .
+# the MLflow UI:                docker run --rm -p 5000:5000 -v "$PWD/runs:/sweeps/runs" harness ui --host 0.0.0.0
 FROM python:3.11-slim
 
 ARG TORCH_INDEX=
@@ -19,6 +21,9 @@ COPY harness ./harness
 COPY baselines ./baselines
 RUN pip install --no-cache-dir -c constraints.txt .
 COPY experiments ./experiments
+
+ARG COMMIT=
+ENV HARNESS_COMMIT=${COMMIT}
 
 WORKDIR /sweeps
 RUN ln -s /opt/harness/experiments experiments

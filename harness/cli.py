@@ -58,10 +58,10 @@ def table(
     Example:  harness table fewshot --where shots=5 --format tex
     """
     folder = run_folder_of(experiment, runs)
-    from harness import records, tables
+    from harness import tables
 
     text = tables.table(
-        records.read(folder),
+        _current(folder),
         where=where or (),
         format=format,
         measures=measure,
@@ -88,10 +88,9 @@ def figures(
     """
     folder = run_folder_of(experiment, runs)
     from harness import figures as drawing
-    from harness import records
 
     for path in drawing.render_all(
-        records.read(folder),
+        _current(folder),
         folder,
         out or drawing.folder_of(folder, where or ()),
         where=where or (),
@@ -105,9 +104,10 @@ def figures(
 def ui(
     runs: Runs = Path("runs"),
     mlflow: MLflow = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 in a container.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
 ) -> None:
-    """Open the MLflow UI on the mirrored runs, on this machine only (127.0.0.1).
+    """Open the MLflow UI on the mirrored runs, by default for this machine only (127.0.0.1).
 
     Example:  harness ui --port 5001
     """
@@ -119,8 +119,8 @@ def ui(
         raise ConfigError(f"{runs / 'mlflow.db'}: not there yet; a sweep or `harness mirror` makes it")
     uri = mlflow or default_uri(runs)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    _note(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
-    where = ["--host", "127.0.0.1", "--port", str(port)]
+    _note(f"http://{host}:{port}  (Ctrl-C ends it)")
+    where = ["--host", host, "--port", str(port)]
     raise typer.Exit(subprocess.call([*command, *where], env={**QUIET, **os.environ}))
 
 
@@ -133,6 +133,7 @@ def mirror(experiment: Experiment, runs: Runs = Path("runs"), mlflow: MLflow = N
     from harness.tracking import Store, catch_up
 
     folder = run_folder_of(experiment, runs)
+    _current(folder)  # says what is left out
     store = Store(folder.parent, folder.name, mlflow)
     count = catch_up(store, tables=[folder / "tables", folder / "figures"])
     typer.echo(f"{count} records of {folder.name} are in {store.uri}")
@@ -205,6 +206,16 @@ def _misuse(message: str) -> None:
 
 def _note(line: str) -> None:
     typer.echo(line, err=True)
+
+
+def _current(folder: Path) -> list[Any]:
+    """Read the wanted records of a run directory; say how many others there are."""
+    from harness.records import read_current
+
+    current = read_current(folder)
+    if current.remark:
+        _note(current.remark)
+    return current.records
 
 
 def run_folder_of(experiment: str, runs: Path) -> Path:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.errors import ConfigError
+
 if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.config import Experiment
@@ -63,23 +65,24 @@ def sweep(
     from harness.sweep import run_sweep
     from harness.tracking import Mirror, Store
 
-    runs.mkdir(parents=True, exist_ok=True)
-    with Display() as display:
-        mirror = Mirror(Store(runs, loaded.name, mlflow), display.say)
-        summary = run_sweep(
-            loaded,
-            runs=runs,
-            catalog=catalog,
-            workers=workers,
-            address=address,
-            observers=[display, mirror],
-        )
-    folder = runs.resolve() / loaded.name
-    if summary.interrupted:
-        mirror.close(interrupted=True, patience=5)
-    else:
-        written = _publish(folder, summary, display.say)
-        mirror.close(failed=len(summary.failed), tables=written)
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--runs {runs}: cannot be made: {error.strerror or error}") from None
+    display = Display()
+    with Mirror(Store(runs, loaded.name, mlflow), display.say) as mirror:
+        with display:
+            summary = run_sweep(
+                loaded,
+                runs=runs,
+                catalog=catalog,
+                workers=workers,
+                address=address,
+                observers=[display, mirror],
+            )
+        if not summary.interrupted:
+            written = _publish(runs.resolve() / loaded.name, display.say)
+            mirror.close(failed=len(summary.failed), tables=written)
     _conclude(summary, experiment, runs / loaded.name)
 
 
@@ -89,14 +92,11 @@ def _file_of(experiment: Path, runs: Path) -> Path:
     return saved if not experiment.suffix and not experiment.exists() and saved.is_file() else experiment
 
 
-def _publish(folder: Path, summary: Summary, say: Callable[[str], None]) -> list[Path]:
-    """Rewrite tables and figures; those of a sweep that had nothing to do are as they were."""
-    made = [folder / "tables", folder / "figures"]
-    if not summary.done and not summary.failed and all(path.is_dir() for path in made):
-        return made
-    from harness.publish import publish
+def _publish(folder: Path, say: Callable[[str], None]) -> list[Path]:
+    """Rewrite tables and figures, unless they are of these very records."""
+    from harness import publish
 
-    return publish(folder, say=say)
+    return publish.published(folder) if publish.is_current(folder) else publish.publish(folder, say=say)
 
 
 def _show_plan(experiment: Experiment, catalog: Catalog, runs: Path) -> None:

@@ -157,6 +157,19 @@ class Experiment(Frozen):
                 raise ValueError(one_of(name, SCORES, noun="score"))
         return tuple(name for name in SCORES if name in names)
 
+    def described(self) -> dict[str, Any]:
+        """What a record says of the experiment beside its trial; drift set and precision if not the defaults.
+
+        Rows that differ in them are told apart.
+        """
+        fields = type(self).model_fields
+        told: dict[str, Any] = {"dataset": self.dataset.name}
+        if self.drift != fields["drift"].default:
+            told["drift"] = self.drift.model_dump(mode="json")
+        if self.precision != fields["precision"].default:
+            told["precision"] = self.precision
+        return told
+
     @property
     def source(self) -> str:
         """The file that the experiment was read from, for messages."""

@@ -21,6 +21,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a word, not a list or mapping", key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key.value!r} is given twice", key.start_mark
@@ -46,6 +50,8 @@ def read(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError(f"{where}: not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:  # a character that no text has: a binary file
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: must hold a mapping (name:, methods:, …), not {_shown(data)}")
     return data
@@ -135,7 +141,11 @@ def _fields_at(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
     current: Any = model
     for part in place:
         if isinstance(part, str):
-            current = _model_within(current.model_fields[part].annotation)
+            field = current.model_fields.get(part)
+            inner = _model_within(field.annotation) if field else None
+            if inner is None:
+                return []
+            current = inner
     return list(current.model_fields)
 
 

@@ -4,6 +4,7 @@ recorded is there; only the driver does it. Knows nothing of Ray.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,16 @@ from harness.worklist import Task
 
 
 class Ledger:
-    """Writes to one run directory, which the caller has locked."""
+    """Writes to one run directory, which the caller has locked.
 
-    def __init__(self, folder: Path, *, dataset: str) -> None:
+    ``described`` is what every trial's summary says of the experiment: its data set, and settings beside the
+    defaults (:meth:`harness.config.Experiment.described`).
+    """
+
+    def __init__(self, folder: Path, *, described: Mapping[str, Any]) -> None:
         self.folder = folder
         self.lines = Lines(folder)
-        self._dataset = dataset
+        self._described = described
 
     def commit(self, task: Task, outcome: Outcome) -> Record:
         """Put the files in place and append the record. Raises RecordsError if either cannot be written."""
@@ -39,7 +44,7 @@ class Ledger:
         fixed = {
             "key": task.keys.sample,
             "keys": {"fit": task.keys.fit, "sample": task.keys.sample, "score": task.keys.score},
-            "trial": task.trial.summary(self._dataset),
+            "trial": {**self._described, **task.trial.summary()},
         }
         origin = _merged(provenance.of_process(), told.get("provenance", {}))
         try:

@@ -49,10 +49,13 @@ class Display:
 
     def say(self, line: str) -> None:
         """Print one line: above the live display, or with the time."""
+        self._print(escape(line))
+
+    def _print(self, markup: str) -> None:
         if self.console.is_terminal:
-            self.console.print(line, highlight=False)
+            self.console.print(markup, highlight=False)
         else:
-            self.console.print(f"{time.strftime('%H:%M:%S')} {line}", highlight=False, soft_wrap=True)
+            self.console.print(f"{time.strftime('%H:%M:%S')} {markup}", highlight=False, soft_wrap=True)
 
     def started(self, tasks: Sequence[Task], pending: Sequence[Task], workers: int) -> None:
         """Say what there is to do."""
@@ -84,7 +87,7 @@ class Display:
             self._failed += 1
         self._latest = [*self._latest, record][-LATEST:]
         if not self._live or record.status == "failed":
-            self.say(f"{self._counts()}  {describe(record)}")
+            self._print(f"{self._counts()}  {describe(record)}")
         self._refresh()
 
     def _refresh(self) -> None:

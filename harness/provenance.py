@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -15,12 +16,20 @@ PACKAGES = ("torch", "diffusers", "transformers", "peft", "open_clip_torch", "ti
 
 @cache
 def commit(folder: Path = Path(__file__).parent) -> tuple[str | None, bool | None]:
-    """Return the commit of the source tree and whether files differ from it; (None, None) outside git."""
+    """Return the commit of the source tree and whether files differ from it.
+
+    Only where the tree's root is git's top level: a package installed inside somebody else's repository is
+    not of their commit. Else ``HARNESS_COMMIT`` (a container's build argument), or (None, None).
+    """
+    built = os.environ.get("HARNESS_COMMIT") or None
     try:
+        top = Path(_git(folder, "rev-parse", "--show-toplevel").strip())
+        if top.resolve() != folder.parent.resolve():
+            return built, None
         head = _git(folder, "rev-parse", "HEAD").strip()
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", str(folder.parent))
     except (OSError, subprocess.SubprocessError):
-        return None, None
+        return built, None
     return head, bool(changed.strip())
 
 

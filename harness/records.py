@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import BusyError, RecordsError
 
 FILE = "records.jsonl"
+WANTED = "wanted.json"
 LOCK = "lock"
 
 
@@ -122,8 +123,43 @@ class Lines:
 
 
 def read(folder: Path) -> list[Record]:
-    """Read a run directory: the last record of every key, in the order in which keys first appeared."""
-    return list({record.key: record for record in Lines(folder)}.values())
+    """Read a run directory: the last record of every key, in the order in which those were written."""
+    latest: dict[str, Record] = {}
+    for record in Lines(folder):
+        latest.pop(record.key, None)
+        latest[record.key] = record
+    return list(latest.values())
+
+
+class Current(NamedTuple):
+    """The records that the last sweep's experiment still asks for, and how many others there are."""
+
+    records: list[Record]
+    left_out: int
+
+    @property
+    def remark(self) -> str:
+        """Say in a line what was left out; empty where nothing was."""
+        if not self.left_out:
+            return ""
+        return f"{self.left_out} records left out: the experiment as last swept has no such trials any more"
+
+
+def read_current(folder: Path) -> Current:
+    """Read what tables, figures and the mirror speak of: see :class:`Current`.
+
+    A run directory that does not say what is wanted (committed results) shows everything.
+    """
+    latest = read(folder)
+    path = folder / WANTED
+    try:
+        keys = set(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return Current(latest, 0)
+    except (OSError, ValueError, TypeError) as error:
+        raise RecordsError(f"{path}: no list of keys ({error}); the next sweep writes it anew") from None
+    chosen = [record for record in latest if record.key in keys]
+    return Current(chosen, len(latest) - len(chosen))
 
 
 @contextmanager

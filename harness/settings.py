@@ -16,11 +16,16 @@ from harness.api import Lipschitz
 Precision = Literal["fp32", "bf16", "fp16"]
 KeepWeights = Literal["small", "all", "none"]
 
+KNOWN_BACKBONES = ("toybox",)
+"""Names that mean a base model of the package itself, whatever folders lie about."""
+
 
 class Frozen(BaseModel):
     """Base of everything that is read from a YAML: immutable, unknown keys refused, "3" is no number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 def _gather_options(cls: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +43,7 @@ class BackboneSpec(Frozen):
     ``sd3``); ``options`` are passed on to the family (``text_encoder_3: none``).
 
     In a YAML: a string, or a mapping with ``path`` (or ``id``). A string with a slash, or one that is a
-    folder, is a path, and its last part the name.
+    folder and no known name, is a path, and its last part the name.
     """
 
     name: str
@@ -51,7 +56,8 @@ class BackboneSpec(Frozen):
     @classmethod
     def _short_form(cls, data: Any) -> Any:
         if isinstance(data, str):
-            data = {"path": data} if "/" in data or Path(data).is_dir() else {"name": data}
+            is_path = "/" in data or (data not in KNOWN_BACKBONES and Path(data).is_dir())
+            data = {"path": data} if is_path else {"name": data}
         if isinstance(data, dict):
             data = dict(data)
             if "id" in data:
@@ -164,7 +170,7 @@ class Trial(Frozen):
     seed: int = Field(ge=0)
     sampling: Sampling = Field(default_factory=Sampling)
 
-    def summary(self, dataset: str) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """What a record says of the trial: the nouns by name, without the paths of this machine."""
         names = {"backbone": self.backbone.name, "method": Path(self.method).name.removesuffix(".py")}
-        return {"dataset": dataset, **self.model_dump(mode="json"), **names}
+        return {**self.model_dump(mode="json"), **names}

@@ -22,6 +22,8 @@ from harness.records import Record
 
 KEY, DIGEST, KIND = "harness.key", "harness.digest", "harness.kind"
 MARK = "mirrored.json"
+DESCRIBING = ("title", "backbone", "dataset")
+"""Words of a trial that may change while its key stays: tags, for MLflow's parameters cannot change."""
 QUIET = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -42,6 +44,14 @@ class Store:
 
     def __init__(self, runs: Path, experiment: str, uri: str | None = None) -> None:
         self.uri = uri or default_uri(runs)
+        self.command = " ".join(
+            [
+                f"harness mirror {experiment}",
+                *([f"--runs {runs}"] if runs != Path("runs") else []),
+                *([f"--mlflow {uri}"] if uri else []),
+            ]
+        )
+        """What a user types to catch up with what was missed."""
         self.folder = runs.resolve() / experiment
         self._experiment = experiment
         local = self.uri.startswith("sqlite")
@@ -101,15 +111,28 @@ class Store:
             self._client.set_terminated(self._parent, status=status)
         mark = self._mark()
         mirrored = {key: digest for key, (_, digest) in self._known.items()}
-        if all(mirrored.get(record.key) == _digest(record) for record in records.read(self.folder)):
+        if all(
+            mirrored.get(record.key) == _digest(record)
+            for record in records.read_current(self.folder).records
+        ):
             artifacts.write_whole(self.folder / MARK, json.dumps(mark).encode())
 
     def _mark(self) -> dict[str, Any]:
-        return {"uri": self.uri, "bytes": (self.folder / records.FILE).stat().st_size}
+        """What was mirrored, and where to; a database that was deleted and made anew is another one."""
+        wanted = self.folder / records.WANTED
+        local = Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+        return {
+            "uri": self.uri,
+            "bytes": (self.folder / records.FILE).stat().st_size,
+            "wanted": hashlib.sha256(wanted.read_bytes()).hexdigest() if wanted.is_file() else None,
+            "database": local.stat().st_ino if local else None,
+        }
 
     def _experiment_id(self) -> str:
         found = self._client.get_experiment_by_name(self._experiment)
         if found is not None:
+            if found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
         location = f"{self._artifacts}/{self._experiment}" if self._artifacts else None
         return str(self._client.create_experiment(self._experiment, artifact_location=location))
@@ -140,7 +163,8 @@ class Store:
 
         stamp = _milliseconds(record)
         metrics = [Metric(name, value, stamp, 0) for name, value in _metrics(record).items()]
-        params = [Param(name, value) for name, value in _params(record.trial).items()]
+        there = self._client.get_run(run_id).data.params  # MLflow's parameters cannot be changed
+        params = [Param(name, value) for name, value in _params(record.trial).items() if name not in there]
         tags = [RunTag(name, value) for name, value in _tags(record).items()]
         self._client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
         folder = self.folder / record.key
@@ -171,12 +195,13 @@ def _metrics(record: Record) -> dict[str, float]:
 def _params(trial: Mapping[str, Any]) -> dict[str, str]:
     flat: dict[str, Any] = {}
     for name, value in trial.items():
-        if name == "title":
-            continue  # it may change while the trial stays the same; MLflow's parameters may not
+        if name in DESCRIBING:
+            continue
         if isinstance(value, dict):
             flat |= {f"{name}.{key}": item for key, item in value.items()}
         else:
             flat[name] = value
+    flat.pop("sampling.clip_text", None)
     return {name: str(value)[:6000] for name, value in flat.items()}
 
 
@@ -186,6 +211,8 @@ def _tags(record: Record) -> dict[str, str]:
         "backbone": record.trial["backbone"],
         "method": record.trial["method"],
         "title": record.trial["title"],
+        "dataset": record.trial["dataset"],
+        "clip_text": record.trial.get("sampling", {}).get("clip_text", ""),
         "subject": record.trial["subject"],
         "commit": origin.get("commit") or "unknown",
         "dirty": origin.get("dirty"),

@@ -17,7 +17,8 @@ def setting(trial: Mapping[str, Any]) -> dict[str, Any]:
     The title is no part of it: it decides nothing, and an amended experiment may have changed it.
     """
     flat: dict[str, Any] = {part: trial[part] for part in ("dataset", "backbone", "method")}
-    for part in ("params", "sampling", "lipschitz"):
+    flat |= {"precision": trial["precision"]} if "precision" in trial else {}
+    for part in ("params", "sampling", "lipschitz", "drift"):
         flat |= {f"{part}.{name}": value for name, value in (trial.get(part) or {}).items()}
     return flat
 

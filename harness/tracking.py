@@ -17,6 +17,9 @@ from harness.errors import HarnessError, one_line
 from harness.records import Record
 from harness.store import Store, default_uri
 
+OPENING_SECONDS = 120
+"""How long to wait for MLflow's first import and schema, on a busy machine with cold disks."""
+
 __all__ = ["Mirror", "Store", "TrackingError", "catch_up", "default_uri"]
 
 
@@ -35,7 +38,16 @@ class Mirror:
         self._say = say
         self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._lost = False
+        self._lost = self._closed = False
+        self._opened = threading.Event()
+
+    def __enter__(self) -> Mirror:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End the parent run as interrupted, unless :meth:`close` has said how it ended."""
+        if not self._closed and self._thread is not None:
+            self.close(interrupted=True, patience=5)
 
     def started(self, tasks: Sequence[Any], pending: Sequence[Any], workers: int) -> None:
         """Nothing to mirror yet."""
@@ -58,13 +70,18 @@ class Mirror:
         tables: Sequence[Path] = (),
         patience: float = 60,
     ) -> None:
-        """Wait for what is queued, ``patience`` seconds at most, and end the parent run."""
+        """Wait for what is queued, and end the parent run.
+
+        ``patience`` seconds at most, counted from when the store is open.
+        """
+        self._closed = True
         if self._thread is None:  # no result in this sweep: there may still be something to catch up with
             if self._store.current():
                 return
             self._thread = threading.Thread(target=self._work, name="mlflow-mirror", daemon=True)
             self._thread.start()
         self._queue.put(None)
+        self._opened.wait(OPENING_SECONDS)
         self._thread.join(patience)
         if self._thread.is_alive():
             self._lose(TimeoutError(f"still busy after {patience:g} s"))
@@ -73,9 +90,9 @@ class Mirror:
 
     def _work(self) -> None:
         self._guarded(self._store.open)
+        self._opened.set()
         if not self._lost:
-            earlier = records.read(self._store.folder)
-            for record in earlier:
+            for record in records.read_current(self._store.folder).records:
                 self._guarded(lambda record=record: self._store.put(record))  # type: ignore[misc]
         while (queued := self._queue.get()) is not None:
             self._guarded(lambda record=queued: self._store.put(record))  # type: ignore[misc]
@@ -92,13 +109,13 @@ class Mirror:
         self._lost = True
         self._say(
             f"MLflow at {self._store.uri} cannot be written ({one_line(error, limit=160)}); nothing is lost: "
-            f"`harness mirror {self._store.folder.name}` catches up"
+            f"`{self._store.command}` catches up"
         )
 
 
 def catch_up(store: Store, *, tables: Sequence[Path] = ()) -> int:
     """Mirror every record of a run directory; return how many there are. Raises TrackingError."""
-    latest = records.read(store.folder)
+    latest = records.read_current(store.folder).records
     try:
         store.open()
         for record in latest:

@@ -6,6 +6,7 @@ harness's own: outcomes come back as bytes and the driver files them; Tune's sto
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from harness.config import Experiment
 from harness.interrupt import Interrupted, Interruption
 from harness.ledger import Ledger
 from harness.observer import Observer
-from harness.records import Record, locked
+from harness.records import WANTED, Record, locked
 from harness.worklist import Task
 
 WORKER = "harness.trial:Worker"
@@ -56,7 +57,7 @@ def run_sweep(
     folder = Path(runs).resolve() / experiment.name
     with locked(folder):
         artifacts.clear_leftovers(folder)
-        ledger = Ledger(folder, dataset=experiment.dataset.name)
+        ledger = Ledger(folder, described=experiment.described())
         aside = ledger.lines.repair()
         if aside:
             logging.getLogger("harness").warning("%s: the last line was cut off; set aside", aside)
@@ -64,6 +65,8 @@ def run_sweep(
         pending = worklist.in_order([task for task in tasks if task.stage != "done"])
         resolved = document.dump(experiment.model_dump(mode="json"))
         artifacts.write_whole(folder / "experiment.yaml", resolved)
+        wanted = json.dumps([task.keys.sample for task in tasks], indent=0)
+        artifacts.write_whole(folder / WANTED, wanted.encode())
         slots = _slots(experiment, workers, len(pending)) if address is None else workers
         summary = Summary(total=len(tasks), before=len(tasks) - len(pending))
         with Interruption() as interruption:

@@ -23,7 +23,7 @@ def follow(make, tmp_path, console):
     """Let a display follow four trials, of which one fails."""
     experiment = make(shots=1)
     pending = in_order(tasks(experiment, FakeCatalog(), [], tmp_path))
-    ledger = Ledger(tmp_path, dataset="toybox")
+    ledger = Ledger(tmp_path, described={"dataset": "toybox"})
     with Display(console) as display:
         display.started(pending, pending, 2)
         display.running({0: (pending[0], Status("fit", 3, 10, 0.25)), 1: (pending[1], Status("score", 0, 0))})
@@ -59,7 +59,7 @@ def test_durations():
 
 def test_what_is_left_says_what_failed_before(make, tmp_path):
     experiment = make(shots=1)
-    ledger = Ledger(tmp_path, dataset="toybox")
+    ledger = Ledger(tmp_path, described={"dataset": "toybox"})
     first = tasks(experiment, FakeCatalog(), [], tmp_path)[0]
     ledger.fail(first, "x")
     again = tasks(experiment, FakeCatalog(), ledger.lines, tmp_path)

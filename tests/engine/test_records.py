@@ -34,8 +34,21 @@ def test_the_last_record_of_a_key_holds(tmp_path):
     lines = Lines(tmp_path)
     for one in (record("a", "failed", error="x"), record("b"), record("a")):
         lines.append(one)
-    assert [(r.key, r.status) for r in read(tmp_path)] == [("a", "done"), ("b", "done")]
+    assert [(r.key, r.status) for r in read(tmp_path)] == [("b", "done"), ("a", "done")]
     assert len(list(lines)) == 3
+
+
+def test_only_wanted_records_are_current_and_the_others_are_counted(tmp_path):
+    for key in "abc":
+        Lines(tmp_path).append(record(key))
+    assert records.read_current(tmp_path) == (read(tmp_path), 0)
+    (tmp_path / records.WANTED).write_text('["b", "not yet run"]')
+    current = records.read_current(tmp_path)
+    assert ([r.key for r in current.records], current.left_out) == (["b"], 2)
+    assert current.remark.startswith("2 records left out")
+    (tmp_path / records.WANTED).write_text("{")
+    with pytest.raises(RecordsError, match=r"wanted\.json: no list of keys"):
+        records.read_current(tmp_path)
 
 
 def test_no_file_is_no_record(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +102,44 @@ def test_catching_up_twice_changes_nothing_and_a_superseding_record_takes_over_i
     (again,) = [run for run in runs if run.data.tags["harness.key"] == "a"]
     assert len(runs) == 2 and again.info.status == parent.info.status == "FINISHED"
     assert again.data.metrics["dino"] == 0.7 and again.data.tags["error"] == ""
+
+
+def test_a_superseded_record_whose_describing_words_changed_is_mirrored_again(folder):
+    Lines(folder).append(record("a"))
+    catch_up(Store(folder.parent, folder.name))
+    first = record("a")
+    renamed = {"backbone": "another name", "title": "T", "dataset": "d", "sampling": {"clip_text": "raw"}}
+    Lines(folder).append(record("a", trial={**first.trial, **renamed, "params": {"lr": 1, "targets": []}}))
+    catch_up(Store(folder.parent, folder.name))
+    _, _, (run,) = stored(folder)
+    wanted = {"backbone": "another name", "title": "T", "dataset": "d", "clip_text": "raw"}
+    assert wanted.items() <= run.data.tags.items()
+    assert run.data.params["params.lr"] == "0.001"  # what the key stands for is written once
+
+
+def test_a_deleted_experiment_is_mirrored_again(folder):
+    Lines(folder).append(record("a"))
+    catch_up(Store(folder.parent, folder.name))
+    client, _, _ = stored(folder)
+    client.delete_experiment(client.get_experiment_by_name(folder.name).experiment_id)
+    catch_up(Store(folder.parent, folder.name))
+    _, (parent,), (run,) = stored(folder)
+    assert run.info.status == parent.info.status == "FINISHED"
+
+
+def test_a_mirror_left_by_an_exception_ends_its_run(folder):
+    Lines(folder).append(record("a"))
+    with pytest.raises(OSError), Mirror(Store(folder.parent, folder.name), pytest.fail) as mirror:
+        mirror.recorded(record("a"))
+        raise OSError("full")
+    _, (parent,), _ = stored(folder)
+    assert parent.info.status == "KILLED"
+
+
+def test_the_hint_names_the_store_as_the_user_gave_it(tmp_path):
+    assert Store(Path("runs"), "x").command == "harness mirror x"
+    elsewhere = Store(Path("my"), "x", "http://h:1").command
+    assert elsewhere == "harness mirror x --runs my --mlflow http://h:1"
 
 
 def test_a_run_that_a_killed_mirror_left_open_is_completed_not_doubled(folder):
