@@ -140,3 +140,15 @@ def test_the_published_data_set_reads_whole():
             [10, 10, 5] if live else [20, 0, 5]
         )
     data.check(data.subjects(), [1, 3])
+
+
+@pytest.mark.parametrize(("model", "trials"), [("sd15", 810), ("sdxl", 450), ("sd3", 270)])
+def test_the_published_protocol_expands(clone, model, trials):
+    """3 rows without photos and the others at 1, 3 and all shots, on 30 subjects; 4 pictures a prompt."""
+    path = Path(__file__).parents[2] / "experiments" / f"dreambench_{model}.yaml"
+    found = config.trials(config.load(path, [f"dataset.path={clone}"]))
+    rows = {trial.title for trial in found}
+    assert len(found) == trials == 30 * (3 + 3 * (len(rows) - 3))
+    assert {trial.sampling.images for trial in found} == {4}
+    on_entries = [t.lipschitz for t in found if t.method == "dreambooth_lora" and t.lipschitz]
+    assert {(each.norm, each.on) for each in on_entries} == {("sum", "entries")}
