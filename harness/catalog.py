@@ -47,6 +47,10 @@ class Catalog(Protocol):
         """Return the subjects of a split: ``development``, ``test`` or ``all``."""
         ...
 
+    def most_shots(self, subject: str) -> int:
+        """Count the photos that there are to learn from."""
+        ...
+
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         """Fingerprint of the subject's noun and of the photos that ``shots`` and ``seed`` pick."""
         ...
@@ -113,11 +117,17 @@ class Installed:
         return methods.skip_reason(method, bare, family=backbone.family or "")
 
     def check(self, trials: Sequence[Trial]) -> None:
-        subjects = list(dict.fromkeys(trial.subject for trial in trials))
-        self.dataset.check(subjects, sorted({trial.shots for trial in trials}))
+        shots: dict[str, set[int]] = {}
+        for trial in trials:
+            shots.setdefault(trial.subject, set()).add(trial.shots)
+        for subject, counts in shots.items():
+            self.dataset.check([subject], sorted(counts))
 
     def subjects(self, split: str) -> list[str]:
         return self.dataset.subjects(cast("Split", split))
+
+    def most_shots(self, subject: str) -> int:
+        return self.dataset.most_shots(subject)
 
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         return self.dataset.shots_identity(subject, shots, seed)

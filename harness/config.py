@@ -50,7 +50,7 @@ def _as_axis(value: Any) -> Any:
 
 
 Axis = Annotated[tuple[T, ...], BeforeValidator(_as_axis)]
-Shots = Annotated[int, Field(ge=1)]
+Shots = Annotated[int, Field(ge=1)] | Literal["all"]
 Seed = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -140,6 +140,13 @@ class Experiment(Frozen):
     precision: Precision = "fp32"
     keep_weights: KeepWeights = "small"
     _source: str = PrivateAttr(default="experiment")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shots_of_dreambench(cls, data: Any) -> Any:
+        dataset = data.get("dataset")
+        name = dataset.get("name") if isinstance(dataset, dict) else dataset
+        return {"shots": [1, 3, "all"], **data} if name == "dreambench" else data
 
     @field_validator("subjects", mode="before")
     @classmethod

@@ -89,7 +89,7 @@ def _trials_of(
             if reason is not None:
                 yield Skip(variant.title, backbone.name, subject, reason)
                 continue
-            shots = experiment.shots if variant.uses_shots else (0,)
+            shots = _counts(experiment, subject, catalog) if variant.uses_shots else [0]
             for count, seed in itertools.product(shots, experiment.seeds):
                 yield Trial(
                     backbone=backbone,
@@ -102,6 +102,13 @@ def _trials_of(
                     seed=seed,
                     sampling=sampling,
                 )
+
+
+def _counts(experiment: Experiment, subject: str, catalog: Catalog) -> list[int]:
+    """The shots as numbers; ``all`` adds the subject's own number where it is not among them."""
+    counts = [shots for shots in experiment.shots if isinstance(shots, int)]
+    most = catalog.most_shots(subject) if "all" in experiment.shots else None
+    return counts if most is None or most in counts else [*counts, most]
 
 
 def _subjects(experiment: Experiment, catalog: Catalog) -> list[str]:

@@ -78,7 +78,11 @@ class Worker:
 
     @cached_property
     def _revisions(self) -> dict[str, str]:
-        return {"backbone_revision": self._backbone.revision, "data_revision": self._dataset.revision}
+        return {
+            "backbone_revision": self._backbone.revision,
+            "data_revision": self._dataset.revision,
+            "data_resize": self._dataset.resize,
+        }
 
     def run(self, plan: Plan, progress: Progress) -> Outcome:
         """Carry out one trial. Its own failure becomes a record with status ``failed`` and one line of error.

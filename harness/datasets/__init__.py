@@ -1,6 +1,7 @@
 """Data sets, by name: subjects with photos, test prompts and prior prompts. Importing this loads no torch.
 
-``toybox`` is the embedded benchmark; ``folder`` the user's own photos, a folder per subject.
+``toybox`` is the embedded benchmark; ``dreambench`` a clone of google/dreambooth; ``folder`` the user's own
+photos, a folder per subject.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ Split = Literal["development", "test", "all"]
 
 DESCRIPTIONS: dict[str, str] = {
     "toybox": "the embedded benchmark: 4 development and 16 test subjects, 12 rendered photos each",
+    "dreambench": "DreamBench: path to a clone of github.com/google/dreambooth (30 subjects, 158 photos)",
     "folder": "your photos: a folder per subject, class nouns and prompts in subjects.yaml",
 }
 
@@ -32,10 +34,12 @@ class Dataset(Protocol):
 
     A subject's photos have names, in a fixed order. ``shots`` of them, drawn by ``seed``, are for a method to
     learn from; ``shots`` = 0 draws none. Draws are nested: the 1-shot set lies inside the 3-shot set.
+    ``resize`` says how a photo that is learnt from becomes a square (:mod:`harness.datasets.photos`).
     Identities are fingerprints (16 hex digits) for the keys of trials; they read files but decode no picture.
     """
 
     name: str
+    resize: str
 
     @property
     def revision(self) -> str:
@@ -56,6 +60,10 @@ class Dataset(Protocol):
 
     def shot_names(self, subject: str, shots: int, seed: int) -> list[str]:
         """List the photos to learn from. Raises DatasetError where there are too few."""
+        ...
+
+    def most_shots(self, subject: str) -> int:
+        """Count the photos that there are to learn from: what ``shots: all`` stands for."""
         ...
 
     def reference_names(self, subject: str, shots: int, seed: int) -> list[str]:
@@ -106,6 +114,10 @@ def load_dataset(spec: DatasetSpec | str, *, cache: Path | None = None) -> Datas
         from harness.datasets.toybox import ToyboxDataset
 
         return ToyboxDataset.open(spec, cache=cache)
+    if spec.name == "dreambench":
+        from harness.datasets.dreambench import DreamBenchDataset
+
+        return DreamBenchDataset.open(spec)
     if spec.name == "folder":
         from harness.datasets.folder import FolderDataset
 

@@ -19,7 +19,7 @@ from harness import document
 from harness.api import Prompt, Subject
 from harness.datasets import DatasetError, wording
 from harness.datasets.draws import draw, fingerprint
-from harness.datasets.photos import file_digest, photo_files, read_photo
+from harness.datasets.photos import RESIZES, file_digest, photo_files, read_photo, squared
 from harness.datasets.recent import Recent
 from harness.errors import one_of
 from harness.settings import DatasetSpec, Frozen
@@ -74,8 +74,8 @@ class FolderDataset:
 
     name = "folder"
 
-    def __init__(self, folder: Path, entries: SubjectsFile) -> None:
-        self.folder, self.entries = folder, entries
+    def __init__(self, folder: Path, entries: SubjectsFile, *, resize: str = "direct") -> None:
+        self.folder, self.entries, self.resize = folder, entries, resize
         self._recent = Recent[list[Image]](4)
 
     @classmethod
@@ -83,7 +83,8 @@ class FolderDataset:
         """Open the folder of a spec.
 
         Its options: ``file``, the YAML (default: subjects.yaml in the folder), or ``subjects`` and
-        ``prompts``, its content. Raises DatasetError or ConfigError in one line.
+        ``prompts``, its content; ``resize``, one of RESIZES in :mod:`harness.datasets.photos`.
+        Raises DatasetError or ConfigError in one line.
         """
         if spec.path is None:
             raise DatasetError(
@@ -92,7 +93,9 @@ class FolderDataset:
         folder = Path(spec.path)
         if not folder.is_dir():
             raise DatasetError(f"dataset.path: {folder}: no such folder")
-        return cls(folder, _entries(spec, folder))
+        options = dict(spec.options)
+        resize = resize_option(options)
+        return cls(folder, _entries(options, folder), resize=resize)
 
     @property
     def revision(self) -> str:
@@ -106,7 +109,7 @@ class FolderDataset:
         """List the subjects in the file's order; they know no development split."""
         if split == "development":
             raise DatasetError(
-                "the data set 'folder' has no development split; name the subjects or say 'all'"
+                f"the data set {self.name!r} has no development split; name the subjects or say 'all'"
             )
         return list(self.entries.subjects)
 
@@ -128,6 +131,10 @@ class FolderDataset:
         """Draw the photos to learn from, of all photos."""
         return draw(self.photo_names(subject), shots, seed, subject=subject)
 
+    def most_shots(self, subject: str) -> int:
+        """Count the photos."""
+        return len(self.photo_names(subject))
+
     def reference_names(self, subject: str, shots: int, seed: int) -> list[str]:
         """List the photos that are not drawn; none are left where every photo is a shot."""
         drawn = self.shot_names(subject, shots, seed)
@@ -144,7 +151,8 @@ class FolderDataset:
     def shots(self, subject: str, shots: int, seed: int) -> Subject:
         """Read the drawn photos, and only these."""
         paths = [self.folder / subject / name for name in self.shot_names(subject, shots, seed)]
-        return Subject(subject, self.category(subject), tuple(read_photo(path) for path in paths))
+        photos = tuple(squared(read_photo(path), self.resize) for path in paths)
+        return Subject(subject, self.category(subject), photos)
 
     def prompts(self, subject: str) -> list[Prompt]:
         """Return the subject's own prompts, else the file's, else the default ones."""
@@ -161,9 +169,10 @@ class FolderDataset:
         return wording.prior_prompts(category, n, nouns=nouns)
 
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
-        """Fingerprint of the class noun and the drawn files' content, in the order of the draw."""
+        """Fingerprint of the class noun, the drawn files' content in the order of the draw, the cropping."""
         files = [self.folder / subject / name for name in self.shot_names(subject, shots, seed)]
-        return fingerprint(self.category(subject), [file_digest(path) for path in files])
+        resize = [] if self.resize == "direct" else [self.resize]
+        return fingerprint(self.category(subject), [file_digest(path) for path in files], *resize)
 
     def references_identity(self, subject: str) -> str:
         """Fingerprint of the names and content of all photo files."""
@@ -189,12 +198,19 @@ class FolderDataset:
                 )
 
 
-def _entries(spec: DatasetSpec, folder: Path) -> SubjectsFile:
-    options = dict(spec.options)
+def resize_option(options: dict[str, Any]) -> str:
+    """Take ``resize`` out of a data set's options; "direct" where it is not given."""
+    resize = options.pop("resize", "direct")
+    if resize not in RESIZES:
+        raise DatasetError(f"dataset.resize: {one_of(resize, RESIZES, noun='way')}")
+    return str(resize)
+
+
+def _entries(options: dict[str, Any], folder: Path) -> SubjectsFile:
     file = options.pop("file", None)
     if unknown := sorted(options.keys() - {"subjects", "prompts"}):
         raise DatasetError(
-            f"dataset.options: {one_of(unknown[0], ('file', 'subjects', 'prompts'), noun='option')}"
+            f"dataset.options: {one_of(unknown[0], ('file', 'subjects', 'prompts', 'resize'), noun='option')}"
         )
     if options:
         if file is not None:

@@ -13,8 +13,12 @@ from PIL import Image, ImageOps
 from harness.datasets import DatasetError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-LONGEST_SIDE = 4096
+LONGEST_SIDE = 2048
 """Larger photos are reduced to this: no network uses more, and a worker keeps photos in memory."""
+RESIZES = ("direct", "crop")
+"""How a photo that is learnt from becomes a square: stretched, as the authors do, or its centre."""
+LEVELS = ((np.arange(65536) + 128) // 257).astype(np.uint8)
+"""16-bit grey as 8 bits, rounded."""
 
 
 def photo_files(folder: Path) -> list[Path]:
@@ -36,6 +40,8 @@ def read_photo(path: Path) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as file:
+                share = min(1.0, LONGEST_SIDE / max(file.size))
+                file.draft(None, (int(file.width * share), int(file.height * share)))  # JPEG: 1/2, 1/4, 1/8
                 file.load()
                 photo = to_rgb(ImageOps.exif_transpose(file))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -49,13 +55,22 @@ def read_photo(path: Path) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB: 16 bits scaled to 8, transparency on white."""
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        return Image.fromarray(np.clip(np.round(values / 257), 0, 255).astype(np.uint8)).convert("RGB")
+        grey = LEVELS[np.asarray(image).clip(0, 65535).astype(np.uint16)]
+        return Image.fromarray(grey).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
+
+
+def squared(photo: Image.Image, resize: str) -> Image.Image:
+    """Crop a photo to the square in its middle for ``crop``; ``direct`` leaves it to be stretched."""
+    if resize == "direct":
+        return photo
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    return photo.crop((left, top, left + side, top + side))
 
 
 def file_digest(path: Path) -> str:

@@ -33,6 +33,7 @@ class ToyboxDataset:
     """Toybox's subjects; see :class:`harness.datasets.Dataset`. Six photos to learn from, six held out."""
 
     name = "toybox"
+    resize = "direct"
 
     def __init__(self, cache: Path | None = None) -> None:
         self.cache = cache
@@ -86,6 +87,10 @@ class ToyboxDataset:
     def shot_names(self, subject: str, shots: int, seed: int) -> list[str]:
         """Draw from the photos to learn from."""
         return draw(self._to_learn_from(subject), shots, seed, subject=subject)
+
+    def most_shots(self, subject: str) -> int:
+        """Count the photos to learn from."""
+        return len(self._to_learn_from(subject))
 
     def reference_names(self, subject: str, shots: int, seed: int) -> list[str]:
         """List the photos that no method ever learns from."""

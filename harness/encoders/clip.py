@@ -102,7 +102,9 @@ def _open_clip(spec: EncoderSpec) -> tuple[Any, Any, Any]:
         load_into(network, read_tensors(spec), spec)
     elif spec.checkpoint is not None:
         name, _, tag = spec.model.partition(":")
-        network, transform = _created(name, force_preprocess_cfg=_preprocessing(name, tag))
+        network, transform = _created(
+            name, force_preprocess_cfg=_preprocessing(name, tag), force_quick_gelu=_quick_gelu(name, tag)
+        )
         load_into(network, _as_open_clip(network, read_tensors(spec)), spec)
     elif spec.model.startswith("hf-hub:"):
         name = spec.model
@@ -113,7 +115,9 @@ def _open_clip(spec: EncoderSpec) -> tuple[Any, Any, Any]:
         known = open_clip.list_pretrained_tags_by_model(name)
         if tag not in known:
             raise EncoderError(f"encoder {spec.model!r}: {one_of(tag, known, noun='pretrained tag')}")
-        network, transform = from_hub(spec, lambda: _created(name, pretrained=tag))
+        network, transform = from_hub(
+            spec, lambda: _created(name, pretrained=tag, force_quick_gelu=_quick_gelu(name, tag))
+        )
     return network, transform, open_clip.get_tokenizer(name)
 
 
@@ -132,6 +136,13 @@ def _preprocessing(name: str, tag: str) -> dict[str, Any]:
 
     settings = open_clip.get_pretrained_cfg(name, tag) if tag else {}
     return {key: settings[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in settings}
+
+
+def _quick_gelu(name: str, tag: str) -> bool:
+    """Whether the weights of a tag need QuickGELU, whatever the model's name says (OpenAI's do)."""
+    import open_clip
+
+    return bool(tag) and bool(open_clip.get_pretrained_cfg(name, tag).get("quick_gelu"))
 
 
 def _as_open_clip(network: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

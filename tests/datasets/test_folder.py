@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import yaml
 from PIL import Image
 
 from harness.datasets import DatasetError, chosen_prompts, load_dataset
 from harness.errors import HarnessError
 from harness.settings import DatasetSpec
-
-DREAMBENCH = Path(__file__).parents[3] / "shared" / "dreambench"
 
 
 @pytest.fixture
@@ -200,28 +195,3 @@ def test_check_names_the_photo_the_folder_or_the_lack(album):
     (album / "cup").rmdir()
     with pytest.raises(DatasetError, match="cup: no such folder"):
         data.check(["cup"], [1])
-
-
-def dreambench_nouns() -> dict[str, str]:
-    lines = (DREAMBENCH / "prompts_and_classes.txt").read_text().splitlines()
-    rows = [line.split(",") for line in lines if line.count(",") == 1 and " " not in line.split(",")[0]]
-    return {name: noun for name, noun in rows if (DREAMBENCH / name).is_dir()}
-
-
-@pytest.mark.skipif(not DREAMBENCH.is_dir(), reason="the DreamBench photos are not beside the repository")
-def test_dreambench_reads_whole(tmp_path):
-    file = tmp_path / "dreambench.yaml"
-    file.write_text(yaml.safe_dump({"subjects": dreambench_nouns()}))
-    data = opened(DREAMBENCH, file=str(file))
-    counts = [len(data.photo_names(name)) for name in data.subjects()]
-    assert (len(counts), sum(counts)) == (30, 158)
-    assert sorted(counts) == [4] * 2 + [5] * 18 + [6] * 10
-    data.check(data.subjects(), [1, 3])
-    assert (
-        sum(prompt.kind == "accessory" for name in data.subjects() for prompt in data.prompts(name)) == 9 * 10
-    )
-    printed = (DREAMBENCH / "prompts_and_classes.txt").read_text()
-    for name in ("dog", "teapot"):
-        for prompt in data.prompts(name):
-            words = prompt.template.replace("{}", "{0} {1}")
-            assert f"'{words}'" in printed

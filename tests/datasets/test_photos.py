@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from harness.datasets import DatasetError
-from harness.datasets.photos import LONGEST_SIDE, file_digest, photo_files, read_photo
+from harness.datasets.draws import draw
+from harness.datasets.photos import LONGEST_SIDE, file_digest, photo_files, read_photo, squared
 
 
 def colours(image):
@@ -97,3 +103,50 @@ def test_digest_follows_the_bytes(tmp_path):
     first = file_digest(tmp_path / "a.png")
     Image.new("RGB", (4, 5)).save(tmp_path / "a.png")
     assert file_digest(tmp_path / "a.png") != first
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from harness.datasets.photos import read_photo
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+photo = read_photo(Path(sys.argv[1]))
+print(max(photo.size), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_fifty_megapixels_are_decoded_small(tmp_path):
+    Image.new("RGB", (8688, 5792), (200, 90, 10)).save(tmp_path / "a.jpg")
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "a.jpg")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert int(told[0]) == LONGEST_SIDE
+    assert int(told[1]) < 8688 * 5792 * 3 / 2**20, "MiB: less than the whole picture, decoded"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 16), (16, 16), (3, 2)])
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_tiny_photos_keep_their_size(tmp_path, size, suffix):
+    Image.new("RGB", size, "white").save(tmp_path / f"a.{suffix}")
+    photo = read_photo(tmp_path / f"a.{suffix}")
+    assert photo.size == size and np.asarray(photo).min() > 250
+    assert squared(photo, "crop").size == (min(size), min(size))
+
+
+def test_crop_keeps_the_middle():
+    photo = Image.new("RGB", (9, 3), "black")
+    photo.paste("white", (3, 0, 6, 3))
+    assert np.asarray(squared(photo, "crop")).min() == 255
+    assert squared(photo, "direct") is photo
+
+
+@given(
+    names=st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=12),
+    seed=st.integers(0, 10**6),
+    data=st.data(),
+)
+def test_draws_are_nested_parts_of_a_permutation_whatever_the_order_of_names(names, seed, data):
+    whole = draw(names, len(names), seed, subject="s")
+    assert sorted(whole) == sorted(names)
+    shuffled = data.draw(st.permutations(names))
+    for shots in range(len(names) + 1):
+        assert draw(shuffled, shots, seed, subject="s") == whole[:shots]

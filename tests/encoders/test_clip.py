@@ -154,3 +154,22 @@ def test_weights_of_another_model_are_one_line(tmp_path, tiny_clip):
 def test_unknown_pretrained_tag_names_the_known_ones():
     with pytest.raises(EncoderError, match="did you mean 'openai'"):
         load_encoder(EncoderSpec(model="ViT-B-32-quickgelu:openia"), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("model", "quick"),
+    [("ViT-L-14", True), ("ViT-B-32-quickgelu", True), ("ViT-B-32:laion2b_s34b_b79k", False)],
+)
+def test_weights_trained_with_quick_gelu_get_it_whatever_the_name(monkeypatch, model, quick):
+    import open_clip
+
+    asked = []
+
+    def offline(name, **how):
+        asked.append(how["force_quick_gelu"])
+        raise OSError("no network")
+
+    monkeypatch.setattr(open_clip, "create_model", offline)
+    with pytest.raises(EncoderError, match="could not be had from the hub"):
+        load_encoder(EncoderSpec(model=model), device="cpu", kind="clip")
+    assert asked == [quick]

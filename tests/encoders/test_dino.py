@@ -130,3 +130,54 @@ def test_an_encoder_of_another_kind_is_refused(spec):
 )
 def test_families_are_told_by_name(model, family):
     assert family_of(EncoderSpec(model=model)) == family
+
+
+def class_token_by_hand(weights, pixels, *, heads, layers):
+    """A vision transformer written out: pre-norm blocks, exact GELU; DINOv2 scales its branches."""
+    from torch.nn.functional import conv2d, gelu, layer_norm, linear
+
+    def dense(x, name):
+        return linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    def norm(x, name):
+        return layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], 1e-6)
+
+    kernel = weights["patch_embed.proj.weight"]
+    patches = conv2d(pixels, kernel, weights["patch_embed.proj.bias"], stride=kernel.shape[-1])
+    x = patches.flatten(2).transpose(1, 2)
+    x = torch.cat([weights["cls_token"].expand(len(x), -1, -1), x], dim=1) + weights["pos_embed"]
+    n, tokens, width = x.shape
+    for layer in range(layers):
+        at = f"blocks.{layer}"
+        q, k, v = dense(norm(x, f"{at}.norm1"), f"{at}.attn.qkv").view(n, tokens, 3, heads, -1).unbind(2)
+        scores = torch.einsum("nqhd,nkhd->nhqk", q, k) / q.shape[-1] ** 0.5
+        mixed = torch.einsum("nhqk,nkhd->nqhd", scores.softmax(-1), v).reshape(n, tokens, width)
+        x = x + dense(mixed, f"{at}.attn.proj") * weights.get(f"{at}.ls1.gamma", 1.0)
+        hidden = gelu(dense(norm(x, f"{at}.norm2"), f"{at}.mlp.fc1"))
+        x = x + dense(hidden, f"{at}.mlp.fc2") * weights.get(f"{at}.ls2.gamma", 1.0)
+    return torch.nn.functional.normalize(norm(x, "norm")[:, 0], dim=-1)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "crop"),
+    [("vit_small_patch16_224.dino", 248, 224), ("vit_small_patch14_dinov2.lvd142m", 518, 518)],
+)
+def test_dino_and_dinov2_equal_a_forward_written_by_hand(name, side, crop):
+    from harness.encoders.dino import TimmEncoder, _transform
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = timm.create_model(name, pretrained=False, num_classes=0, depth=2)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+    encoder = TimmEncoder(network, _transform(network), name=name, revision="random")
+    picture = torch.randint(
+        0, 256, (2, 3, side, side), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
+    )
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    edge = (side - crop) // 2
+    inner = picture[..., edge : edge + crop, edge : edge + crop]
+    pixels = (inner / 255 - mean) / std  # ImageNet's statistics, as both were trained with
+    expected = class_token_by_hand(network.state_dict(), pixels, heads=6, layers=2)
+    assert torch.allclose(encoder.preprocess(picture), pixels, atol=1e-6)
+    assert torch.allclose(encoder.embed_images(picture), expected, atol=1e-5)

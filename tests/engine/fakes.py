@@ -87,6 +87,9 @@ class FakeCatalog:
         test, development = [f"s{n}" for n in range(8)], [f"d{n}" for n in range(4)]
         return {"test": test, "development": development, "all": development + test}[split]
 
+    def most_shots(self, subject: str) -> int:
+        return 6 if subject == "s0" else 3
+
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         return f"{self.shots}/{subject}/{shots}/{seed}"
 
