@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli_score import score
 from harness.cli_sweep import INTERRUPTED, MLflow, Runs, sweep
 from harness.cli_toybox import pretrain, toybox
 from harness.errors import ConfigError, HarnessError, one_line, one_of
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(sweep)
+app.command()(score)
 app.command()(pretrain)
 app.add_typer(toybox, name="toybox")
 
