@@ -48,6 +48,16 @@ class TextEncoder:
         """The tokenizer that knows the new tokens."""
         return self.tokenizer if self.rows is None else self.rows.tokenizer
 
+    def read(self, prompts: Sequence[str], length: int | None = None) -> Any:
+        """Prompts as token ids, padded or cut to ``length`` (None: the tokenizer's own)."""
+        return self.reader(
+            list(prompts),
+            padding="max_length",
+            max_length=length or self.reader.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+
 
 @dataclass(frozen=True)
 class Networks:
@@ -184,6 +194,10 @@ class Backbone(ABC):
         return Conditioning.cat(
             [fresh[prompt] if prompt in fresh else self._known[prompt] for prompt in prompts]
         )
+
+    def unconditional(self) -> Conditioning:
+        """What the denoiser is told, [1, …], where guidance asks it without a prompt."""
+        return self.conditioning([""])
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Mixed precision for the denoiser; nothing in float32."""
