@@ -1,0 +1,139 @@
+"""Every family draws what its own diffusers pipeline draws, and says what it cannot do in one line."""
+
+import json
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+
+from harness import methods
+from harness.api import Ceiling, Lipschitz, Subject
+from harness.diffusion.delta import Delta
+from harness.diffusion.folders import BackboneError
+from harness.diffusion.loading import LOADERS, load_backbone
+from harness.diffusion.pipelines import FAMILIES, check
+from harness.diffusion.sampling import sample
+from harness.diffusion.training import Trainer
+from harness.settings import BackboneSpec
+
+PROMPTS = ["a photo of a dog", "a cat in the snow"]
+SEEDS = [3, 2**40 + 1]
+
+
+@pytest.fixture
+def sdxl(tiny_sdxl, cache):
+    return load_backbone(str(tiny_sdxl), cache=cache)
+
+
+def theirs(folder, guidance, **changes):
+    pipeline = DiffusionPipeline.from_pretrained(folder, **changes)
+    pipeline.set_progress_bar_config(disable=True)
+    generators = [torch.Generator().manual_seed(seed) for seed in SEEDS]
+    images = pipeline(
+        PROMPTS, num_inference_steps=4, guidance_scale=guidance, generator=generators, output_type="np"
+    ).images
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def ours(backbone, guidance, sampler):
+    latents = sample(backbone, PROMPTS, seeds=SEEDS, sampler=sampler, steps=4, guidance=guidance)
+    return backbone.pictures(latents)
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+def test_sdxl_equals_its_pipeline_whatever_guidance_sets_against_the_prompt(
+    tiny_sdxl, cache, tmp_path, zeros
+):
+    folder = tmp_path / "sdxl"
+    folder.symlink_to(tiny_sdxl)
+    backbone = load_backbone(str(folder), cache=cache)
+    backbone.zeros_without_prompt = zeros
+    changes = {"force_zeros_for_empty_prompt": zeros}
+    assert (ours(backbone, 5.0, "euler") - theirs(folder, 5.0, **changes)).abs().max() <= 1e-4
+
+
+def test_a_new_word_reads_like_the_word_it_starts_from(sdxl):
+    before = sdxl.conditioning(["a photo of a dog"])
+    sdxl.token_rows(["<v>"], init=["dog"])
+    taught = sdxl.conditioning(["a photo of a <v>"])
+    torch.testing.assert_close(taught.sequence, before.sequence)
+    torch.testing.assert_close(taught.pooled, before.pooled)
+
+
+SMALL = {"steps": 2, "batch": 2, "accumulate": 1, "prior_count": 2, "lr": 1e-3}
+
+
+def fit(name, backbone, photos, lipschitz=None):
+    kind = methods.load(name)
+    chosen = {key: value for key, value in SMALL.items() if key in kind.__dataclass_fields__}
+    method = methods.build(kind, methods.resolve_params(kind, chosen, "tiny"))
+    trainer = Trainer(seed=0, lipschitz=lipschitz)
+    result = method.fit(backbone, Subject("rex", "dog", photos, "red dog"), trainer)
+    return result, trainer
+
+
+@pytest.mark.parametrize("name", methods.known())
+def test_every_method_trains_stores_and_leaves_no_trace_on_sdxl(name, sdxl, photos, tmp_path):
+    before = {key: value.clone() for key, value in sdxl.networks.denoiser.state_dict().items()}
+    constrained = methods.load(name).changes_weights
+    lipschitz = Lipschitz(penalty=50.0, bound=0.01) if constrained else None
+    result, trainer = fit(name, sdxl, photos, lipschitz)
+    assert len(trainer.losses) == (2 if methods.load(name).uses_shots else 0)
+    assert sdxl.distance().l2 <= 0.01 * (1 + 1e-5) or not constrained
+    if not isinstance(result, Ceiling):
+        asked = {"seeds": [0], "sampler": "euler", "steps": 2, "guidance": 2.0}
+        tuned = sdxl.sample([f"a {result.phrase}"], **asked)
+        (tmp_path / "delta.safetensors").write_bytes(sdxl.delta().to_bytes())
+        sdxl.restore()
+        sdxl.apply(Delta.load(tmp_path / "delta.safetensors"))
+        assert torch.equal(sdxl.sample([f"a {result.phrase}"], **asked), tuned)
+    sdxl.restore()
+    after = sdxl.networks.denoiser.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_every_family_has_a_loader():
+    assert FAMILIES.keys() == LOADERS.keys()
+
+
+def test_an_option_names_another_autoencoder_and_so_another_model(tiny_sdxl, tiny_sd, sdxl, cache):
+    spec = BackboneSpec(name="x", path=str(tiny_sdxl), options={"vae": str(tiny_sd / "vae")})
+    other = load_backbone(spec, cache=cache)
+    assert other.networks.autoencoder.config.scaling_factor == 0.18215
+    assert other.revision != sdxl.revision
+
+
+def spec(folder, **changes):
+    return BackboneSpec(name="x", path=str(folder), **changes)
+
+
+def test_what_can_be_known_without_loading_is_refused_without_loading(tiny_sdxl):
+    check(spec(tiny_sdxl), "euler")
+    for wrong, sampler, message in (
+        (spec(tiny_sdxl), "dimm", r"\(sdxl\): unknown sampler 'dimm'; did you mean 'ddim'"),
+        (spec(tiny_sdxl, family="sd"), "ddim", "family 'sd' was asked for, but .* says 'sdxl'"),
+        (spec(tiny_sdxl, options={"text": 1}), "ddim", "no option 'text'; it has vae"),
+    ):
+        with pytest.raises(BackboneError, match=message):
+            check(wrong, sampler)
+
+
+def test_a_folder_that_is_not_whole_names_what_it_lacks(tmp_path):
+    index = {"_class_name": "StableDiffusionXLPipeline"}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    (tmp_path / "unet").mkdir()
+    with pytest.raises(BackboneError, match=r"lacks vae, text_encoder, text_encoder_2, tokenizer"):
+        load_backbone(str(tmp_path))
+
+
+def test_lora_weights_are_no_backbone(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "pytorch_lora_weights.safetensors"
+    save_file({"unet.to_q.lora_A.weight": torch.zeros(1)}, path)
+    with pytest.raises(BackboneError, match="a file of LoRA weights"):
+        load_backbone(str(path))
+    with pytest.raises(BackboneError, match=r"holds LoRA weights \(pytorch_lora_weights.safetensors\)"):
+        load_backbone(str(tmp_path))
