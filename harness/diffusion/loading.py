@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
 from safetensors import SafetensorError
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5TokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from harness.diffusion.backbone import DTYPES, Backbone, Networks, Precision, TextEncoder
@@ -25,6 +25,7 @@ from harness.diffusion.folders import (
     with_options,
 )
 from harness.diffusion.pipelines import FAMILIES, check_parts, check_spec, check_weights, family_of
+from harness.diffusion.sd3 import StableDiffusion3
 from harness.diffusion.sdxl import StableDiffusionXL
 from harness.diffusion.stable_diffusion import StableDiffusion
 from harness.errors import one_of
@@ -132,6 +133,44 @@ def _stable_diffusion_xl(pipeline: Pipeline, **named: Any) -> StableDiffusionXL:
     return StableDiffusionXL(networks, zeros_without_prompt=zeros, **named)
 
 
+def _stable_diffusion_3(pipeline: Pipeline, **named: Any) -> StableDiffusion3:
+    without = () if _wants_t5(pipeline) else ("text_encoder_3", "tokenizer_3")
+    pipeline.check(without=without)
+    clip = tuple(pipeline.clip(CLIPTextModelWithProjection, number) for number in ("", "_2"))
+    networks = Networks(
+        denoiser=pipeline.denoiser(SD3Transformer2DModel, "transformer"),
+        autoencoder=pipeline.autoencoder(),
+        text_encoders=clip if without else (*clip, _t5(pipeline)),
+        scheduler=pipeline.scheduler(),
+    )
+    return StableDiffusion3(networks, **named)
+
+
+def _wants_t5(pipeline: Pipeline) -> bool:
+    option = pipeline.spec.options.get("text_encoder_3")
+    if option == "none":
+        return False
+    if option is not None:
+        raise BackboneError(
+            f"backbone {pipeline.spec.name!r}: text_encoder_3 can only be none, got {option!r}; "
+            "leave it out to use the folder's own"
+        )
+    if not (pipeline.folder / "text_encoder_3").is_dir():
+        raise BackboneError(
+            f"backbone {pipeline.spec.name!r}: {pipeline.folder} lacks text_encoder_3 (T5); "
+            "to go without it on purpose say text_encoder_3: none"
+        )
+    return True
+
+
+def _t5(pipeline: Pipeline) -> TextEncoder:
+    """T5 in the denoiser's precision: it is larger than all else together."""
+    with _one_line(pipeline.folder):
+        tokenizer = T5TokenizerFast.from_pretrained(pipeline.folder / "tokenizer_3")
+    model = _network(T5EncoderModel, pipeline.folder / "text_encoder_3", pipeline.dtype, pipeline.device)
+    return TextEncoder("text_encoder_3", tokenizer, model, learns=False)
+
+
 def _network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
     """Load one network, frozen; safetensors only."""
     files = list(folder.glob("*.safetensors"))
@@ -165,4 +204,5 @@ def _no_progress_bar() -> Iterator[None]:
 LOADERS: dict[str, Callable[..., Backbone]] = {
     "sd": _stable_diffusion,
     "sdxl": _stable_diffusion_xl,
+    "sd3": _stable_diffusion_3,
 }

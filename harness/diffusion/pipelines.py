@@ -44,6 +44,13 @@ FAMILIES: Mapping[str, Family] = {
         samplers=DISCRETE,
         options=("vae",),
     ),
+    "sd3": Family(
+        "StableDiffusion3Pipeline",
+        networks=("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
+        others=("tokenizer", "tokenizer_2", "tokenizer_3", "scheduler"),
+        samplers=("flow_euler",),
+        options=("text_encoder_3",),
+    ),
 }
 
 

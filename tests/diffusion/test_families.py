@@ -4,7 +4,8 @@ import json
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
+from diffusers.training_utils import compute_density_for_timestep_sampling
 
 from harness import methods
 from harness.api import Ceiling, Lipschitz, Subject
@@ -13,7 +14,7 @@ from harness.diffusion.folders import BackboneError
 from harness.diffusion.loading import LOADERS, load_backbone
 from harness.diffusion.pipelines import FAMILIES, check
 from harness.diffusion.sampling import sample
-from harness.diffusion.training import Trainer
+from harness.diffusion.training import Example, Material, Trainer, _loss
 from harness.settings import BackboneSpec
 
 PROMPTS = ["a photo of a dog", "a cat in the snow"]
@@ -39,6 +40,69 @@ def theirs(folder, guidance, **changes):
 def ours(backbone, guidance, sampler):
     latents = sample(backbone, PROMPTS, seeds=SEEDS, sampler=sampler, steps=4, guidance=guidance)
     return backbone.pictures(latents)
+
+
+@pytest.fixture
+def sd3(tiny_sd3, cache):
+    return load_backbone(str(tiny_sd3), cache=cache)
+
+
+@pytest.fixture(params=["sdxl", "sd3"])
+def family(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_sd3_equals_its_pipeline(sd3, tiny_sd3):
+    assert (ours(sd3, 5.0, "flow_euler") - theirs(tiny_sd3, 5.0)).abs().max() <= 1e-4
+
+
+def test_sd3_without_t5_equals_its_pipeline_without_t5(tiny_sd3, sd3, cache):
+    backbone = load_backbone(spec(tiny_sd3, options={"text_encoder_3": "none"}), cache=cache)
+    pipeline = {"text_encoder_3": None, "tokenizer_3": None}
+    assert (ours(backbone, 5.0, "flow_euler") - theirs(tiny_sd3, 5.0, **pipeline)).abs().max() <= 1e-4
+    assert backbone.revision != sd3.revision
+
+
+def test_sd3_loss_and_gradient_of_one_step_restated_with_diffusers(sd3, photos):
+    shots = [Example(photo, ("a dog",)) for photo in photos]
+    parameters = sd3.parameters("denoiser")
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    subject = Material.prepare(sd3, shots, None, torch.Generator())
+    loss = _loss(sd3, subject, None, None, 2, torch.Generator().manual_seed(5))
+    loss.backward()
+    gradients = {name: p.grad.clone() for name, p in parameters.items() if p.grad is not None}
+
+    generator = torch.Generator().manual_seed(5)
+    index = torch.randperm(5, generator=generator)[:2]
+    latents = sd3.latents([photos[i] for i in index])
+    z = latents.mean + latents.std * torch.randn(latents.mean.shape, generator=generator)
+    noise = torch.randn(z.shape, generator=generator)
+    scheduler = FlowMatchEulerDiscreteScheduler.from_config(sd3.networks.scheduler)
+    drawn = compute_density_for_timestep_sampling("logit_normal", 2, 0.0, 1.0, generator=generator)
+    t = scheduler.timesteps[(drawn * 1000).long()]
+    told = sd3.encode_prompts(["a dog"] * 2)
+    denoiser = sd3.networks.denoiser
+    denoiser.zero_grad()
+    predicted = denoiser(scheduler.scale_noise(z, t, noise), told.sequence, told.pooled, t).sample
+    expected = torch.nn.functional.mse_loss(predicted, noise - z)
+    expected.backward()
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, parameters[name].grad, rtol=1e-4, atol=1e-5)
+    sd3.restore()
+
+
+def test_t5_reads_the_word_that_a_new_one_starts_from(sd3):
+    before = sd3.conditioning(["a photo of a dog"])
+    sd3.token_rows(["<v>"], init=["dog"])
+    torch.testing.assert_close(sd3.conditioning(["a photo of a <v>"]).sequence, before.sequence)
+
+
+def test_sd3_that_lacks_t5_says_how_to_go_without(tmp_path):
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusion3Pipeline"}))
+    with pytest.raises(BackboneError, match=r"lacks text_encoder_3 \(T5\); .* text_encoder_3: none"):
+        load_backbone(str(tmp_path))
 
 
 @pytest.mark.parametrize("zeros", [True, False])
@@ -74,22 +138,22 @@ def fit(name, backbone, photos, lipschitz=None):
 
 
 @pytest.mark.parametrize("name", methods.known())
-def test_every_method_trains_stores_and_leaves_no_trace_on_sdxl(name, sdxl, photos, tmp_path):
-    before = {key: value.clone() for key, value in sdxl.networks.denoiser.state_dict().items()}
+def test_every_method_trains_stores_and_leaves_no_trace(name, family, photos, tmp_path):
+    before = {key: value.clone() for key, value in family.networks.denoiser.state_dict().items()}
     constrained = methods.load(name).changes_weights
     lipschitz = Lipschitz(penalty=50.0, bound=0.01) if constrained else None
-    result, trainer = fit(name, sdxl, photos, lipschitz)
+    result, trainer = fit(name, family, photos, lipschitz)
     assert len(trainer.losses) == (2 if methods.load(name).uses_shots else 0)
-    assert sdxl.distance().l2 <= 0.01 * (1 + 1e-5) or not constrained
+    assert family.distance().l2 <= 0.01 * (1 + 1e-5) or not constrained
     if not isinstance(result, Ceiling):
-        asked = {"seeds": [0], "sampler": "euler", "steps": 2, "guidance": 2.0}
-        tuned = sdxl.sample([f"a {result.phrase}"], **asked)
-        (tmp_path / "delta.safetensors").write_bytes(sdxl.delta().to_bytes())
-        sdxl.restore()
-        sdxl.apply(Delta.load(tmp_path / "delta.safetensors"))
-        assert torch.equal(sdxl.sample([f"a {result.phrase}"], **asked), tuned)
-    sdxl.restore()
-    after = sdxl.networks.denoiser.state_dict()
+        asked = {"seeds": [0], "sampler": FAMILIES[family.family].samplers[0], "steps": 2, "guidance": 2.0}
+        tuned = family.sample([f"a {result.phrase}"], **asked)
+        (tmp_path / "delta.safetensors").write_bytes(family.delta().to_bytes())
+        family.restore()
+        family.apply(Delta.load(tmp_path / "delta.safetensors"))
+        assert torch.equal(family.sample([f"a {result.phrase}"], **asked), tuned)
+    family.restore()
+    after = family.networks.denoiser.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
 
