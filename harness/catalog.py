@@ -115,6 +115,14 @@ class Installed:
     def check(self, trials: Sequence[Trial]) -> None:
         subjects = list(dict.fromkeys(trial.subject for trial in trials))
         self.dataset.check(subjects, sorted({trial.shots for trial in trials}))
+        from harness.diffusion import pipelines
+
+        seen: set[str] = set()
+        for trial in trials:
+            asked = f"{trial.backbone!r} {trial.sampling.sampler}"
+            if asked not in seen:
+                seen.add(asked)
+                pipelines.check(trial.backbone, trial.sampling.sampler)
 
     def subjects(self, split: str) -> list[str]:
         return self.dataset.subjects(cast("Split", split))

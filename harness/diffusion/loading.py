@@ -12,7 +12,13 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
 from safetensors import SafetensorError
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5TokenizerFast
+from transformers import (
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5EncoderModel,
+    T5TokenizerFast,
+)
 from transformers.utils import logging as transformers_logging
 
 from harness.diffusion.backbone import DTYPES, Backbone, Networks, Precision, TextEncoder
@@ -80,8 +86,7 @@ class Pipeline:
         """Refuse a folder that is not whole, before any of it is loaded. Raises BackboneError."""
         family = FAMILIES[family_of(self.spec, self.folder)[0]]
         networks, others = (
-            tuple(part for part in parts if part not in without)
-            for parts in (family.networks, family.others)
+            tuple(part for part in parts if part not in without) for parts in (family.networks, family.others)
         )
         check_parts(self.spec, self.folder, networks, others)
 

@@ -4,13 +4,14 @@ import json
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
+from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 from diffusers.training_utils import compute_density_for_timestep_sampling
 
 from harness import methods
 from harness.api import Ceiling, Lipschitz, Subject
 from harness.diffusion.delta import Delta
 from harness.diffusion.folders import BackboneError
+from harness.diffusion.lipschitz import Full, penalty_value
 from harness.diffusion.loading import LOADERS, load_backbone
 from harness.diffusion.pipelines import FAMILIES, check
 from harness.diffusion.sampling import sample
@@ -156,6 +157,50 @@ def test_every_method_trains_stores_and_leaves_no_trace(name, family, photos, tm
     after = family.networks.denoiser.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+SKIPS = {
+    ("custom_diffusion", "sd"): "added_kv: the family 'sd' has cross-attention and no added keys and values",
+    (
+        "custom_diffusion",
+        "sdxl",
+    ): "added_kv: the family 'sdxl' has cross-attention and no added keys and values",
+}
+"""The only method and family that do not go together, and only where the option asks for it."""
+
+
+@pytest.mark.parametrize("name", methods.known())
+def test_methods_skip_no_family_but_for_the_reasons_listed(name):
+    subject = Subject("rex", "dog", (), "red dog")
+    kind = methods.load(name)
+    for family in FAMILIES:
+        assert methods.skip_reason(kind(), subject, family=family) is None
+        if hasattr(kind, "added_kv"):
+            asked = methods.skip_reason(kind(added_kv=True), subject, family=family)
+            assert asked == SKIPS.get((name, family))
+
+
+def test_custom_diffusion_on_sd3_trains_the_pictures_keys_and_values_and_the_texts_if_asked(sd3):
+    picture, text = sd3.parameters("cross_attention_kv"), sd3.parameters("added_kv")
+    ends = [f"attn.{layer}.{kind}" for layer in ("to_k", "to_v") for kind in ("weight", "bias")]
+    assert sorted(picture) == sorted(f"denoiser.transformer_blocks.{i}.{e}" for i in (0, 1) for e in ends)
+    assert {name.split(".")[-2] for name in text} == {"add_k_proj", "add_v_proj"}
+
+
+def test_penalty_over_the_released_unet_is_one_square_per_tensor():
+    """Moved by 0.01 everywhere; tensors of more than a million numbers are counted, not computed."""
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
+    shapes = [parameter.shape for parameter in unet.parameters()]
+    assert len(shapes) == 686
+    assert sum(shape.numel() for shape in shapes) == 859_520_964
+    # A tensor's values need no memory of their own: one number seen everywhere.
+    terms = [
+        Full("", torch.tensor(0.01).expand(shape), torch.tensor(0.0).expand(shape), shape.numel())
+        for shape in shapes
+        if shape.numel() <= 1 << 20
+    ]
+    assert penalty_value(terms) == pytest.approx(1e-4 * len(terms), rel=1e-6)
 
 
 def test_every_family_has_a_loader():
