@@ -25,7 +25,7 @@ class CustomDiffusion:
 
     init               the rare word that the new one starts from
     prior_weight       weight of the loss on class pictures; 0: none
-    added_kv           also the keys and values of the text in joint attention; Stable Diffusion 3 alone has them
+    added_kv           also the text's keys and values in joint attention (Stable Diffusion 3 alone)
     flip, scale        augmentation: mirror images; shrunk and enlarged pictures, said so in the caption
     """
 

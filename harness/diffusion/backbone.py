@@ -249,7 +249,7 @@ class Backbone(ABC):
         return self.pretrained.hand_out(name for name in self.pretrained.parameters if pattern.search(name))
 
     def token_rows(self, tokens: Sequence[str], init: Sequence[str]) -> dict[str, Parameter]:
-        """Teach every text encoder that learns new tokens and return their rows for training, [tokens, width] each.
+        """Teach text encoders new tokens and return the rows for training, [tokens, width] for each.
 
         Row i starts from the embedding of ``init[i]`` (of several word pieces: their mean). Raises ValueError
         for a token that is a word already.

@@ -117,7 +117,7 @@ def _single_file(path: Path) -> str:
         lora = False
     if lora:
         return "a file of LoRA weights, which change a base model and are none; name the base model's folder"
-    return "a single file; give a folder in diffusers' format (its from_single_file and save_pretrained make one)"
+    return "a single file; give a folder in diffusers' format (from_single_file, then save_pretrained)"
 
 
 def _ask_hub(hub_id: str, ask: Callable[[], str]) -> str:

@@ -28,8 +28,8 @@ def sample(
     """Draw one latent per prompt and seed, scaled, [n, c, h, w].
 
     Equals diffusers' pipeline called with ``torch.Generator("cpu").manual_seed(seed)`` per image.
-    Classifier-free guidance (arXiv 2207.12598) with the family's unconditional half; at guidance ≤ 1 the unconditional half
-    is left out. The batch size decides speed and memory only.
+    Classifier-free guidance (arXiv 2207.12598) against what the family says without a prompt, which is left
+    out at guidance ≤ 1. The batch size decides speed and memory only.
     """
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
