@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
 from safetensors import SafetensorError
-from transformers import (
+from transformers import (  # type: ignore[attr-defined]  # an alias in version 5
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
