@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 class CustomDiffusion:
     """Fine-tune ``to_k`` and ``to_v`` of every cross-attention and the row of a new word.
 
+    Stable Diffusion 3 has no cross-attention: those of its joint attention instead, as the authors do.
+
     init               the rare word that the new one starts from
     prior_weight       weight of the loss on class pictures; 0: none
+    added_kv           also the text's keys and values in joint attention (Stable Diffusion 3 alone)
     flip, scale        augmentation: mirror images; shrunk and enlarged pictures, said so in the caption
     """
 
@@ -46,6 +49,13 @@ class CustomDiffusion:
     prior_count: int = 200
     flip: bool = True
     scale: bool = True
+    added_kv: bool = False
+
+    def skip(self, subject: Subject, family: str) -> str | None:
+        """Only joint attention has keys and values of its own for the text."""
+        if not self.added_kv or family in ("", "sd3"):
+            return None
+        return f"added_kv: the family {family!r} has cross-attention and no added keys and values"
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
         from harness.diffusion.augment import Augment
@@ -59,6 +69,7 @@ class CustomDiffusion:
             backbone,
             parameters={
                 **backbone.parameters("cross_attention_kv"),
+                **(backbone.parameters("added_kv") if self.added_kv else {}),
                 **backbone.token_rows([self.token], init=[self.init]),
             },
             examples=[Example(shot, (f"photo of a {phrase}",)) for shot in subject.shots],

@@ -122,6 +122,11 @@ class Installed:
             shots.setdefault(trial.subject, set()).add(trial.shots)
         for subject, counts in shots.items():
             self.dataset.check([subject], sorted(counts))
+        from harness.diffusion import pipelines
+
+        asked = {(t.backbone.model_dump_json(), t.sampling.sampler): t.backbone for t in trials}
+        for (_, sampler), backbone in asked.items():
+            pipelines.check(backbone, sampler)
 
     def subjects(self, split: str) -> list[str]:
         return self.dataset.subjects(cast("Split", split))

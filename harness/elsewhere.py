@@ -16,7 +16,7 @@ from PIL.Image import Image
 
 from harness import provenance
 from harness.datasets import Dataset
-from harness.datasets.photos import photo_files, read_photo
+from harness.datasets.photos import SUFFIXES, read_photo
 from harness.encoders import load_encoder
 from harness.errors import HarnessError
 from harness.exhibit import Exhibit, Eyes, Features, Scores, SubjectPhotos
@@ -43,8 +43,8 @@ class Made:
         """Find a folder's pictures. Raises ElsewhereError for a name without a prompt, or where none is."""
         if not folder.is_dir():
             raise ElsewhereError(f"{folder}: not a folder of pictures")
-        inner = sorted(path for path in folder.iterdir() if path.is_dir())
-        files = [*photo_files(folder), *(file for path in inner for file in photo_files(path))]
+        names = [*folder.glob("*.*"), *folder.glob("*/*.*")]
+        files = [file for file in names if file.suffix.lower() in SUFFIXES]
         if not files:
             raise ElsewhereError(f"{folder}: no PNG or JPEG in it; expected 00-00.png, … or 00/*.png, …")
         numbered = sorted((_prompt_of(file, folder, prompts), file) for file in files)

@@ -10,7 +10,7 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -36,17 +36,34 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass
 class TextEncoder:
-    """A text encoder, its tokenizer, and the new tokens it was taught, if any. ``name`` is its folder's."""
+    """A text encoder, its tokenizer, and the new tokens it was taught, if any. ``name`` is its folder's.
+
+    One that does not learn new tokens reads ``stand_ins`` in their place.
+    """
 
     name: str
     tokenizer: Any
     model: Any
     rows: TokenRows | None = None
+    learns: bool = True
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reader(self) -> Any:
         """The tokenizer that knows the new tokens."""
         return self.tokenizer if self.rows is None else self.rows.tokenizer
+
+    def read(self, prompts: Sequence[str], length: int | None = None) -> Any:
+        """Prompts as token ids, padded or cut to ``length`` (None: the tokenizer's own)."""
+        for token, word in self.stand_ins.items():
+            prompts = [prompt.replace(token, word) for prompt in prompts]
+        return self.reader(
+            list(prompts),
+            padding="max_length",
+            max_length=length or self.reader.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,9 @@ class Backbone(ABC):
     family: ClassVar[str]
     groups: ClassVar[Mapping[str, str]]
     """Group of parameters → regular expression over the denoiser's parameter names."""
+
+    prior_sampling: ClassVar[tuple[str, int, float]] = ("dpmsolver++", 25, 7.5)
+    """Sampler, steps and guidance of the class pictures for prior preservation."""
 
     def __init__(
         self,
@@ -185,6 +205,10 @@ class Backbone(ABC):
             [fresh[prompt] if prompt in fresh else self._known[prompt] for prompt in prompts]
         )
 
+    def unconditional(self) -> Conditioning:
+        """What the denoiser is told, [1, …], where guidance asks it without a prompt."""
+        return self.conditioning([""])
+
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Mixed precision for the denoiser; nothing in float32."""
         if self.dtype == torch.float32:
@@ -225,7 +249,7 @@ class Backbone(ABC):
         return self.pretrained.hand_out(name for name in self.pretrained.parameters if pattern.search(name))
 
     def token_rows(self, tokens: Sequence[str], init: Sequence[str]) -> dict[str, Parameter]:
-        """Teach every text encoder new tokens and return their rows for training, [tokens, width] each.
+        """Teach text encoders new tokens and return the rows for training, [tokens, width] for each.
 
         Row i starts from the embedding of ``init[i]`` (of several word pieces: their mean). Raises ValueError
         for a token that is a word already.
@@ -234,6 +258,10 @@ class Backbone(ABC):
             raise ValueError(f"{len(tokens)} new tokens need as many words to start from, got {len(init)}")
         self._refuse_second("new tokens", bool(self.new_tokens))
         for encoder in self.networks.text_encoders:
+            if not encoder.learns:
+                longest_first = sorted(zip(tokens, init), key=lambda pair: -len(pair[0]))
+                encoder.stand_ins = dict(longest_first)
+                continue
             initial = initial_rows(encoder.tokenizer, encoder.model, init)
             encoder.rows = TokenRows(encoder.tokenizer, encoder.model, tokens, initial)
         return self._rows()
@@ -314,6 +342,8 @@ class Backbone(ABC):
             details["lora"] = self._lora.details()
         if self.new_tokens:
             details["tokens"] = list(self.new_tokens)
+            if stand_ins := self.networks.text_encoders[-1].stand_ins:
+                details["stand_ins"] = [stand_ins[token] for token in self.new_tokens]
         return Delta(
             weights=_copies(self.pretrained.changed()),
             adapters=_copies(self._factors()),
@@ -336,7 +366,8 @@ class Backbone(ABC):
             _fill(self.adapters(**delta.details["lora"], seed=0), delta.adapters)
         if "tokens" in delta.details:
             tokens = delta.details["tokens"]
-            _fill(self.token_rows(tokens, init=["a"] * len(tokens)), delta.rows)
+            words = delta.details.get("stand_ins", ["a"] * len(tokens))
+            _fill(self.token_rows(tokens, init=words), delta.rows)
 
     def restore(self) -> None:
         """Go back to the pretrained weights, bit for bit; copies only what was handed out."""
@@ -345,6 +376,7 @@ class Backbone(ABC):
             adapters.remove(self.networks.denoiser)
             self._lora = None
         for encoder in self.networks.text_encoders:
+            encoder.stand_ins = {}
             if encoder.rows is not None:
                 encoder.rows.remove()
                 encoder.rows = None

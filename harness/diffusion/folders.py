@@ -14,6 +14,14 @@ from harness.errors import HarnessError
 from harness.settings import BackboneSpec
 
 FILES = ("*.json", "*.txt", "*.safetensors")
+PARTS = (
+    "unet",
+    "transformer",
+    "vae",
+    *(f"{part}{number}" for part in ("text_encoder", "tokenizer") for number in ("", "_2", "_3")),
+    "scheduler",
+)
+"""Folders of a pipeline that are read; a hub's pipeline may hold more."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -33,10 +41,10 @@ def backbone_revision(spec: BackboneSpec, *, cache: Path | None = None) -> str:
     A folder: 16 hex digits over the content of its files, remembered in ``cache``. A hub id: the commit.
     Raises BackboneError where neither can be found.
     """
-    wanted = _local(spec)
+    wanted, cache = _local(spec), cache or cache_root()
     if isinstance(wanted, Path):
-        return content_revision(wanted, cache or cache_root())
-    return _ask_hub(wanted, lambda: _hub_commit(wanted, spec.revision))
+        return with_options(content_revision(wanted, cache), spec, cache)
+    return with_options(_ask_hub(wanted, lambda: _hub_commit(wanted, spec.revision)), spec, cache)
 
 
 def locate(spec: BackboneSpec) -> tuple[Path, str | None]:
@@ -44,8 +52,36 @@ def locate(spec: BackboneSpec) -> tuple[Path, str | None]:
     wanted = _local(spec)
     if isinstance(wanted, Path):
         return wanted, None
-    folder = Path(_ask_hub(wanted, lambda: _download(wanted, spec.revision)))
+    unwanted = [f"{part}/*" for part, value in spec.options.items() if value == "none"]
+    folder = Path(_ask_hub(wanted, lambda: _download(wanted, spec.revision, ignore_patterns=unwanted)))
     return folder, folder.name
+
+
+def find_local(spec: BackboneSpec) -> Path | None:
+    """The folder of a base model that lies on this machine; None for a hub id."""
+    wanted = _local(spec)
+    return wanted if isinstance(wanted, Path) else None
+
+
+def locate_network(where: str) -> tuple[Path, str | None]:
+    """Find the folder of one network that stands alone, and the hub's commit if it comes from there."""
+    folder = _folder_or_id(where)
+    if isinstance(folder, Path):
+        return folder, None
+    names = ["config.json", "diffusion_pytorch_model*.safetensors"]
+    found = Path(_ask_hub(folder, lambda: _snapshot(folder, None, allow_patterns=names)))
+    return found, found.name
+
+
+def with_options(revision: str, spec: BackboneSpec, cache: Path) -> str:
+    """The revision of a base model whose options change which networks it has."""
+    if not spec.options:
+        return revision
+    options = dict(spec.options)
+    if isinstance(vae := options.get("vae"), str):
+        folder, commit = locate_network(vae)
+        options["vae"] = commit or content_revision(folder, cache)
+    return hashlib.sha256(json.dumps([revision, options], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _local(spec: BackboneSpec) -> Path | str:
@@ -57,13 +93,31 @@ def _local(spec: BackboneSpec) -> Path | str:
             return Path(pipeline_folder())
         except OSError as error:
             raise BackboneError(f"backbone 'toybox': {error}") from error
-    wanted = spec.path or spec.name
+    return _folder_or_id(spec.path or spec.name)
+
+
+def _folder_or_id(wanted: str) -> Path | str:
     folder = Path(wanted).expanduser()
     if folder.is_dir():
         return folder
+    if folder.is_file():
+        raise BackboneError(f"backbone {wanted!r}: {_single_file(folder)}")
     if folder.is_absolute() or wanted.startswith((".", "~")) or wanted.count("/") != 1:
         raise BackboneError(f"backbone {wanted!r}: no such folder; give toybox, a folder or 'org/name'")
     return wanted
+
+
+def _single_file(path: Path) -> str:
+    """Say why one file is no base model."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            lora = b"lora" in file.read(min(size, 1 << 20)).lower()
+    except OSError:
+        lora = False
+    if lora:
+        return "a file of LoRA weights, which change a base model and are none; name the base model's folder"
+    return "a single file; give a folder in diffusers' format (from_single_file, then save_pretrained)"
 
 
 def _ask_hub(hub_id: str, ask: Callable[[], str]) -> str:
@@ -78,11 +132,14 @@ def _ask_hub(hub_id: str, ask: Callable[[], str]) -> str:
 
 
 def _download(hub_id: str, revision: str | None, **how: Any) -> str:
+    patterns = ["model_index.json", *(f"{part}/{end}" for part in PARTS for end in FILES)]
+    return _snapshot(hub_id, revision, allow_patterns=patterns, **how)
+
+
+def _snapshot(hub_id: str, revision: str | None, **how: Any) -> str:
     from huggingface_hub import snapshot_download
 
-    parts = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-    patterns = ["model_index.json", *(f"{part}/{end}" for part in parts for end in FILES)]
-    return snapshot_download(hub_id, revision=revision, allow_patterns=patterns, **how)
+    return snapshot_download(hub_id, revision=revision, **how)
 
 
 def _hub_commit(hub_id: str, revision: str | None) -> str:

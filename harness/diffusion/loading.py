@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
 from safetensors import SafetensorError
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import (  # type: ignore[attr-defined]  # an alias in version 5
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5EncoderModel,
+    T5TokenizerFast,
+)
 from transformers.utils import logging as transformers_logging
 
 from harness.diffusion.backbone import DTYPES, Backbone, Networks, Precision, TextEncoder
 from harness.diffusion.cache import Cache
-from harness.diffusion.folders import PICKLES, BackboneError, content_revision, locate
+from harness.diffusion.folders import (
+    BackboneError,
+    content_revision,
+    locate,
+    locate_network,
+    with_options,
+)
+from harness.diffusion.pipelines import FAMILIES, check_parts, check_spec, check_weights, family_of
+from harness.diffusion.sd3 import StableDiffusion3
+from harness.diffusion.sdxl import StableDiffusionXL
 from harness.diffusion.stable_diffusion import StableDiffusion
 from harness.errors import one_of
 from harness.settings import BackboneSpec
@@ -44,66 +60,126 @@ def load_backbone(
         raise BackboneError(one_of(precision, DTYPES, noun="precision"))
     cache = cache if isinstance(cache, Cache) else Cache(cache)
     folder, snapshot = locate(spec)
-    load = _family(spec, folder)
-    return load(
-        folder,
+    family, index = family_of(spec, folder)
+    check_spec(spec, family)
+    return LOADERS[family](
+        Pipeline(spec, folder, index, torch.device(device), DTYPES[precision]),
         name=spec.name,
-        revision=snapshot or content_revision(folder, cache.root),
+        revision=with_options(snapshot or content_revision(folder, cache.root), spec, cache.root),
         device=torch.device(device),
         precision=precision,
         cache=cache,
     )
 
 
-def _family(spec: BackboneSpec, folder: Path) -> Callable[..., Backbone]:
-    index = folder / "model_index.json"
-    try:
-        pipeline = json.loads(index.read_text())["_class_name"]
-    except (OSError, ValueError, KeyError) as error:
-        raise BackboneError(
-            f"backbone {spec.name!r}: {index} is missing or damaged; not a diffusers folder"
-        ) from error
-    if pipeline not in FAMILIES:
-        raise BackboneError(f"backbone {spec.name!r}: {one_of(pipeline, FAMILIES, noun='pipeline')}")
-    family, load = FAMILIES[pipeline]
-    if spec.family not in (None, family):
-        raise BackboneError(
-            f"backbone {spec.name!r}: family {spec.family!r} was asked for, but {index} says {family!r}"
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline's folder, and how its networks are to be loaded; ``index`` is its model_index.json."""
+
+    spec: BackboneSpec
+    folder: Path
+    index: Mapping[str, Any]
+    device: torch.device
+    dtype: torch.dtype
+
+    def check(self, *, without: Sequence[str] = ()) -> None:
+        """Refuse a folder that is not whole, before any of it is loaded. Raises BackboneError."""
+        family = FAMILIES[family_of(self.spec, self.folder)[0]]
+        networks, others = (
+            tuple(part for part in parts if part not in without) for parts in (family.networks, family.others)
         )
-    if spec.options:
-        raise BackboneError(
-            f"backbone {spec.name!r}: the family {family!r} has no option {next(iter(spec.options))!r}"
-        )
-    return load
+        check_parts(self.spec, self.folder, networks, others)
+
+    def denoiser(self, kind: Any, part: str) -> Any:
+        """The denoiser, in the wanted precision."""
+        return _network(kind, self.folder / part, self.dtype, self.device)
+
+    def autoencoder(self) -> AutoencoderKL:
+        """The autoencoder, or the one that the option ``vae`` names, in float32: in half some overflow."""
+        folder = self.folder / "vae"
+        if named := self.spec.options.get("vae"):
+            folder = locate_network(str(named))[0]
+            check_weights(folder)
+        return _network(AutoencoderKL, folder, torch.float32, self.device)
+
+    def clip(self, kind: Any, number: str = "") -> TextEncoder:
+        """One of CLIP's text encoders with its tokenizer; ``number`` is "" or "_2"."""
+        name = f"text_encoder{number}"
+        with _one_line(self.folder):
+            tokenizer = CLIPTokenizer.from_pretrained(self.folder / f"tokenizer{number}")
+        return TextEncoder(name, tokenizer, _network(kind, self.folder / name, torch.float32, self.device))
+
+    def scheduler(self) -> Mapping[str, Any]:
+        """The configuration of the noise schedule."""
+        with _one_line(self.folder):
+            return json.loads((self.folder / "scheduler" / "scheduler_config.json").read_text())
 
 
-def _stable_diffusion(
-    folder: Path, *, name: str, revision: str, device: torch.device, precision: Precision, cache: Cache
-) -> StableDiffusion:
-    unet = _network(UNet2DConditionModel, folder / "unet", DTYPES[precision], device)
-    encoder = _network(CLIPTextModel, folder / "text_encoder", torch.float32, device)
-    with _one_line(folder):
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-        scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+def _stable_diffusion(pipeline: Pipeline, **named: Any) -> StableDiffusion:
+    pipeline.check()
     networks = Networks(
-        denoiser=unet,
-        autoencoder=_network(AutoencoderKL, folder / "vae", torch.float32, device),
-        text_encoders=(TextEncoder("text_encoder", tokenizer, encoder),),
-        scheduler=scheduler,
+        denoiser=pipeline.denoiser(UNet2DConditionModel, "unet"),
+        autoencoder=pipeline.autoencoder(),
+        text_encoders=(pipeline.clip(CLIPTextModel),),
+        scheduler=pipeline.scheduler(),
     )
-    return StableDiffusion(
-        networks, name=name, revision=revision, device=device, precision=precision, cache=cache
+    return StableDiffusion(networks, **named)
+
+
+def _stable_diffusion_xl(pipeline: Pipeline, **named: Any) -> StableDiffusionXL:
+    pipeline.check()
+    networks = Networks(
+        denoiser=pipeline.denoiser(UNet2DConditionModel, "unet"),
+        autoencoder=pipeline.autoencoder(),
+        text_encoders=(pipeline.clip(CLIPTextModel), pipeline.clip(CLIPTextModelWithProjection, "_2")),
+        scheduler=pipeline.scheduler(),
     )
+    zeros = bool(pipeline.index.get("force_zeros_for_empty_prompt", True))
+    return StableDiffusionXL(networks, zeros_without_prompt=zeros, **named)
+
+
+def _stable_diffusion_3(pipeline: Pipeline, **named: Any) -> StableDiffusion3:
+    without = () if _wants_t5(pipeline) else ("text_encoder_3", "tokenizer_3")
+    pipeline.check(without=without)
+    clip = tuple(pipeline.clip(CLIPTextModelWithProjection, number) for number in ("", "_2"))
+    networks = Networks(
+        denoiser=pipeline.denoiser(SD3Transformer2DModel, "transformer"),
+        autoencoder=pipeline.autoencoder(),
+        text_encoders=clip if without else (*clip, _t5(pipeline)),
+        scheduler=pipeline.scheduler(),
+    )
+    return StableDiffusion3(networks, **named)
+
+
+def _wants_t5(pipeline: Pipeline) -> bool:
+    option = pipeline.spec.options.get("text_encoder_3")
+    if option == "none":
+        return False
+    if option is not None:
+        raise BackboneError(
+            f"backbone {pipeline.spec.name!r}: text_encoder_3 can only be none, got {option!r}; "
+            "leave it out to use the folder's own"
+        )
+    if not (pipeline.folder / "text_encoder_3").is_dir():
+        raise BackboneError(
+            f"backbone {pipeline.spec.name!r}: {pipeline.folder} lacks text_encoder_3 (T5); "
+            "to go without it on purpose say text_encoder_3: none"
+        )
+    return True
+
+
+def _t5(pipeline: Pipeline) -> TextEncoder:
+    """T5 in the denoiser's precision: it is larger than all else together."""
+    with _one_line(pipeline.folder):
+        tokenizer = T5TokenizerFast.from_pretrained(pipeline.folder / "tokenizer_3")
+    model = _network(T5EncoderModel, pipeline.folder / "text_encoder_3", pipeline.dtype, pipeline.device)
+    return TextEncoder("text_encoder_3", tokenizer, model, learns=False)
 
 
 def _network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
     """Load one network, frozen; safetensors only."""
     files = list(folder.glob("*.safetensors"))
-    if not files:
-        pickles = sorted(path.name for end in PICKLES for path in folder.glob(end))
-        found = f"only pickled weights ({', '.join(pickles)}), which are refused" if pickles else "no weights"
-        raise BackboneError(f"{folder}: {found}; save them as safetensors")
-    variant = "fp16" if all(".fp16." in path.name for path in files) else None
+    variant = "fp16" if all(".fp16" in path.name for path in files) else None
     with _one_line(folder), _no_progress_bar():
         network = kind.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype, variant=variant)
     return _aligned(network.to(device)).eval().requires_grad_(False)
@@ -141,6 +217,8 @@ def _no_progress_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-FAMILIES: dict[str, tuple[str, Callable[..., Backbone]]] = {
-    "StableDiffusionPipeline": ("sd", _stable_diffusion)
+LOADERS: dict[str, Callable[..., Backbone]] = {
+    "sd": _stable_diffusion,
+    "sdxl": _stable_diffusion_xl,
+    "sd3": _stable_diffusion_3,
 }

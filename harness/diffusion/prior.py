@@ -16,7 +16,7 @@ from harness.diffusion.seeds import named_seed
 if TYPE_CHECKING:
     from harness.diffusion.backbone import Backbone
 
-SAMPLER, STEPS, GUIDANCE, BATCH = "dpmsolver++", 25, 7.5, 16
+BATCH = 16
 
 
 def prior_images(
@@ -33,6 +33,8 @@ def prior_images(
             "prior images must be drawn before anything of the backbone is handed out for training"
         )
 
+    sampler, steps, guidance = backbone.prior_sampling
+
     def compute() -> dict[str, Tensor]:
         started = time.perf_counter()
         parts = []
@@ -42,9 +44,9 @@ def prior_images(
                 backbone.sample(
                     [prompt] * len(seeds),
                     seeds=seeds,
-                    sampler=SAMPLER,
-                    steps=STEPS,
-                    guidance=GUIDANCE,
+                    sampler=sampler,
+                    steps=steps,
+                    guidance=guidance,
                     batch=BATCH,
                 )
             )
@@ -60,7 +62,7 @@ def prior_images(
         "torch": torch.__version__,
         "prompt": prompt,
         "count": count,
-        "sampler": [SAMPLER, STEPS, GUIDANCE],
+        "sampler": [sampler, steps, guidance],
         "version": SAMPLING_VERSION,
     }
     entry = backbone.cache.tensors("prior", content, compute)

@@ -13,8 +13,6 @@ from harness.diffusion.conditioning import Conditioning
 if TYPE_CHECKING:
     from harness.diffusion.backbone import Backbone
 
-SAMPLERS = ("ddim", "dpmsolver++", "euler", "pndm")
-
 
 @torch.no_grad()
 def sample(
@@ -30,13 +28,13 @@ def sample(
     """Draw one latent per prompt and seed, scaled, [n, c, h, w].
 
     Equals diffusers' pipeline called with ``torch.Generator("cpu").manual_seed(seed)`` per image.
-    Classifier-free guidance (arXiv 2207.12598) with the empty prompt; at guidance ≤ 1 the unconditional half
-    is left out. The batch size decides speed and memory only.
+    Classifier-free guidance (arXiv 2207.12598) against what the family says without a prompt, which is left
+    out at guidance ≤ 1. The batch size decides speed and memory only.
     """
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
     conditioning = backbone.conditioning(prompts)
-    empty = backbone.conditioning([""])
+    empty = backbone.unconditional()
     parts = [
         _denoise(backbone, conditioning[i : i + batch], empty, seeds[i : i + batch], sampler, steps, guidance)
         for i in range(0, len(prompts), batch)

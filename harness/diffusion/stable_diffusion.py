@@ -15,6 +15,7 @@ from diffusers import (
 )
 from torch import Tensor
 
+from harness.diffusion import autoencoder
 from harness.diffusion.backbone import Backbone
 from harness.diffusion.conditioning import Conditioning, LatentDistribution
 from harness.diffusion.folders import BackboneError
@@ -52,8 +53,7 @@ class StableDiffusion(Backbone):
 
     @property
     def resolution(self) -> int:
-        height = self.latent_shape[1]
-        return height * 2 ** (len(self.networks.autoencoder.config.block_out_channels) - 1)
+        return self.latent_shape[1] * autoencoder.reduction(self.networks.autoencoder)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -61,25 +61,14 @@ class StableDiffusion(Backbone):
         return config.in_channels, config.sample_size, config.sample_size
 
     def encode(self, pictures: Tensor) -> LatentDistribution:
-        posterior = self.networks.autoencoder.encode(pictures).latent_dist
-        scale = self.networks.autoencoder.config.scaling_factor
-        return LatentDistribution(posterior.mean * scale, posterior.std * scale)
+        return autoencoder.encode(self.networks.autoencoder, pictures)
 
     def pictures(self, latents: Tensor) -> Tensor:
-        autoencoder = self.networks.autoencoder
-        decoded = autoencoder.decode(latents / autoencoder.config.scaling_factor).sample
-        return (decoded / 2 + 0.5).clamp(0, 1)
+        return autoencoder.decode(self.networks.autoencoder, latents)
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         (encoder,) = self.networks.text_encoders
-        reader = encoder.reader
-        read = reader(
-            list(prompts),
-            padding="max_length",
-            max_length=reader.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        )
+        read = encoder.read(prompts)
         mask = (
             read.attention_mask.to(self.device)
             if getattr(encoder.model.config, "use_attention_mask", False)
