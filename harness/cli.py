@@ -175,6 +175,29 @@ def show(
     typer.echo(f"files: {folder / record.key}")
 
 
+@app.command()
+def export(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="A record's key, or how it starts.")],
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write; must not exist.")],
+    runs: Runs = Path("runs"),
+    device: Annotated[str, typer.Option(help="cpu or cuda, where it has to be fitted again.")] = "cpu",
+) -> None:
+    """Write a trial's tuned model in the files that diffusers reads; fitted again where it was not kept.
+
+    Example:  harness export 3fa9 /tmp/my-mug
+    """
+    from harness.places import find_record
+    from harness.progress import meter
+    from harness.takeaway import take
+
+    if out.exists():
+        raise ConfigError(f"{out}: is there already; give a new folder")
+    folder, record = find_record(key, runs)
+    with meter() as progress:
+        lines = take(folder, record, out, progress=progress, device=device)
+    typer.echo("\n".join(["# pipe: the base model's pipeline in diffusers", *lines]))
+
+
 def main() -> None:
     """Run a command; a user's mistake is one line on stderr and exit status 2, another error 1."""
     debug = "--debug" in sys.argv

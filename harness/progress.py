@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.progress import Progress as Bar
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from harness.api import Progress
 from harness.measures import MEASURES
 from harness.observer import Status
 from harness.records import Record
@@ -171,3 +174,17 @@ def clock(seconds: float) -> str:
         return f"{seconds:.0f} s"
     text = str(timedelta(seconds=round(seconds)))
     return text.removeprefix("0:").removeprefix("0")
+
+
+@contextmanager
+def meter() -> Iterator[Progress]:
+    """Show the stages of a single trial as a bar with the time left, on stderr while the block runs."""
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        tasks = {}
+
+        def told(stage: str, done: int, total: int, loss: float | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield told

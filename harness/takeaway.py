@@ -1,0 +1,50 @@
+"""A finished trial's model, to be used elsewhere: its kept weights, or the trial's fit done again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness import config, worklist
+from harness.api import Progress
+from harness.case import Case
+from harness.catalog import Installed
+from harness.clock import Clock
+from harness.datasets import load_dataset
+from harness.diffusion import export
+from harness.diffusion.cache import Cache
+from harness.diffusion.delta import Delta
+from harness.diffusion.loading import load_backbone
+from harness.errors import HarnessError
+from harness.records import Lines, Record
+from harness.stages import fit
+
+
+def take(folder: Path, record: Record, out: Path, *, progress: Progress, device: str = "cpu") -> list[str]:
+    """Write the tuned model of a run directory's record to ``out``.
+
+    Weights that were not kept are fitted again from the run's own experiment file, with the seeds of the
+    trial. Returns lines of Python that load the files into ``pipe``, the base model's diffusers pipeline.
+
+    Raises HarnessError for a trial that did not succeed, is no longer the experiment's, or trained nothing.
+    """
+    if record.status != "done":
+        raise HarnessError(f"{record.key}: this trial failed; there is no model to export")
+    experiment = config.load(folder / "experiment.yaml")
+    work = worklist.tasks(experiment, Installed(experiment), Lines(folder), folder)
+    task = next((task for task in work if task.keys.sample == record.key), None)
+    if task is None:
+        raise HarnessError(f"{record.key}: {folder / 'experiment.yaml'} has no such trial any more")
+    cache = Cache(None)
+    spec = task.trial.backbone
+    backbone = load_backbone(spec, device=device, precision=experiment.precision, cache=cache)
+    kept = folder / record.key / "delta.safetensors"
+    if kept.is_file():
+        backbone.apply(Delta.load(kept))
+        phrase = json.loads((folder / record.key / "fit.json").read_text())["phrase"]
+    else:
+        plan = worklist.plan(task, experiment, folder)
+        case = Case(plan, load_dataset(experiment.dataset, cache=cache.root))
+        phrase = fit(case, backbone, progress, Clock(backbone.device)).phrase
+    lines = export.write(backbone, out)
+    return [*lines, f"# the subject is called: {phrase}"]
