@@ -16,6 +16,7 @@ from pathlib import Path
 from harness import artifacts, document, worklist
 from harness.catalog import Catalog
 from harness.config import Experiment
+from harness.errors import ConfigError
 from harness.interrupt import Interrupted, Interruption
 from harness.ledger import Ledger
 from harness.observer import Observer
@@ -55,6 +56,8 @@ def run_sweep(
     early, with ``interrupted`` set.
     """
     folder = Path(runs).resolve() / experiment.name
+    if address is None:
+        _check_cores(experiment)
     with locked(folder):
         artifacts.clear_leftovers(folder)
         ledger = Ledger(folder, described=experiment.described())
@@ -113,10 +116,23 @@ def _run(
     return records, False
 
 
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_cores(experiment: Experiment) -> None:
+    """Raise ConfigError where a single trial asks for more than this machine has."""
+    asked, there = experiment.resources.cpus, _cores()
+    if asked > there:
+        raise ConfigError(
+            f"{experiment.source}: resources.cpus: {asked} asked for each trial, this machine has {there}"
+        )
+
+
 def _slots(experiment: Experiment, workers: int | None, pending: int) -> int:
     """How many trials run at a time on this machine."""
     resources = experiment.resources
     wanted = workers or resources.workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    slots = cores // resources.cpus if wanted == "auto" else int(wanted)
+    slots = _cores() // resources.cpus if wanted == "auto" else int(wanted)
     return max(1, min(slots, pending))

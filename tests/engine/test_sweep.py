@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -157,8 +158,33 @@ def test_a_second_sweep_refuses(make, runs):
 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_one_line(make, runs):
-    with pytest.raises(ConfigError, match=r"resources\.gpus: 0\.5 asked for, Ray sees no GPU here"):
+    with pytest.raises(ConfigError, match=r"resources\.gpus: 0\.5 asked for each trial, Ray sees no GPU"):
         sweep(make(resources={"gpus": 0.5}), runs)
+
+
+@pytest.mark.parametrize(
+    ("asked", "local", "refused"), [(2, True, True), (2, False, False), (1, True, False), (0, True, False)]
+)
+def test_more_gpus_than_this_machine_has_are_refused_and_a_cluster_may_grow(
+    make, monkeypatch, asked, local, refused
+):
+    from harness.sweep import session
+
+    monkeypatch.setattr(session.ray, "cluster_resources", lambda: {"GPU": 1.0})
+    expected = pytest.raises(ConfigError, match="2 asked for each trial, Ray sees 1 here")
+    with expected if refused else contextlib.nullcontext():
+        session._check_gpus(make(resources={"gpus": asked}), local=local)
+
+
+def test_more_cores_than_the_machine_has_are_refused_before_anything_is_made(make, runs):
+    with pytest.raises(ConfigError, match=r"x\.yaml: resources\.cpus: 4096 asked for each trial, this machine"):
+        sweep(make(resources={"cpus": 4096}), runs)
+    assert not runs.exists()
+
+
+def test_a_fraction_of_several_gpus_is_refused(make):
+    with pytest.raises(ConfigError, match=r"resources\.gpus: must be a fraction of one GPU or a whole number"):
+        make(resources={"gpus": 1.5})
 
 
 SLOW = {
