@@ -5,13 +5,19 @@ Imports neither torch nor Ray, so that every module may import it.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.api import Progress
+from harness.errors import one_line
 from harness.settings import BackboneSpec, DatasetSpec, DriftSet, EncoderSpec, KeepWeights, Precision, Trial
+
+
+TRACEBACK = "traceback.txt"
+"""The file of a failed trial that says where it failed."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,16 @@ class Outcome:
 
     record: dict[str, Any]
     artifacts: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def of_exception(cls, error: Exception, told: Mapping[str, Any] | None = None) -> Outcome:
+        """Tell of a trial that raised: its error in one line, the traceback as a file.
+
+        ``told`` is what else is known for the record.
+        """
+        text = "".join(traceback.format_exception(error))
+        record = {**(told or {}), "status": "failed", "error": one_line(error)}
+        return cls(record, {TRACEBACK: text.encode()})
 
 
 class TrialWorker(Protocol):

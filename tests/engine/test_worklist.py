@@ -111,10 +111,15 @@ def test_a_failed_re_scoring_trains_nothing_when_retried(make, folder, tmp_path,
     first = do(task, experiment, folder, tmp_path)
     monkeypatch.setitem(MEASURES, "dino", dataclasses.replace(MEASURES["dino"], version=99))
     (task,) = look(experiment, folder)
-    Ledger(folder, described={"dataset": "toybox"}).fail(task, "no encoder")
+    failed = Outcome.of_exception(RuntimeError("no encoder"))
+    failed.artifacts["images.json"] = b"half of it"
+    Ledger(folder, described={"dataset": "toybox"}).commit(task, failed)
     (task,) = look(experiment, folder)
     assert (task.stage, task.retry) == ("score", True)
-    assert worklist.has_pictures(folder / first.key)
+    assert "no encoder" in (folder / first.key / "traceback.txt").read_text()
+    assert (folder / first.key / "images.json").read_bytes() == b"{}"  # of the scores that were had
+    do(task, experiment, folder, tmp_path)
+    assert not (folder / first.key / "traceback.txt").exists()
 
 
 def test_a_users_method_travels_as_the_text_that_its_key_was_made_of(make, folder):
