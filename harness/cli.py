@@ -52,14 +52,20 @@ def table(
         list[str] | None, typer.Option(metavar="NAME", help="Only this column; may be repeated.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All columns that hold a number.")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="The scores that have a published counterpart, beside it.")
+    ] = False,
 ) -> None:
     """Print the table of an experiment: mean ± s.e. over subjects.
 
     Example:  harness table fewshot --where shots=5 --format tex
     """
     folder = run_folder_of(experiment, runs)
-    from harness import tables
+    from harness import beside, tables
 
+    if published:
+        sys.stdout.write(beside.table(_current(folder), where=where or (), format=format))
+        return
     text = tables.table(
         _current(folder),
         where=where or (),
