@@ -11,7 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from harness import document
 from harness.api import Lipschitz
@@ -121,6 +129,13 @@ class SubjectSplit(Frozen):
     count: Annotated[int, Field(ge=1)] | None = None
 
 
+Subjects = Annotated[
+    Annotated[tuple[str, ...], Tag("names")] | Annotated[SubjectSplit, Tag("split and count")],
+    Discriminator(lambda value: "names" if isinstance(value, tuple) else "split and count"),
+]
+"""Told apart by form, so that a mistake is explained in terms of the form that was written."""
+
+
 class Experiment(Frozen):
     """One question and everything needed to answer it: the YAML file, checked."""
 
@@ -129,7 +144,7 @@ class Experiment(Frozen):
     backbone: Axis[BackboneSpec] = (BackboneSpec(name="toybox"),)
     dataset: DatasetSpec = DatasetSpec(name="toybox")
     encoders: dict[Literal["clip", "dino", "probe", "lpips"], EncoderSpec] = Field(default_factory=dict)
-    subjects: tuple[str, ...] | SubjectSplit = SubjectSplit(split="test")
+    subjects: Subjects = SubjectSplit(split="test")
     shots: Axis[Shots] = (5,)
     seeds: Axis[Seed] = (0,)
     methods: Axis[MethodEntry]
@@ -146,7 +161,11 @@ class Experiment(Frozen):
     def _subjects(cls, value: Any) -> Any:
         if value in ("development", "test", "all"):
             return SubjectSplit(split=value)
-        return _as_axis(value) if isinstance(value, str | list) else value
+        if isinstance(value, str | list | tuple):
+            return _as_axis(value)
+        if not isinstance(value, dict | SubjectSplit):
+            raise ValueError("must be development, test, all, names of subjects, or {split: …, count: …}")
+        return value
 
     @field_validator("scores", mode="before")
     @classmethod
