@@ -133,9 +133,7 @@ REMARKS = (
     "not defined exactly. Encoders are not named; the values fit CLIP ViT-B/32 (inferred).",
 )
 
-OPENING = (
-    "Published results on DreamBench (photographs), copied and not measured here; without their spread."
-)
+OPENING = "Published results on DreamBench (photographs), copied and not measured here; without their spread."
 READ_OFF = (
     "digitised: read off a plot, about ±.0003 on scores, ±2 on |Δθ|, ±15 on |Δε|; all others as printed."
 )

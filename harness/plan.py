@@ -15,7 +15,6 @@ from harness.api import Progress
 from harness.errors import one_line
 from harness.settings import BackboneSpec, DatasetSpec, DriftSet, EncoderSpec, KeepWeights, Precision, Trial
 
-
 TRACEBACK = "traceback.txt"
 """The file of a failed trial that says where it failed."""
 

@@ -130,7 +130,8 @@ class Clerk(tune.Callback):
             self._running.pop(index, None)
             self.orphans.append(index)
         else:
-            why = f"its worker died, and so did a second one: {cause_of_death(Path(trial.error_file).read_text())}"
+            cause = cause_of_death(Path(trial.error_file).read_text())
+            why = f"its worker died, and so did a second one: {cause}"
             self._file(index, Outcome({"status": "failed", "error": why[:ERROR_LENGTH]}))
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.records import Lines, Record
+from harness.store import MARK
 from harness.tracking import Mirror, Store, catch_up
 
 mlflow = pytest.importorskip("mlflow")
@@ -175,6 +176,21 @@ def test_a_mirror_with_nothing_to_add_loads_nothing(folder, monkeypatch):
     monkeypatch.setattr(store, "open", lambda: pytest.fail("opened"))
     Mirror(store, pytest.fail).close()
     Lines(folder).append(record("b"))
+    assert not store.current()
+
+
+def test_a_database_made_anew_or_missing_is_not_taken_for_the_mirrored_one(tmp_path):
+    (tmp_path / "x").mkdir()
+    Lines(tmp_path / "x").append(record("a"))
+    database = tmp_path / "mlflow.db"
+    database.write_bytes(b"the first")
+    store = Store(tmp_path, "x")
+    (tmp_path / "x" / MARK).write_text(json.dumps(store._mark()))
+    assert store.current()
+    (tmp_path / "another").write_bytes(b"the second")
+    (tmp_path / "another").replace(database)
+    assert not store.current()
+    database.unlink()
     assert not store.current()
 
 

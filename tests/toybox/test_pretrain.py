@@ -282,7 +282,11 @@ def test_training_continues_from_adopted_weights_and_a_checkpoint_is_not_replace
 def test_weights_of_another_network_and_missing_ones_are_refused_in_one_line(tmp_path: Path) -> None:
     shipping.write(nn.Linear(2, 2), tmp_path / "other.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"no such format")
-    for name, words in (("none", "no such weights"), ("other", "not the weights"), ("broken", "not the weights")):
+    for name, words in (
+        ("none", "no such weights"),
+        ("other", "not the weights"),
+        ("broken", "not the weights"),
+    ):
         with pytest.raises(ConfigError, match=words) as caught:
             shipping.read(small_network(), tmp_path / f"{name}.safetensors")
         assert "\n" not in str(caught.value)
