@@ -142,7 +142,7 @@ def mirror(experiment: Experiment, runs: Runs = Path("runs"), mlflow: MLflow = N
     _current(folder)  # says what is left out
     store = Store(folder.parent, folder.name, mlflow)
     count = catch_up(store, tables=[folder / "tables", folder / "figures"])
-    typer.echo(f"{count} records of {folder.name} are in {store.uri}")
+    typer.echo(f"{count} records of {folder.name} are in {store.hide(store.uri)}")
 
 
 @app.command(name="list")

@@ -107,10 +107,8 @@ class Mirror:
 
     def _lose(self, error: Exception) -> None:
         self._lost = True
-        self._say(
-            f"MLflow at {self._store.uri} cannot be written ({one_line(error, limit=160)}); nothing is lost: "
-            f"`{self._store.command}` catches up"
-        )
+        line = f"MLflow at {self._store.uri} cannot be written ({one_line(error, limit=160)}); "
+        self._say(self._store.hide(f"{line}nothing is lost: `{self._store.command}` catches up"))
 
 
 def catch_up(store: Store, *, tables: Sequence[Path] = ()) -> int:
@@ -123,5 +121,6 @@ def catch_up(store: Store, *, tables: Sequence[Path] = ()) -> int:
         failed = sum(record.status == "failed" for record in latest)
         store.finish(failed=failed, interrupted=False, tables=tables)
     except Exception as error:
-        raise TrackingError(f"MLflow at {store.uri} cannot be written: {one_line(error)}") from error
+        line = f"MLflow at {store.uri} cannot be written: {one_line(error)}"
+        raise TrackingError(store.hide(line)) from error
     return len(latest)

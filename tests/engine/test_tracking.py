@@ -143,6 +143,16 @@ def test_the_hint_names_the_store_as_the_user_gave_it(tmp_path):
     assert elsewhere == "harness mirror x --runs my --mlflow http://h:1"
 
 
+def test_the_stores_password_is_never_shown(folder):
+    said: list[str] = []
+    store = Store(folder.parent, folder.name, "postgresql://me:s%40cret@h/db")
+    Mirror(store, said.append)._lose(OSError("no postgresql://me:s%40cret@h/db"))
+    assert said[0].count("me:***@h/db") == 3 and "cret" not in said[0]
+    Lines(folder).append(record("a"))
+    assert store._mark()["uri"] == "postgresql://me:***@h/db"
+    assert Store(folder.parent, "x", "http://h:1/a@b").hide("http://h:1/a@b") == "http://h:1/a@b"
+
+
 def test_a_run_that_a_killed_mirror_left_open_is_completed_not_doubled(folder):
     store = Store(folder.parent, folder.name)
     store.open()
