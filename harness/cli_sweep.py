@@ -60,7 +60,7 @@ def sweep(
     if dry_run:
         _show_plan(loaded, catalog, runs)
         return
-    expand(loaded, catalog)  # says what is wrong before anything slow
+    expansion = expand(loaded, catalog)  # says what is wrong before anything slow
     from harness.progress import Display
     from harness.sweep import run_sweep
     from harness.tracking import Mirror, Store
@@ -76,6 +76,7 @@ def sweep(
                 loaded,
                 runs=runs,
                 catalog=catalog,
+                expanded=expansion.trials,
                 workers=workers,
                 address=address,
                 observers=[display, mirror],

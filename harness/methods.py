@@ -156,18 +156,24 @@ def skip_reason(method: Method, subject: Subject, *, family: str) -> str | None:
 
 
 def _typed(kind: type, params: Mapping[str, Any], *, where: str = "params") -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]
     for name in params:
         if name not in names:
             raise MethodError(f"{where}: {one_of(name, names, noun='hyperparameter')}")
-    return {name: _value(hints[name], value, f"{where}.{name}") for name, value in params.items()}
+    return {name: _value(*_hint(kind, name), value, f"{where}.{name}") for name, value in params.items()}
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
+@cache
+def _hint(kind: type, name: str) -> tuple[Any, TypeAdapter[Any]]:
+    """The type of a hyperparameter and what checks a value against it: slow to make, asked for often."""
+    hint = typing.get_type_hints(kind)[name]
+    return hint, TypeAdapter(hint)
+
+
+def _value(hint: Any, adapter: TypeAdapter[Any], value: Any, where: str) -> Any:
     numeric = isinstance(value, bool) and bool not in (hint, *typing.get_args(hint))
     try:
-        typed = TypeAdapter(hint).validate_python(value)
+        typed = adapter.validate_python(value)
     except ValidationError as error:
         numeric, reason = True, error.errors()[0]["msg"]
     else:

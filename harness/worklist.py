@@ -31,11 +31,19 @@ class Task:
     method_source: str | None = None
 
 
-def tasks(experiment: Experiment, catalog: Catalog, records: Iterable[Record], folder: Path) -> list[Task]:
+def tasks(
+    experiment: Experiment,
+    catalog: Catalog,
+    records: Iterable[Record],
+    folder: Path,
+    *,
+    expanded: Sequence[Trial] | None = None,
+) -> list[Task]:
     """Pair every trial of the experiment with what the run directory already holds.
 
     ``records`` come in file order, superseded ones too. A trial is done when its last record is done under
     the wanted score key; with pictures but another score key it is scored again; else it is fitted.
+    ``expanded``: the experiment's trials, where they are known already.
     """
     last: dict[str, Record] = {}
     done_once: set[str] = set()
@@ -48,7 +56,7 @@ def tasks(experiment: Experiment, catalog: Catalog, records: Iterable[Record], f
         replace(
             _task(trial, known.keys(trial), last, done_once, folder), method_source=known.source(trial.method)
         )
-        for trial in trials(experiment, catalog)
+        for trial in (trials(experiment, catalog) if expanded is None else expanded)
     ]
 
 

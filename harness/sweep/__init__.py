@@ -21,6 +21,7 @@ from harness.interrupt import Interrupted, Interruption
 from harness.ledger import Ledger
 from harness.observer import Observer
 from harness.records import WANTED, Record, locked
+from harness.settings import Trial
 from harness.worklist import Task
 
 WORKER = "harness.trial:Worker"
@@ -42,6 +43,7 @@ def run_sweep(
     *,
     runs: Path,
     catalog: Catalog,
+    expanded: Sequence[Trial] | None = None,
     workers: int | None = None,
     address: str | None = None,
     worker_factory: str = WORKER,
@@ -49,8 +51,9 @@ def run_sweep(
 ) -> Summary:
     """Do what the run directory still lacks of the experiment, and record it trial by trial.
 
-    ``workers`` overrides ``resources.workers``; ``address`` names a Ray cluster, None starts Ray on this
-    machine; ``worker_factory`` is "module:attribute" of a :class:`harness.plan.WorkerFactory`.
+    ``expanded`` are the experiment's trials, where they are known already; ``workers`` overrides
+    ``resources.workers``; ``address`` names a Ray cluster, None starts Ray on this machine;
+    ``worker_factory`` is "module:attribute" of a :class:`harness.plan.WorkerFactory`.
     Raises ConfigError before anything is started, BusyError if another sweep holds the directory,
     RecordsError if it cannot be written. A trial's own failure is recorded and counted; Ctrl-C ends the sweep
     early, with ``interrupted`` set.
@@ -64,7 +67,7 @@ def run_sweep(
         aside = ledger.lines.repair()
         if aside:
             logging.getLogger("harness").warning("%s: the last line was cut off; set aside", aside)
-        tasks = worklist.tasks(experiment, catalog, ledger.lines, folder)
+        tasks = worklist.tasks(experiment, catalog, ledger.lines, folder, expanded=expanded)
         pending = worklist.in_order([task for task in tasks if task.stage != "done"])
         resolved = document.dump(experiment.model_dump(mode="json"))
         artifacts.write_whole(folder / "experiment.yaml", resolved)
