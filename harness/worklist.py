@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,8 +72,13 @@ def _task(trial: Trial, wanted: Keys, last: dict[str, Record], done_once: set[st
 
 
 def has_pictures(folder: Path) -> bool:
-    """Whether a trial's folder holds what scoring needs (it appears as a whole or not at all)."""
-    return (folder / "fit.json").is_file() and (folder / "pictures").is_dir()
+    """Whether a trial's folder holds what scoring needs: every picture that its ``images.json`` names."""
+    try:
+        told = json.loads((folder / "images.json").read_text())
+        names = [entry["file"] for entry in (*told["pictures"], *told["prior"])]
+    except (OSError, ValueError, KeyError):
+        return False
+    return all((folder / name).is_file() for name in ("fit.json", *names))
 
 
 def in_order(pending: Sequence[Task]) -> list[Task]:
