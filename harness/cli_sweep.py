@@ -54,8 +54,9 @@ def sweep(
     from harness import config
     from harness.catalog import Installed
     from harness.expand import expand
+    from harness.places import experiment_file
 
-    loaded = config.load(_file_of(experiment, runs), changes or ())
+    loaded = config.load(experiment_file(experiment, runs), changes or ())
     catalog = Installed(loaded)
     if dry_run:
         _show_plan(loaded, catalog, runs)
@@ -85,12 +86,6 @@ def sweep(
             written = _publish(runs.resolve() / loaded.name, display.say)
             mirror.close(failed=len(summary.failed), tables=written)
     _conclude(summary, experiment, runs / loaded.name)
-
-
-def _file_of(experiment: Path, runs: Path) -> Path:
-    """The YAML file that is meant: a path, or the resolved copy of an experiment by name."""
-    saved = runs / experiment.name / "experiment.yaml"
-    return saved if not experiment.suffix and not experiment.exists() and saved.is_file() else experiment
 
 
 def _publish(folder: Path, say: Callable[[str], None]) -> list[Path]:

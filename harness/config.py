@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from harness import document
+from harness import document, methods
 from harness.api import Lipschitz
 from harness.errors import one_of
 from harness.measures import MEASURES
@@ -68,9 +68,9 @@ class LipschitzEntry(Frozen):
 
     penalty: Axis[NonNegative] | None = None
     bound: Axis[NonNegative] | None = None
-    norm: Axis[Literal["tensor_mean", "sum"]] = ("tensor_mean",)
-    relative: Axis[bool] = (False,)
-    on: Axis[Literal["effective", "entries"]] = ("effective",)
+    norm: Axis[Literal["tensor_mean", "sum"]] = (Lipschitz.norm,)
+    relative: Axis[bool] = (Lipschitz.relative,)
+    on: Axis[Literal["effective", "entries"]] = (Lipschitz.on,)
 
     @model_validator(mode="after")
     def _says_something(self) -> LipschitzEntry:
@@ -99,16 +99,19 @@ class MethodEntry(Frozen):
         return {"name": data} if isinstance(data, str) else data
 
 
-class SamplingEntry(Frozen):
-    """Sampling as written: sampler, steps and guidance may be axes of the sweep."""
+_SAMPLING = Sampling()
 
-    sampler: Axis[str] = ("ddim",)
-    steps: Axis[Annotated[int, Field(ge=1)]] = (20,)
-    guidance: Axis[NonNegative] = (5.0,)
-    prompts: Any = "all"
-    images: int = Field(default=1, ge=1)
-    seed: Seed = 0
-    clip_text: Literal["class", "raw"] = "class"
+
+class SamplingEntry(Frozen):
+    """Sampling as written: sampler, steps and guidance may be axes. Defaults: the settled form's."""
+
+    sampler: Axis[str] = (_SAMPLING.sampler,)
+    steps: Axis[Annotated[int, Field(ge=1)]] = (_SAMPLING.steps,)
+    guidance: Axis[NonNegative] = (_SAMPLING.guidance,)
+    prompts: Any = _SAMPLING.prompts
+    images: int = Field(default=_SAMPLING.images, ge=1)
+    seed: Seed = _SAMPLING.seed
+    clip_text: Literal["class", "raw"] = _SAMPLING.clip_text
 
     @field_validator("prompts")
     @classmethod
@@ -221,15 +224,15 @@ def _with_paths(experiment: Experiment, folder: Path) -> Experiment:
     def moved(spec: Any, field: str) -> Any:
         return spec.model_copy(update={field: settled(getattr(spec, field))})
 
-    methods = tuple(
-        moved(entry, "name") if entry.name.endswith(".py") else entry for entry in experiment.methods
+    entries = tuple(
+        moved(entry, "name") if methods.is_path(entry.name) else entry for entry in experiment.methods
     )
     return experiment.model_copy(
         update={
             "backbone": tuple(moved(spec, "path") for spec in experiment.backbone),
             "dataset": moved(experiment.dataset, "path"),
             "encoders": {kind: moved(spec, "checkpoint") for kind, spec in experiment.encoders.items()},
-            "methods": methods,
+            "methods": entries,
         }
     )
 

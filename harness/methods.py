@@ -64,11 +64,6 @@ def source(name_or_path: str) -> str:
         raise MethodError(f"method {name_or_path!r}: cannot be read ({error})") from error
 
 
-def source_hash(name_or_path: str) -> str:
-    """Hash a method's text to 16 hex digits."""
-    return hashlib.sha256(source(name_or_path).encode()).hexdigest()[:16]
-
-
 def load(name_or_path: str) -> type[Method]:
     """Return the method class of a name in ``baselines/`` or of a file. Raises MethodError."""
     text = source(name_or_path)

@@ -109,15 +109,3 @@ class WorkerFactory(Protocol):
         cache: Path,
         threads: int,
     ) -> TrialWorker: ...
-
-
-class Identity(Protocol):
-    """What the keys need to know of a data set, without torch: part of :class:`harness.datasets.Dataset`."""
-
-    def shots_identity(self, subject: str, shots: int, seed: int) -> str:
-        """Content hash of exactly the photos that ``shots(subject, shots, seed)`` would return."""
-        ...
-
-    def references_identity(self, subject: str) -> str:
-        """Content hash of the photos that samples of this subject are compared with."""
-        ...

@@ -13,8 +13,6 @@ from harness.diffusion.conditioning import Conditioning
 if TYPE_CHECKING:
     from harness.diffusion.backbone import Backbone
 
-SAMPLERS = ("ddim", "dpmsolver++", "euler", "pndm")
-
 
 @torch.no_grad()
 def sample(
