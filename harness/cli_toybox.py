@@ -79,7 +79,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
 
 
 @toybox.command()

@@ -107,8 +107,12 @@ class Mirror:
 
     def _lose(self, error: Exception) -> None:
         self._lost = True
-        line = f"MLflow at {self._store.uri} cannot be written ({one_line(error, limit=160)}); "
-        self._say(self._store.hide(f"{line}nothing is lost: `{self._store.command}` catches up"))
+        hide = self._store.hide
+        reason = hide(one_line(error, limit=4000))[:160]  # hidden before it is cut
+        self._say(
+            f"MLflow at {hide(self._store.uri)} cannot be written ({reason}); nothing is lost: "
+            f"`{hide(self._store.command)}` catches up"
+        )
 
 
 def catch_up(store: Store, *, tables: Sequence[Path] = ()) -> int:
@@ -121,6 +125,6 @@ def catch_up(store: Store, *, tables: Sequence[Path] = ()) -> int:
         failed = sum(record.status == "failed" for record in latest)
         store.finish(failed=failed, interrupted=False, tables=tables)
     except Exception as error:
-        line = f"MLflow at {store.uri} cannot be written: {one_line(error)}"
-        raise TrackingError(store.hide(line)) from error
+        reason = store.hide(one_line(error, limit=4000))[:400]
+        raise TrackingError(f"MLflow at {store.hide(store.uri)} cannot be written: {reason}") from error
     return len(latest)

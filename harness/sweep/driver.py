@@ -82,8 +82,8 @@ def _tuner(clerk: Clerk, job: Job, bench: Bench, indexes: list[int], *, storage:
 def cause_of_death(told: str) -> str:
     """Pick from Ray's words on a dead worker, as in Tune's error file, what killed it: one line."""
     lines = told.rpartition("Failure # ")[2].splitlines()[1:]
-    text = " ".join(" ".join(line for line in lines if not line.startswith("\t")).split())
-    return text.partition("Worker exit type: ")[2] or text or "Ray does not say why"
+    said = " ".join(" ".join(lines).split())
+    return said.partition("Worker exit type: ")[2] or (lines[-1] if lines else "Ray does not say why")
 
 
 class Clerk(tune.Callback):

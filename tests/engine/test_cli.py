@@ -63,7 +63,7 @@ def test_without_a_command_there_is_help(harness):
             ["pretrain", "dino", "--workdir", "w", "--export", "o"],
             "w/dino.pt: not there; run the stage 'dino'",
         ),
-        (["pretrain", "renders", "--workdir", "x.yaml"], "[Errno 20] Not a directory: 'x.yaml/renders"),
+        (["pretrain", "renders", "--workdir", "x.yaml"], "x.yaml/renders/validation: Not a directory"),
         (["pretrain", "renders", "--workdir", "w", "--part", "2/2"], "--part 2/2: must be I/N with I from 0"),
         (["pretrain", "unet", "--workdir", "w", "--cooldown", "2"], "Invalid value for '--cooldown'"),
         (["pretrain", "unet", "--workdir", "w", "--adopt", "o"], "o/sd/unet/diffusion_pytorch_model.safe"),

@@ -106,7 +106,7 @@ def test_failures_are_recorded_and_retried_and_stop_nothing(make, runs):
     assert [r.error for r in by_kind["raise"]] == [f"RuntimeError: mischief with s{n}" for n in (0, 1)]
     assert "finite number" in by_kind["nan"][0].error
     assert "and so did a second one: SYSTEM_ERROR" in by_kind["die"][0].error
-    assert "SIGKILL" in by_kind["die"][0].error and "\n" not in by_kind["die"][0].error
+    assert "Worker exit detail: " in by_kind["die"][0].error and "\n" not in by_kind["die"][0].error
     text = (runs / "x" / by_kind["raise"][0].key / "traceback.txt").read_text()
     assert text.startswith("Traceback") and "mischief with s" in text
 
