@@ -82,6 +82,7 @@ class Installed:
     def __init__(self, experiment: Experiment) -> None:
         self._dataset_spec = experiment.dataset
         self._encoders = experiment.encoders
+        self._methods: dict[str, type[Any]] = {}
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -93,12 +94,14 @@ class Installed:
     def method(self, name: str) -> type[Any]:
         from harness import methods
 
-        return methods.load(name)
+        if name not in self._methods:
+            self._methods[name] = methods.load(name)
+        return self._methods[name]
 
     def params(self, name: str, params: Mapping[str, Any], backbone: BackboneSpec) -> dict[str, Any]:
         from harness import methods
 
-        return methods.resolve_params(methods.load(name), params, backbone.name)
+        return methods.resolve_params(self.method(name), params, backbone.name)
 
     def method_source(self, name: str) -> str | None:
         from harness import methods
@@ -110,11 +113,11 @@ class Installed:
     ) -> str | None:
         from harness import methods
 
-        method = methods.build(methods.load(name), params)
-        if not hasattr(method, "skip"):
+        kind = self.method(name)
+        if not hasattr(kind, "skip"):
             return None
         bare = self.dataset.shots(subject, 0, 0)
-        return methods.skip_reason(method, bare, family=backbone.family or "")
+        return methods.skip_reason(methods.build(kind, params), bare, family=backbone.family or "")
 
     def check(self, trials: Sequence[Trial]) -> None:
         shots: dict[str, set[int]] = {}

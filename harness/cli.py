@@ -54,14 +54,20 @@ def table(
         list[str] | None, typer.Option(metavar="NAME", help="Only this column; may be repeated.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All columns that hold a number.")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="The scores that have a published counterpart, beside it.")
+    ] = False,
 ) -> None:
     """Print the table of an experiment: mean ± s.e. over subjects.
 
     Example:  harness table fewshot --where shots=5 --format tex
     """
     folder = run_folder_of(experiment, runs)
-    from harness import tables
+    from harness import beside, tables
 
+    if published:
+        sys.stdout.write(beside.table(_current(folder), where=where or (), format=format))
+        return
     text = tables.table(
         _current(folder),
         where=where or (),
@@ -138,7 +144,7 @@ def mirror(experiment: Experiment, runs: Runs = Path("runs"), mlflow: MLflow = N
     _current(folder)  # says what is left out
     store = Store(folder.parent, folder.name, mlflow)
     count = catch_up(store, tables=[folder / "tables", folder / "figures"])
-    typer.echo(f"{count} records of {folder.name} are in {store.uri}")
+    typer.echo(f"{count} records of {folder.name} are in {store.hide(store.uri)}")
 
 
 @app.command(name="list")

@@ -54,13 +54,14 @@ def sweep(
     from harness import config
     from harness.catalog import Installed
     from harness.expand import expand
+    from harness.places import experiment_file
 
-    loaded = config.load(_file_of(experiment, runs), changes or ())
+    loaded = config.load(experiment_file(experiment, runs), changes or ())
     catalog = Installed(loaded)
     if dry_run:
         _show_plan(loaded, catalog, runs)
         return
-    expand(loaded, catalog)  # says what is wrong before anything slow
+    expansion = expand(loaded, catalog)  # says what is wrong before anything slow
     from harness.progress import Display
     from harness.sweep import run_sweep
     from harness.tracking import Mirror, Store
@@ -76,6 +77,7 @@ def sweep(
                 loaded,
                 runs=runs,
                 catalog=catalog,
+                expanded=expansion.trials,
                 workers=workers,
                 address=address,
                 observers=[display, mirror],
@@ -84,12 +86,6 @@ def sweep(
             written = _publish(runs.resolve() / loaded.name, display.say)
             mirror.close(failed=len(summary.failed), tables=written)
     _conclude(summary, experiment, runs / loaded.name)
-
-
-def _file_of(experiment: Path, runs: Path) -> Path:
-    """The YAML file that is meant: a path, or the resolved copy of an experiment by name."""
-    saved = runs / experiment.name / "experiment.yaml"
-    return saved if not experiment.suffix and not experiment.exists() and saved.is_file() else experiment
 
 
 def _publish(folder: Path, say: Callable[[str], None]) -> list[Path]:

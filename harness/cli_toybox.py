@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,16 @@ def pretrain(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
     pictures: Annotated[int | None, typer.Option(min=1, help="Pictures to see in all.")] = None,
+    cooldown: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the pictures over which the learning rate falls."),
+    ] = None,
+    part: Annotated[
+        str, typer.Option(metavar="I/N", help="Of renders, draw every N-th shard from the I-th.")
+    ] = "0/1",
+    adopt: Annotated[
+        Path | None, typer.Option(metavar="WEIGHTS", help="Train nothing; begin with the weights here.")
+    ] = None,
     export: Annotated[
         Path | None, typer.Option(metavar="WEIGHTS", help="Train nothing; write the averaged weights here.")
     ] = None,
@@ -33,14 +45,41 @@ def pretrain(
     """
     from harness.toybox import pretrain as training
 
-    for stage in stages or training.STAGES:
-        if stage not in training.STAGES:
-            raise ConfigError(one_of(stage, training.STAGES, noun="stage"))
-    for stage in stages or training.STAGES:
-        if export is not None:
-            training.export(stage, workdir=workdir, weights=export)
-        else:
-            training.run(stage, workdir=workdir, threads=threads, pictures=pictures)
+    if adopt is not None and export is not None:
+        raise ConfigError("--adopt and --export: give one of them at a time")
+    known = training.STAGES if adopt is None else training.ADOPTING
+    for stage in stages or ():
+        if stage not in known:
+            noun = "stage" if adopt is None else "stage with weights to adopt"
+            raise ConfigError(one_of(stage, known, noun=noun))
+    share = _part(part)
+    with _told():
+        for stage in stages or known:
+            if adopt is not None:
+                training.adopt(stage, workdir=workdir, weights=adopt)
+            elif export is not None:
+                training.export(stage, workdir=workdir, weights=export)
+            else:
+                training.run(
+                    stage, workdir=workdir, threads=threads, pictures=pictures, cooldown=cooldown, part=share
+                )
+
+
+def _part(text: str) -> tuple[int, int]:
+    """Read "I/N"."""
+    first, slash, count = text.partition("/")
+    if not (slash and first.isdecimal() and count.isdecimal() and int(first) < int(count)):
+        raise ConfigError(f"--part {text}: must be I/N with I from 0 to N - 1, such as 0/2")
+    return int(first), int(count)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn files that are not there, or cannot be read or written, into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
 
 
 @toybox.command()
@@ -56,7 +95,8 @@ def sheet(
     """
     from harness.toybox import sheet as drawing
 
-    path = drawing.subjects_sheet(out) if subjects else drawing.scenes_sheet(out, n=count, seed=seed)
+    with _told():
+        path = drawing.subjects_sheet(out) if subjects else drawing.scenes_sheet(out, n=count, seed=seed)
     typer.echo(path)
 
 
@@ -75,10 +115,8 @@ def check(
     for part in parts or ():
         if part not in checking.CHECKS:
             raise ConfigError(one_of(part, checking.CHECKS, noun="check"))
-    try:
+    with _told():
         figures = checking.check(tuple(parts or checking.CHECKS))
-    except FileNotFoundError as error:
-        raise ConfigError(str(error)) from error
     for line in checking.lines(figures):
         typer.echo(line)
     if not all(figure.passed for figure in figures):
@@ -97,8 +135,6 @@ def export(
 
     if folder.exists():
         raise ConfigError(f"{folder}: is there already; give a new folder")
-    try:
+    with _told():
         loading.export(folder)
-    except FileNotFoundError as error:
-        raise ConfigError(str(error)) from error
     typer.echo(folder)

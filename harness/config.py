@@ -11,9 +11,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
-from harness import document
+from harness import document, methods
 from harness.api import Lipschitz
 from harness.errors import one_of
 from harness.measures import MEASURES
@@ -60,9 +68,9 @@ class LipschitzEntry(Frozen):
 
     penalty: Axis[NonNegative] | None = None
     bound: Axis[NonNegative] | None = None
-    norm: Axis[Literal["tensor_mean", "sum"]] = ("tensor_mean",)
-    relative: Axis[bool] = (False,)
-    on: Axis[Literal["effective", "entries"]] = ("effective",)
+    norm: Axis[Literal["tensor_mean", "sum"]] = (Lipschitz.norm,)
+    relative: Axis[bool] = (Lipschitz.relative,)
+    on: Axis[Literal["effective", "entries"]] = (Lipschitz.on,)
 
     @model_validator(mode="after")
     def _says_something(self) -> LipschitzEntry:
@@ -91,16 +99,19 @@ class MethodEntry(Frozen):
         return {"name": data} if isinstance(data, str) else data
 
 
-class SamplingEntry(Frozen):
-    """Sampling as written: sampler, steps and guidance may be axes of the sweep."""
+_SAMPLING = Sampling()
 
-    sampler: Axis[str] = ("ddim",)
-    steps: Axis[Annotated[int, Field(ge=1)]] = (20,)
-    guidance: Axis[NonNegative] = (5.0,)
-    prompts: Any = "all"
-    images: int = Field(default=1, ge=1)
-    seed: Seed = 0
-    clip_text: Literal["class", "raw"] = "class"
+
+class SamplingEntry(Frozen):
+    """Sampling as written: sampler, steps and guidance may be axes. Defaults: the settled form's."""
+
+    sampler: Axis[str] = (_SAMPLING.sampler,)
+    steps: Axis[Annotated[int, Field(ge=1)]] = (_SAMPLING.steps,)
+    guidance: Axis[NonNegative] = (_SAMPLING.guidance,)
+    prompts: Any = _SAMPLING.prompts
+    images: int = Field(default=_SAMPLING.images, ge=1)
+    seed: Seed = _SAMPLING.seed
+    clip_text: Literal["class", "raw"] = _SAMPLING.clip_text
 
     @field_validator("prompts")
     @classmethod
@@ -121,6 +132,13 @@ class SubjectSplit(Frozen):
     count: Annotated[int, Field(ge=1)] | None = None
 
 
+Subjects = Annotated[
+    Annotated[tuple[str, ...], Tag("names")] | Annotated[SubjectSplit, Tag("split and count")],
+    Discriminator(lambda value: "names" if isinstance(value, tuple) else "split and count"),
+]
+"""Told apart by form, so that a mistake is explained in terms of the form that was written."""
+
+
 class Experiment(Frozen):
     """One question and everything needed to answer it: the YAML file, checked."""
 
@@ -129,7 +147,7 @@ class Experiment(Frozen):
     backbone: Axis[BackboneSpec] = (BackboneSpec(name="toybox"),)
     dataset: DatasetSpec = DatasetSpec(name="toybox")
     encoders: dict[Literal["clip", "dino", "probe", "lpips"], EncoderSpec] = Field(default_factory=dict)
-    subjects: tuple[str, ...] | SubjectSplit = SubjectSplit(split="test")
+    subjects: Subjects = SubjectSplit(split="test")
     shots: Axis[Shots] = (5,)
     seeds: Axis[Seed] = (0,)
     methods: Axis[MethodEntry]
@@ -153,7 +171,11 @@ class Experiment(Frozen):
     def _subjects(cls, value: Any) -> Any:
         if value in ("development", "test", "all"):
             return SubjectSplit(split=value)
-        return _as_axis(value) if isinstance(value, str | list) else value
+        if isinstance(value, str | list | tuple):
+            return _as_axis(value)
+        if not isinstance(value, dict | SubjectSplit):
+            raise ValueError("must be development, test, all, names of subjects, or {split: …, count: …}")
+        return value
 
     @field_validator("scores", mode="before")
     @classmethod
@@ -209,15 +231,15 @@ def _with_paths(experiment: Experiment, folder: Path) -> Experiment:
     def moved(spec: Any, field: str) -> Any:
         return spec.model_copy(update={field: settled(getattr(spec, field))})
 
-    methods = tuple(
-        moved(entry, "name") if entry.name.endswith(".py") else entry for entry in experiment.methods
+    entries = tuple(
+        moved(entry, "name") if methods.is_path(entry.name) else entry for entry in experiment.methods
     )
     return experiment.model_copy(
         update={
             "backbone": tuple(moved(spec, "path") for spec in experiment.backbone),
             "dataset": moved(experiment.dataset, "path"),
             "encoders": {kind: moved(spec, "checkpoint") for kind, spec in experiment.encoders.items()},
-            "methods": methods,
+            "methods": entries,
         }
     )
 

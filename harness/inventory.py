@@ -26,7 +26,7 @@ def console() -> Console:
 def dry_run(experiment: Experiment, catalog: Catalog, folder: Path) -> tuple[Table, list[Task], list[str]]:
     """Tell what a sweep would do: a table by row, the worklist, and a line for each thing that is skipped."""
     expansion = expand(experiment, catalog)
-    work = tasks(experiment, catalog, Lines(folder), folder)
+    work = tasks(experiment, catalog, Lines(folder), folder, expanded=expansion.trials)
     reasons = Counter((skip.title, skip.reason) for skip in expansion.skips)
     skips = [f"skipped: {title}: {reason}" + f" (×{n})" * (n > 1) for (title, reason), n in reasons.items()]
     return _plan_table(work), work, skips

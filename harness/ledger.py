@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness import artifacts, provenance
-from harness.plan import Outcome
+from harness.plan import TRACEBACK, Outcome
 from harness.records import Lines, Record
 from harness.worklist import Task
 
@@ -31,8 +31,12 @@ class Ledger:
     def commit(self, task: Task, outcome: Outcome) -> Record:
         """Put the files in place and append the record. Raises RecordsError if either cannot be written."""
         record = self._record(task, outcome.record)
-        if record.status == "done" or task.stage == "fit":
-            artifacts.place(self.folder, record.key, outcome.artifacts, replace=task.stage == "fit")
+        files = outcome.artifacts
+        if task.stage == "score" and record.status == "failed":  # pictures and their last scores stay
+            files = {name: data for name, data in files.items() if name == TRACEBACK}
+        artifacts.place(self.folder, record.key, files, replace=task.stage == "fit")
+        if task.stage == "score" and record.status == "done":
+            (self.folder / record.key / TRACEBACK).unlink(missing_ok=True)
         self.lines.append(record)
         return record
 

@@ -64,11 +64,6 @@ def source(name_or_path: str) -> str:
         raise MethodError(f"method {name_or_path!r}: cannot be read ({error})") from error
 
 
-def source_hash(name_or_path: str) -> str:
-    """Hash a method's text to 16 hex digits."""
-    return hashlib.sha256(source(name_or_path).encode()).hexdigest()[:16]
-
-
 def load(name_or_path: str) -> type[Method]:
     """Return the method class of a name in ``baselines/`` or of a file. Raises MethodError."""
     text = source(name_or_path)
@@ -156,18 +151,24 @@ def skip_reason(method: Method, subject: Subject, *, family: str) -> str | None:
 
 
 def _typed(kind: type, params: Mapping[str, Any], *, where: str = "params") -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]
     for name in params:
         if name not in names:
             raise MethodError(f"{where}: {one_of(name, names, noun='hyperparameter')}")
-    return {name: _value(hints[name], value, f"{where}.{name}") for name, value in params.items()}
+    return {name: _value(*_hint(kind, name), value, f"{where}.{name}") for name, value in params.items()}
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
+@cache
+def _hint(kind: type, name: str) -> tuple[Any, TypeAdapter[Any]]:
+    """The type of a hyperparameter and what checks a value against it: slow to make, asked for often."""
+    hint = typing.get_type_hints(kind)[name]
+    return hint, TypeAdapter(hint)
+
+
+def _value(hint: Any, adapter: TypeAdapter[Any], value: Any, where: str) -> Any:
     numeric = isinstance(value, bool) and bool not in (hint, *typing.get_args(hint))
     try:
-        typed = TypeAdapter(hint).validate_python(value)
+        typed = adapter.validate_python(value)
     except ValidationError as error:
         numeric, reason = True, error.errors()[0]["msg"]
     else:

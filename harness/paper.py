@@ -133,10 +133,8 @@ REMARKS = (
     "not defined exactly. Encoders are not named; the values fit CLIP ViT-B/32 (inferred).",
 )
 
-_OPENING = (
-    "Published results on DreamBench (photographs), copied and not measured here; without their spread."
-)
-_DIGITISED = (
+OPENING = "Published results on DreamBench (photographs), copied and not measured here; without their spread."
+READ_OFF = (
     "digitised: read off a plot, about ±.0003 on scores, ±2 on |Δθ|, ±15 on |Δε|; all others as printed."
 )
 
@@ -158,13 +156,13 @@ def published(format: str = "markdown", *, backbone: str | None = None) -> str:
     blocks = [_scores([row for row in rows if row.origin == "printed"])]
     if backbone in (None, "SD 1.5"):
         blocks.append(_penalties())
-    return RENDERERS[format](Sheet((_OPENING,), tuple(blocks), (*REMARKS, _DIGITISED)))
+    return RENDERERS[format](Sheet((OPENING,), tuple(blocks), (*REMARKS, READ_OFF)))
 
 
 def _scores(rows: Sequence[Published]) -> Block:
     sections: dict[str, list[tuple[Text, ...]]] = {}
     for row in rows:
-        scores = (_score(row, value) for value in (row.dino, row.clip_t, row.clip_i))
+        scores = (digits(row, value) for value in (row.dino, row.clip_t, row.clip_i))
         name = row.method + (f" [{row.remark}]" if row.remark else "")
         sections.setdefault(row.source, []).append(tuple(map(Text, (name, row.backbone, *scores))))
     return Block(
@@ -174,7 +172,7 @@ def _scores(rows: Sequence[Published]) -> Block:
     )
 
 
-def _score(row: Published, value: float | None) -> str:
+def digits(row: Published, value: float | None) -> str:
     """Write as many digits as the source: four in the tables of P&P, three or four elsewhere."""
     if value is None:
         return EMPTY
@@ -186,7 +184,7 @@ def _penalties() -> Block:
     lines = tuple(
         (
             f"{point.penalty:g}" + (f" [{row.remark}]" if row.remark else ""),
-            *(_score(row, value) for value in (row.dino, row.clip_t, row.clip_i)),
+            *(digits(row, value) for value in (row.dino, row.clip_t, row.clip_i)),
             f"{point.weight_l2:g}",
             f"{point.noise_l2:g}",
         )

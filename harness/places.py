@@ -12,7 +12,7 @@ from harness.records import FILE, Record, read
 def run_folder(experiment: str, runs: Path) -> Path:
     """Find the run directory of an experiment file, or of an experiment by name. Raises ConfigError."""
     path = Path(experiment)
-    if path.suffix in (".yaml", ".yml"):
+    if is_yaml(path):
         name = str(document.read(path).get("name", path.stem))
     elif (path / FILE).is_file():
         return path.resolve()
@@ -22,9 +22,20 @@ def run_folder(experiment: str, runs: Path) -> Path:
     if (folder / FILE).is_file():
         return folder.resolve()
     known = [entry.parent.name for entry in runs.glob(f"*/{FILE}")]
-    if name in known or path.suffix:
+    if is_yaml(path):
         raise ConfigError(f"{folder}: no records yet; `harness sweep {experiment}` makes them")
     raise ConfigError(f"{one_of(name, known, noun='experiment')} (in {runs}/, or the path of a YAML file)")
+
+
+def is_yaml(path: Path) -> bool:
+    """Whether a user means an experiment's file by this, and not its name."""
+    return path.suffix in (".yaml", ".yml")
+
+
+def experiment_file(experiment: Path, runs: Path) -> Path:
+    """The YAML file that is meant: a path, or the resolved copy in the run directory of a name."""
+    saved = runs / experiment.name / "experiment.yaml"
+    return saved if not is_yaml(experiment) and not experiment.exists() and saved.is_file() else experiment
 
 
 def find_record(key: str, runs: Path) -> tuple[Path, Record]:

@@ -5,13 +5,18 @@ Imports neither torch nor Ray, so that every module may import it.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.api import Progress
+from harness.errors import one_line
 from harness.settings import BackboneSpec, DatasetSpec, DriftSet, EncoderSpec, KeepWeights, Precision, Trial
+
+TRACEBACK = "traceback.txt"
+"""The file of a failed trial that says where it failed."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,16 @@ class Outcome:
     record: dict[str, Any]
     artifacts: dict[str, bytes] = field(default_factory=dict)
 
+    @classmethod
+    def of_exception(cls, error: Exception, told: Mapping[str, Any] | None = None) -> Outcome:
+        """Tell of a trial that raised: its error in one line, the traceback as a file.
+
+        ``told`` is what else is known for the record.
+        """
+        text = "".join(traceback.format_exception(error))
+        record = {**(told or {}), "status": "failed", "error": one_line(error)}
+        return cls(record, {TRACEBACK: text.encode()})
+
 
 class TrialWorker(Protocol):
     """Lives as long as its process; loads models lazily and keeps them. Runs one trial at a time."""
@@ -94,15 +109,3 @@ class WorkerFactory(Protocol):
         cache: Path,
         threads: int,
     ) -> TrialWorker: ...
-
-
-class Identity(Protocol):
-    """What the keys need to know of a data set, without torch: part of :class:`harness.datasets.Dataset`."""
-
-    def shots_identity(self, subject: str, shots: int, seed: int) -> str:
-        """Content hash of exactly the photos that ``shots(subject, shots, seed)`` would return."""
-        ...
-
-    def references_identity(self, subject: str) -> str:
-        """Content hash of the photos that samples of this subject are compared with."""
-        ...

@@ -35,8 +35,9 @@ class Display:
         self.console = console or Console(stderr=True)
         self._live: Live | None = None
         self._begun = time.monotonic()
-        self._pending: dict[str, int] = defaultdict(int)
-        self._seconds: dict[str, list[float]] = defaultdict(list)
+        self._stages: dict[str, str] = {}
+        self._pending: dict[tuple[str, str], int] = defaultdict(int)
+        self._seconds: dict[str, list[Mapping[str, float]]] = defaultdict(list)
         self._total = self._before = self._done = self._failed = 0
         self._workers = 1
         self._now: Mapping[int, tuple[Task, Status]] = {}
@@ -65,7 +66,8 @@ class Display:
         self._begun = time.monotonic()
         self._total, self._before, self._workers = len(tasks), len(tasks) - len(pending), max(1, workers)
         for task in pending:
-            self._pending[task.trial.title] += 1
+            self._stages[task.keys.sample] = task.stage
+            self._pending[task.trial.title, task.stage] += 1
         self.say(what_is_left(tasks))
         if not pending:
             return
@@ -82,10 +84,10 @@ class Display:
     def recorded(self, record: Record) -> None:
         """Count a result and show it."""
         title = record.trial["title"]
-        self._pending[title] -= 1
+        self._pending[title, self._stages[record.key]] -= 1
         if record.status == "done":
             self._done += 1
-            self._seconds[title].append(sum(record.seconds.values()))
+            self._seconds[title].append(record.seconds)
         else:
             self._failed += 1
         self._latest = [*self._latest, record][-LATEST:]
@@ -105,13 +107,17 @@ class Display:
         return f"[{finished}/{self._total}{failed}{eta}]".replace("[", r"\[")
 
     def _left(self) -> float | None:
-        """Estimate the seconds left: what a trial of each row took so far, times what is left of it."""
-        seen = [value for values in self._seconds.values() for value in values]
-        if not seen:
+        """Estimate the seconds left: what each row's stages took so far, times what is left of them.
+
+        A record of pictures scored again tells what fitting took too, and the other way round.
+        """
+        everything = [seconds for row in self._seconds.values() for seconds in row]
+        if not everything:
             return None
-        overall = sum(seen) / len(seen)
-        rows = {title: sum(values) / len(values) for title, values in self._seconds.items()}
-        work = sum(rows.get(title, overall) * count for title, count in self._pending.items())
+        work = 0.0
+        for (title, stage), count in self._pending.items():
+            seen = self._seconds.get(title, everything)
+            work += count * sum(_took(seconds, stage) for seconds in seen) / len(seen)
         return work / self._workers
 
     def _render(self) -> RenderableType:
@@ -135,6 +141,11 @@ class Display:
             parts.append(table)
         parts += [Text.from_markup(describe(record), overflow="ellipsis") for record in self._latest]
         return Group(*parts)
+
+
+def _took(seconds: Mapping[str, float], stage: str) -> float:
+    """How long a trial takes that starts from ``stage``: ``score`` leaves out fitting and sampling."""
+    return seconds.get("score", 0.0) if stage == "score" else sum(seconds.values())
 
 
 def what_is_left(tasks: Sequence[Task]) -> str:

@@ -149,6 +149,13 @@ class Resources(Frozen):
     gpus: float = Field(default=0, ge=0)
     workers: int | Literal["auto"] = "auto"
 
+    @field_validator("gpus")
+    @classmethod
+    def _whole_above_one(cls, value: float) -> float:
+        if value > 1 and not value.is_integer():
+            raise ValueError("must be a fraction of one GPU or a whole number of them")
+        return value
+
     @field_validator("workers", mode="before")
     @classmethod
     def _at_least_one(cls, value: Any) -> Any:

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
@@ -60,6 +61,11 @@ class Store:
             FileLock(runs.resolve() / "mlflow.lock") if local else nullcontext()
         )
         self._known: dict[str, tuple[str, str | None]] = {}
+
+    def hide(self, text: str) -> str:
+        """Take the password of the store's address out of a text that is shown or kept."""
+        password = urlsplit(self.uri).password
+        return text.replace(f":{password}@", ":***@") if password else text
 
     def current(self) -> bool:
         """Whether all that is recorded was mirrored to this store before; asks nobody, loads nothing."""
@@ -122,7 +128,7 @@ class Store:
         wanted = self.folder / records.WANTED
         local = Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
         return {
-            "uri": self.uri,
+            "uri": self.hide(self.uri),
             "bytes": (self.folder / records.FILE).stat().st_size,
             "wanted": hashlib.sha256(wanted.read_bytes()).hexdigest() if wanted.is_file() else None,
             "database": local.stat().st_ino if local else None,

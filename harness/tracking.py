@@ -107,9 +107,11 @@ class Mirror:
 
     def _lose(self, error: Exception) -> None:
         self._lost = True
+        hide = self._store.hide
+        reason = hide(one_line(error, limit=4000))[:160]  # hidden before it is cut
         self._say(
-            f"MLflow at {self._store.uri} cannot be written ({one_line(error, limit=160)}); nothing is lost: "
-            f"`{self._store.command}` catches up"
+            f"MLflow at {hide(self._store.uri)} cannot be written ({reason}); nothing is lost: "
+            f"`{hide(self._store.command)}` catches up"
         )
 
 
@@ -123,5 +125,6 @@ def catch_up(store: Store, *, tables: Sequence[Path] = ()) -> int:
         failed = sum(record.status == "failed" for record in latest)
         store.finish(failed=failed, interrupted=False, tables=tables)
     except Exception as error:
-        raise TrackingError(f"MLflow at {store.uri} cannot be written: {one_line(error)}") from error
+        reason = store.hide(one_line(error, limit=4000))[:400]
+        raise TrackingError(f"MLflow at {store.hide(store.uri)} cannot be written: {reason}") from error
     return len(latest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,6 @@ from harness.diffusion.loading import load_backbone
 from harness.drift import BaseModel, Yardstick
 from harness.encoders import load_encoder
 from harness.encoders.pixels import as_pil
-from harness.errors import one_line
 from harness.exhibit import Exhibit, Eyes, Features, PriorPictures, SubjectPhotos
 from harness.outcome import Result, picture_names, prior_names
 from harness.pictures import from_png
@@ -93,14 +91,12 @@ class Worker:
         try:
             return self._run(plan, progress, clock)
         except Exception as error:
-            failed = {
-                "status": "failed",
-                "error": one_line(error),
+            told = {
                 "seconds": clock.seconds,
                 "peak_memory_bytes": clock.peak_memory(),
                 "provenance": outcome.origin(clock, {}),
             }
-            return Outcome(failed, {"error.txt": traceback.format_exc().encode()})
+            return Outcome.of_exception(error, told)
         finally:
             if "_backbone" in self.__dict__:
                 self._backbone.restore()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,11 +32,19 @@ class Task:
     method_source: str | None = None
 
 
-def tasks(experiment: Experiment, catalog: Catalog, records: Iterable[Record], folder: Path) -> list[Task]:
+def tasks(
+    experiment: Experiment,
+    catalog: Catalog,
+    records: Iterable[Record],
+    folder: Path,
+    *,
+    expanded: Sequence[Trial] | None = None,
+) -> list[Task]:
     """Pair every trial of the experiment with what the run directory already holds.
 
     ``records`` come in file order, superseded ones too. A trial is done when its last record is done under
     the wanted score key; with pictures but another score key it is scored again; else it is fitted.
+    ``expanded``: the experiment's trials, where they are known already.
     """
     last: dict[str, Record] = {}
     done_once: set[str] = set()
@@ -48,7 +57,7 @@ def tasks(experiment: Experiment, catalog: Catalog, records: Iterable[Record], f
         replace(
             _task(trial, known.keys(trial), last, done_once, folder), method_source=known.source(trial.method)
         )
-        for trial in trials(experiment, catalog)
+        for trial in (trials(experiment, catalog) if expanded is None else expanded)
     ]
 
 
@@ -63,8 +72,13 @@ def _task(trial: Trial, wanted: Keys, last: dict[str, Record], done_once: set[st
 
 
 def has_pictures(folder: Path) -> bool:
-    """Whether a trial's folder holds what scoring needs (it appears as a whole or not at all)."""
-    return (folder / "fit.json").is_file() and (folder / "pictures").is_dir()
+    """Whether a trial's folder holds what scoring needs: every picture that its ``images.json`` names."""
+    try:
+        told = json.loads((folder / "images.json").read_text())
+        names = [entry["file"] for entry in (*told["pictures"], *told["prior"])]
+    except (OSError, ValueError, KeyError):
+        return False
+    return all((folder / name).is_file() for name in ("fit.json", *names))
 
 
 def in_order(pending: Sequence[Task]) -> list[Task]:

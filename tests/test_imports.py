@@ -35,6 +35,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "harness.store": ("torch", "ray", "mlflow"),
     "harness.stats": ("torch", "ray", "mlflow"),
     "harness.tables": ("torch", "ray", "mlflow"),
+    "harness.beside": ("torch", "ray", "mlflow"),
     "harness.figures": ("torch", "ray", "mlflow"),
     "harness.publish": ("torch", "ray", "mlflow"),
     "harness.inventory": ("torch", "ray", "mlflow", "pandas"),

@@ -95,7 +95,7 @@ def tuned(worker, make_plan):
 def test_every_measure_has_a_number_or_a_reason(frozen, tuned):
     for outcome in (frozen, tuned):
         record = outcome.record
-        assert record["status"] == "done", outcome.artifacts.get("error.txt", b"").decode()
+        assert record["status"] == "done", outcome.artifacts.get("traceback.txt", b"").decode()
         assert set(record["scores"]) == set(SCORES)
         assert set(record["drift"]) == set(DRIFT)
         empty = {
@@ -252,7 +252,7 @@ def test_a_failing_trial_is_one_line_and_leaves_the_worker_whole(worker, make_pl
     failed = worker.run(plan, quiet)
     assert failed.record["status"] == "failed"
     assert "step" in failed.record["error"] and "\n" not in failed.record["error"]
-    assert b"Traceback" in failed.artifacts["error.txt"]
+    assert b"Traceback" in failed.artifacts["traceback.txt"]
     after = worker.run(make_plan(), quiet)
     assert after.record["scores"] == frozen.record["scores"]
 

@@ -16,10 +16,12 @@ from pathlib import Path
 from harness import artifacts, document, worklist
 from harness.catalog import Catalog
 from harness.config import Experiment
+from harness.errors import ConfigError
 from harness.interrupt import Interrupted, Interruption
 from harness.ledger import Ledger
 from harness.observer import Observer
 from harness.records import WANTED, Record, locked
+from harness.settings import Trial
 from harness.worklist import Task
 
 WORKER = "harness.trial:Worker"
@@ -41,6 +43,7 @@ def run_sweep(
     *,
     runs: Path,
     catalog: Catalog,
+    expanded: Sequence[Trial] | None = None,
     workers: int | None = None,
     address: str | None = None,
     worker_factory: str = WORKER,
@@ -48,20 +51,23 @@ def run_sweep(
 ) -> Summary:
     """Do what the run directory still lacks of the experiment, and record it trial by trial.
 
-    ``workers`` overrides ``resources.workers``; ``address`` names a Ray cluster, None starts Ray on this
-    machine; ``worker_factory`` is "module:attribute" of a :class:`harness.plan.WorkerFactory`.
+    ``expanded`` are the experiment's trials, where they are known already; ``workers`` overrides
+    ``resources.workers``; ``address`` names a Ray cluster, None starts Ray on this machine;
+    ``worker_factory`` is "module:attribute" of a :class:`harness.plan.WorkerFactory`.
     Raises ConfigError before anything is started, BusyError if another sweep holds the directory,
     RecordsError if it cannot be written. A trial's own failure is recorded and counted; Ctrl-C ends the sweep
     early, with ``interrupted`` set.
     """
     folder = Path(runs).resolve() / experiment.name
+    if address is None:
+        _check_cores(experiment)
     with locked(folder):
         artifacts.clear_leftovers(folder)
         ledger = Ledger(folder, described=experiment.described())
         aside = ledger.lines.repair()
         if aside:
             logging.getLogger("harness").warning("%s: the last line was cut off; set aside", aside)
-        tasks = worklist.tasks(experiment, catalog, ledger.lines, folder)
+        tasks = worklist.tasks(experiment, catalog, ledger.lines, folder, expanded=expanded)
         pending = worklist.in_order([task for task in tasks if task.stage != "done"])
         resolved = document.dump(experiment.model_dump(mode="json"))
         artifacts.write_whole(folder / "experiment.yaml", resolved)
@@ -113,10 +119,23 @@ def _run(
     return records, False
 
 
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_cores(experiment: Experiment) -> None:
+    """Raise ConfigError where a single trial asks for more than this machine has."""
+    asked, there = experiment.resources.cpus, _cores()
+    if asked > there:
+        raise ConfigError(
+            f"{experiment.source}: resources.cpus: {asked} asked for each trial, this machine has {there}"
+        )
+
+
 def _slots(experiment: Experiment, workers: int | None, pending: int) -> int:
     """How many trials run at a time on this machine."""
     resources = experiment.resources
     wanted = workers or resources.workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    slots = cores // resources.cpus if wanted == "auto" else int(wanted)
+    slots = _cores() // resources.cpus if wanted == "auto" else int(wanted)
     return max(1, min(slots, pending))

@@ -24,6 +24,8 @@ POLL_SECONDS = 0.5
 ATTEMPTS = 2
 """How often a trial is tried: one whose worker died is retried once, at the end."""
 
+ERROR_LENGTH = 400
+
 
 def run_tasks(clerk: Clerk, job: Job, *, storage: Path) -> None:
     """Let Tune run the clerk's tasks, then once more those whose worker died.
@@ -77,6 +79,13 @@ def _tuner(clerk: Clerk, job: Job, bench: Bench, indexes: list[int], *, storage:
     )
 
 
+def cause_of_death(told: str) -> str:
+    """Pick from Ray's words on a dead worker, as in Tune's error file, what killed it: one line."""
+    lines = told.rpartition("Failure # ")[2].splitlines()[1:]
+    said = " ".join(" ".join(lines).split())
+    return said.partition("Worker exit type: ")[2] or (lines[-1] if lines else "Ray does not say why")
+
+
 class Clerk(tune.Callback):
     """Sits in the driver: files every outcome as it comes, and passes on the news."""
 
@@ -121,8 +130,9 @@ class Clerk(tune.Callback):
             self._running.pop(index, None)
             self.orphans.append(index)
         else:
-            died = Outcome({"status": "failed", "error": "its worker died, and so did a second one"})
-            self._file(index, died)
+            cause = cause_of_death(Path(trial.error_file).read_text())
+            why = f"its worker died, and so did a second one: {cause}"
+            self._file(index, Outcome({"status": "failed", "error": why[:ERROR_LENGTH]}))
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         self._interruption.check()

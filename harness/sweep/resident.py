@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from ray import tune
 from harness import worklist
 from harness.config import Experiment
 from harness.diffusion.folders import cache_root
-from harness.errors import one_line
 from harness.observer import Status
 from harness.plan import Outcome, Plan, TrialWorker
 from harness.settings import EncoderSpec
@@ -75,10 +73,7 @@ class Resident(tune.Trainable):
             plan = ray.get(self._bench.desk.plan.remote(index))
             outcome = self._worker_for(plan).run(plan, _Teller(self._bench.desk, index))
         except Exception as error:
-            text = traceback.format_exc()
-            outcome = Outcome(
-                {"status": "failed", "error": one_line(error)}, {"traceback.txt": text.encode()}
-            )
+            outcome = Outcome.of_exception(error)
         return {"outcome": outcome, "done": True}
 
     def _worker_for(self, plan: Plan) -> TrialWorker:

@@ -49,15 +49,21 @@ def session(experiment: Experiment, slots: int | None, address: str | None) -> I
     folder = scratch.folder()
     try:
         _connect(_settings(experiment, slots, address, folder))
-        gpus = experiment.resources.gpus
-        if gpus and not ray.cluster_resources().get("GPU"):
-            raise ConfigError(
-                f"{experiment.source}: resources.gpus: {gpus:g} asked for, Ray sees no GPU here"
-            )
+        _check_gpus(experiment, local=address is None)
         yield folder
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_gpus(experiment: Experiment, *, local: bool) -> None:
+    """Refuse what no trial could ever get; a cluster that has some GPUs may grow."""
+    asked, there = experiment.resources.gpus, ray.cluster_resources().get("GPU", 0)
+    if asked and (not there or (local and asked > there)):
+        raise ConfigError(
+            f"{experiment.source}: resources.gpus: {asked:g} asked for each trial, "
+            f"Ray sees {f'{there:g}' if there else 'no GPU'} here"
+        )
 
 
 def _settings(experiment: Experiment, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import signal
 import time
@@ -158,7 +159,7 @@ class FakeWorker:
                 "images": len([name for name in saved if name.startswith("pictures/")]),
                 "provenance": {"device": "fake", "worker": os.getpid(), "trial_of_worker": self.trials},
             },
-            made | {"images.json": b"{}", "contact_sheet.png": PNG},
+            made | {"images.json": images_json(saved), "contact_sheet.png": PNG},
         )
 
     def _note(self, plan: Plan) -> None:
@@ -175,6 +176,15 @@ class FakeWorker:
         if kind == "die" or (kind == "die-once" and not marker.exists()):
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def images_json(files: Mapping[str, bytes]) -> bytes:
+    """Name the pictures among a trial's files."""
+    named = {
+        part: [{"file": name} for name in sorted(files) if name.startswith(part)]
+        for part in ("pictures", "prior")
+    }
+    return json.dumps(named).encode()
 
 
 def number(seed: str) -> float:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli
+from harness import cli, publish
 from harness.records import Lines, Record
+from harness.sweep import run_sweep
 
 
 @pytest.fixture
@@ -57,6 +58,17 @@ def test_without_a_command_there_is_help(harness):
         (["list", "metods"], "unknown list 'metods'; did you mean 'methods'?"),
         (["ui"], "runs/mlflow.db: not there yet"),
         (["pretrain", "unett", "--workdir", "w"], "unknown stage 'unett'; did you mean 'unet'?"),
+        (["pretrain", "unet", "--workdir", "w"], "w/renders/named: no shards; run the stage 'renders' first"),
+        (
+            ["pretrain", "dino", "--workdir", "w", "--export", "o"],
+            "w/dino.pt: not there; run the stage 'dino'",
+        ),
+        (["pretrain", "renders", "--workdir", "x.yaml"], "x.yaml/renders/validation: Not a directory"),
+        (["pretrain", "renders", "--workdir", "w", "--part", "2/2"], "--part 2/2: must be I/N with I from 0"),
+        (["pretrain", "unet", "--workdir", "w", "--cooldown", "2"], "Invalid value for '--cooldown'"),
+        (["pretrain", "unet", "--workdir", "w", "--adopt", "o"], "o/sd/unet/diffusion_pytorch_model.safe"),
+        (["pretrain", "decoder", "--workdir", "w", "--adopt", "o"], "unknown stage with weights to adopt"),
+        (["pretrain", "--workdir", "w", "--adopt", "o", "--export", "o"], "--adopt and --export: give one"),
         (["toybox", "export", "."], ".: is there already"),
     ],
 )
@@ -114,6 +126,44 @@ def test_a_subject_with_too_few_photos_is_told_before_anything_slow(harness, tmp
     status, _, err = harness("sweep", "mine.yaml")
     assert status == 2 and "mine.yaml: " in err and "9" in err and err.count("\n") == 1
     assert not Path("runs").exists()
+
+
+def test_a_runs_directory_that_cannot_be_made_is_one_line(harness, tmp_path):
+    photos(tmp_path)
+    Path("mine.yaml").write_text(EXPERIMENT)
+    Path("runs").write_text("a file")
+    status, out, err = harness("sweep", "mine.yaml")
+    assert (status, out) == (2, "") and err == "harness: --runs runs: cannot be made: File exists\n"
+
+
+def killed(*arguments, **options):
+    """In place of what a kill would cut off."""
+    raise SystemExit(137)
+
+
+def test_sweep_publish_and_mirror_as_a_user_meets_them(harness, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setitem(run_sweep.__kwdefaults__, "worker_factory", "fakes:FakeWorker")
+    photos(tmp_path)
+    Path("mine.yaml").write_text(EXPERIMENT.replace("[1, 3]", "1").replace("[1e-5, 1e-6]", "1e-5"))
+    words = ("sweep", "mine.yaml", "--workers", "1", "--set", "methods=[frozen]")
+    status, out, err = harness(*words)
+    assert (status, out) == (0, "all 2 trials are done; tables and figures: runs/mine\n"), err
+    table = Path("runs/mine/tables/table.md")
+    assert "DreamBooth" not in table.read_text() and list(Path("runs/mine/figures").iterdir())
+
+    with monkeypatch.context() as patch:  # a kill between the last record and the tables
+        patch.setattr(publish, "publish", killed)
+        assert harness("sweep", "mine.yaml", "--workers", "1")[0] == 137
+    assert len(list(Lines(Path("runs/mine")))) == 4 and "DreamBooth" not in table.read_text()
+    status, out, err = harness("sweep", "mine.yaml")
+    assert (status, out) == (0, "all 4 trials are done; tables and figures: runs/mine\n"), err
+    assert "DreamBooth" in table.read_text() and "4 done" in err
+    assert len((tmp_path / "cache" / "begun").read_text().splitlines()) == 4  # nothing was done twice
+
+    assert "DreamBooth" in harness("table", "mine")[1]
+    status, out, _ = harness("mirror", "mine")
+    assert status == 0 and out == f"4 records of mine are in sqlite:///{tmp_path}/runs/mlflow.db\n"
 
 
 def record(key: str) -> Record:

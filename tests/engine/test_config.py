@@ -125,6 +125,18 @@ def test_the_resolved_copy_stands_for_the_same_trials(make):
         (FROZEN + "subjects: [s0, s9]\n", ": subjects[1]: unknown subject 's9'; known: d0, d1"),
         (FROZEN + "subjects: [s0, s0]\n", ": subjects[1]: 's0' is there twice"),
         (FROZEN + "subjects: {split: test, count: 9}\n", ": subjects: count: 9 asked for, the split"),
+        (
+            FROZEN + "subjects: 5\n",
+            ": subjects: must be development, test, all, names of subjects, or {split",
+        ),
+        (FROZEN + "subjects: [s0, 5]\n", ": subjects[1]: must be a valid string, not 5"),
+        (FROZEN + "subjects: {split: tests}\n", ": subjects.split: must be 'development', 'test' or 'all'"),
+        (FROZEN + "subjects: {splt: test}\n", ": subjects"),
+        (
+            FROZEN + "subjects: {split: test, cout: 2}\n",
+            ": subjects: unknown key 'cout'; did you mean 'count'",
+        ),
+        (FROZEN + "subjects: {split: test, count: 0}\n", ": subjects.count: must be greater than or equal"),
         (FROZEN + "shots: [1, three]\n", ": shots[1]: must be a valid integer, not 'three'"),
         (FROZEN + "shots: 0\n", ": shots: must be greater than or equal to 1, not 0"),
         (FROZEN + "shots: true\n", ": shots: must be a valid integer, not True"),

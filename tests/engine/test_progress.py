@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from fakes import FakeCatalog
 from rich.console import Console
@@ -51,6 +52,21 @@ def test_a_terminal_shows_what_runs(make, tmp_path):
     text = console.file.getvalue()
     assert "6 trials: 0 done, 6 to run" in text
     assert "3/10" in text and "loss 0.2500" in text and "NaN loss at step 3 [really]" in text
+
+
+def test_the_time_left_of_pictures_to_score_again_leaves_fitting_out(make, tmp_path):
+    console = Console(file=io.StringIO(), force_terminal=False, width=200)
+    first, second, third, *others = in_order(tasks(make(shots=1), FakeCatalog(), [], tmp_path))
+    pending = [replace(first, stage="score"), replace(second, stage="score"), third, *others[:1]]
+    ledger = Ledger(tmp_path, described={"dataset": "toybox"})
+    with Display(console) as display:
+        display.started(pending, pending, 1)
+        seconds = {"fit": 60.0, "sample": 10.0, "score": 5.0}
+        display.recorded(ledger.commit(pending[0], outcome(seconds=seconds)))
+        display.recorded(ledger.commit(pending[2], outcome(seconds=seconds)))
+    first_line, second_line = console.file.getvalue().splitlines()[-2:]
+    assert "[1/4, 2:35 left]" in first_line  # 5 s of scoring and two whole trials of 75 s
+    assert "[2/4, 1:20 left]" in second_line
 
 
 def test_durations():

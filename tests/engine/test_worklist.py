@@ -88,12 +88,13 @@ def test_a_new_score_version_scores_saved_pictures_again(make, folder, tmp_path,
     assert read(folder) == [again]
 
 
-def test_without_its_pictures_a_trial_is_fitted_again(make, folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("gone", ["fit.json", "images.json", "pictures/02-00.png", "prior/class-00.png"])
+def test_without_one_of_its_pictures_a_trial_is_fitted_again(make, folder, tmp_path, monkeypatch, gone):
     experiment = make(methods=["tuned"], shots=1, subjects=["s0"])
     (task,) = look(experiment, folder)
     first = do(task, experiment, folder, tmp_path)
     monkeypatch.setitem(MEASURES, "dino", dataclasses.replace(MEASURES["dino"], version=99))
-    (folder / first.key / "fit.json").unlink()
+    (folder / first.key / gone).unlink()
     assert stages(look(experiment, folder)) == ["fit"]
 
 
@@ -111,10 +112,15 @@ def test_a_failed_re_scoring_trains_nothing_when_retried(make, folder, tmp_path,
     first = do(task, experiment, folder, tmp_path)
     monkeypatch.setitem(MEASURES, "dino", dataclasses.replace(MEASURES["dino"], version=99))
     (task,) = look(experiment, folder)
-    Ledger(folder, described={"dataset": "toybox"}).fail(task, "no encoder")
+    failed = Outcome.of_exception(RuntimeError("no encoder"))
+    failed.artifacts["images.json"] = b"half of it"
+    Ledger(folder, described={"dataset": "toybox"}).commit(task, failed)
     (task,) = look(experiment, folder)
     assert (task.stage, task.retry) == ("score", True)
-    assert worklist.has_pictures(folder / first.key)
+    assert "no encoder" in (folder / first.key / "traceback.txt").read_text()
+    assert (folder / first.key / "images.json").read_bytes() != b"half of it"
+    do(task, experiment, folder, tmp_path)
+    assert not (folder / first.key / "traceback.txt").exists()
 
 
 def test_a_users_method_travels_as_the_text_that_its_key_was_made_of(make, folder):

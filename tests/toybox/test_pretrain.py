@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from harness.errors import ConfigError
 from harness.toybox import pretrain
-from harness.toybox.pretrain import autoencoder, clip, decoder, dino, unet
+from harness.toybox.loading import WEIGHTS
+from harness.toybox.pretrain import autoencoder, clip, decoder, dino, shipping, unet
 from harness.toybox.pretrain.loop import Course, Draw, averaged, crossed, train, weight_groups
 from harness.toybox.pretrain.muon import orthogonalized
 from harness.toybox.pretrain.renders import Pool, Recipe, missing, write_shard
@@ -99,7 +102,7 @@ def test_the_average_lags_behind_the_weights(tmp_path: Path) -> None:
 
 
 def test_averaged_names_the_stage_to_run(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="run the stage 'text' first"):
+    with pytest.raises(ConfigError, match="run the stage 'text' first"):
         averaged("text", small_network(), tmp_path)
 
 
@@ -227,6 +230,66 @@ def test_two_views_are_of_one_instance_and_differ() -> None:
 
 def test_auc_by_hand() -> None:
     assert dino.auc(torch.tensor([0.5, 0.9]), torch.tensor([0.1, 0.5, 0.6])) == pytest.approx((1.5 + 3) / 6)
+
+
+SHIPPED = {
+    "text": "sd/text_encoder/model.safetensors",
+    "clip": "clip.safetensors",
+    "dino": "dino.safetensors",
+    "probe": "probe.safetensors",
+    "unet": "sd/unet/diffusion_pytorch_model.safetensors",
+    "autoencoder": "sd/vae/diffusion_pytorch_model.safetensors",
+}
+
+
+@pytest.mark.parametrize("stage", SHIPPED)
+def test_exported_after_being_adopted_the_shipped_weights_come_back(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(SHIPPED) == set(pretrain.ADOPTING)
+    monkeypatch.setattr(autoencoder, "CENTRED_ON", 20)
+    recipe = Recipe(seed=1, pictures=20)
+    write_shard(recipe.scenes(0, 20), tmp_path / "work" / "renders" / "named" / "00000.npy")
+    pretrain.adopt(stage, workdir=tmp_path / "work", weights=WEIGHTS)
+    pretrain.export(stage, workdir=tmp_path / "work", weights=tmp_path / "out")
+    shipped, back = (load_file(folder / SHIPPED[stage]) for folder in (WEIGHTS, tmp_path / "out"))
+    moved = {"quant_conv.bias", "post_quant_conv.bias"} if stage == "autoencoder" else set()
+    assert shipped.keys() == back.keys()
+    for name in shipped.keys() - moved:  # of the autoencoder, latents are centred on other pictures here
+        assert back[name].dtype == shipped[name].dtype == torch.float16
+        assert torch.equal(back[name], shipped[name]), name
+
+
+def test_training_continues_from_adopted_weights_and_a_checkpoint_is_not_replaced(tmp_path: Path) -> None:
+    shipped = small_network()
+    with torch.no_grad():
+        for weight in shipped.parameters():
+            weight.add_(1)
+    shipping.write(shipped, tmp_path / "weights.safetensors")
+    course = Course(pictures=8, batch=8, lr=1e-4, adam=1e-4, warmup=1, weight_decay=0.0)
+    network = shipping.read(small_network(), tmp_path / "weights.safetensors")
+    shipping.begin("some", network, course=course, workdir=tmp_path)
+    done = train(
+        "some", small_network(), loss=regression, evaluate=lambda network: {}, course=course, workdir=tmp_path
+    )
+    assert done.step == 1
+    for old, new in zip(shipped.parameters(), done.networks.parameters(), strict=True):
+        assert torch.allclose(old.float(), new, atol=1e-3) and not torch.equal(old.float(), new)
+    with pytest.raises(ConfigError, match=r"some\.pt: is there already"):
+        shipping.begin("some", network, course=course, workdir=tmp_path)
+
+
+def test_weights_of_another_network_and_missing_ones_are_refused_in_one_line(tmp_path: Path) -> None:
+    shipping.write(nn.Linear(2, 2), tmp_path / "other.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"no such format")
+    for name, words in (
+        ("none", "no such weights"),
+        ("other", "not the weights"),
+        ("broken", "not the weights"),
+    ):
+        with pytest.raises(ConfigError, match=words) as caught:
+            shipping.read(small_network(), tmp_path / f"{name}.safetensors")
+        assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_stage_names_the_known_ones() -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 
 STAGES = ("renders", "autoencoder", "text", "clip", "dino", "probe", "unet", "decoder")
+ADOPTING = ("autoencoder", "text", "clip", "dino", "probe", "unet")
+"""Stages with weights of their own to begin with; ``decoder`` begins with the autoencoder's."""
 
 
 def stage_module(stage: str) -> ModuleType:
@@ -46,6 +48,14 @@ def run(
         module.run(workdir=workdir, pictures=pictures, part=part)
     else:
         module.run(workdir=workdir, pictures=pictures, cooldown=cooldown)
+
+
+def adopt(stage: str, *, workdir: Path, weights: Path) -> None:
+    """Seed the working folder with a stage's shipped weights, from which training then continues.
+
+    Raises ConfigError where the stage has a checkpoint already or ``weights`` does not hold its weights.
+    """
+    stage_module(stage).adopt(workdir=workdir, weights=weights)
 
 
 def export(stage: str, *, workdir: Path, weights: Path) -> None:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from harness.toybox.pretrain import shipping
 from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 
@@ -31,6 +32,7 @@ COURSE = Course(pictures=150_000, batch=16, lr=0.03, warmup=100, cooldown=0.3, a
 KL_WEIGHT = 1e-6
 EDGE_WEIGHT, SQUARE_WEIGHT = 0.5, 2.0
 WIDE_SHARE = 0.4
+CENTRED_ON = 1_000  # pictures of the pool "named"
 
 
 def build() -> Any:
@@ -118,10 +120,16 @@ def trained(workdir: Path) -> Any:
     """
     polished = (workdir / "decoder.pt").exists()
     network = averaged("decoder" if polished else "autoencoder", build(), workdir)
-    centre_latents(network, as_signed(Pool(workdir, "named").pictures(range(1_000))))
+    centre_latents(network, as_signed(Pool(workdir, "named").pictures(range(CENTRED_ON))))
     return network
 
 
 def export(*, workdir: Path, weights: Path) -> None:
     """Write ``sd/vae``."""
     trained(workdir).half().save_pretrained(weights / "sd" / "vae")
+
+
+def adopt(*, workdir: Path, weights: Path) -> None:
+    """Begin with ``sd/vae``."""
+    network = shipping.read(build(), weights / "sd" / "vae" / shipping.DIFFUSERS_FILE)
+    shipping.begin("autoencoder", network, course=COURSE, workdir=workdir)

@@ -15,10 +15,10 @@ import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.toybox.captions import caption
+from harness.toybox.pretrain import shipping
 from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool
 
@@ -120,10 +120,11 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
 
 def export(*, workdir: Path, weights: Path) -> None:
     """Write ``clip.json``, open_clip's model configuration, and ``clip.safetensors``."""
-    network = averaged("clip", build(), workdir).half()
-    weights.mkdir(parents=True, exist_ok=True)
+    shipping.write(averaged("clip", build(), workdir), weights / "clip.safetensors")
     (weights / "clip.json").write_text(json.dumps(ARCHITECTURE, indent=2) + "\n")
-    save_file(
-        {name: weight.contiguous() for name, weight in network.state_dict().items()},
-        weights / "clip.safetensors",
-    )
+
+
+def adopt(*, workdir: Path, weights: Path) -> None:
+    """Begin with ``clip.safetensors``."""
+    network = shipping.read(build(), weights / "clip.safetensors")
+    shipping.begin("clip", network, course=COURSE, workdir=workdir)

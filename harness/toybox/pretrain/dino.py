@@ -15,10 +15,9 @@ import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
 
-from harness.toybox.pretrain import autoencoder
+from harness.toybox.pretrain import autoencoder, shipping
 from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import POOLS, Pool, as_signed
 from harness.toybox.world import CLASSES
@@ -113,10 +112,11 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
 
 def export(*, workdir: Path, weights: Path) -> None:
     """Write ``dino.json``, timm's constructor and arguments, and ``dino.safetensors``."""
-    network = averaged("dino", build(), workdir).half()
-    weights.mkdir(parents=True, exist_ok=True)
+    shipping.write(averaged("dino", build(), workdir), weights / "dino.safetensors")
     (weights / "dino.json").write_text(json.dumps(ARCHITECTURE, indent=2) + "\n")
-    save_file(
-        {name: weight.contiguous() for name, weight in network.state_dict().items()},
-        weights / "dino.safetensors",
-    )
+
+
+def adopt(*, workdir: Path, weights: Path) -> None:
+    """Begin with ``dino.safetensors``."""
+    network = shipping.read(build(), weights / "dino.safetensors")
+    shipping.begin("dino", network, course=COURSE, workdir=workdir)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from harness.errors import ConfigError
 from harness.toybox.pretrain.muon import Muon
 
 THINNEST = 4  # Muon takes matrices with at least so many rows and columns
@@ -287,9 +288,9 @@ def progress(name: str, training: Training, losses: list[float], *, done: int, s
 
 
 def averaged(name: str, networks: Any, workdir: Path) -> Any:
-    """Load a stage's averaged weights into ``networks``; raises ``FileNotFoundError`` naming the stage."""
+    """Load a stage's averaged weights into ``networks``; raises ConfigError naming the stage."""
     path = workdir / f"{name}.pt"
     if not path.exists():
-        raise FileNotFoundError(f"{path}: run the stage {name!r} first")
+        raise ConfigError(f"{path}: not there; run the stage {name!r} first")
     networks.load_state_dict(torch.load(path, weights_only=True, mmap=True)["averaged"])
     return networks.requires_grad_(False).eval()

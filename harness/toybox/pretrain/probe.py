@@ -13,11 +13,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.toybox.attributes import LABELS, numbers
-from harness.toybox.pretrain import autoencoder
+from harness.toybox.pretrain import autoencoder, shipping
 from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 from harness.toybox.pretrain.unet import alphas, noised
@@ -125,12 +124,13 @@ def unseen_garbage(workdir: Path, coder: Any, count: int = 200) -> Tensor:
 
 def export(*, workdir: Path, weights: Path) -> None:
     """Write ``probe.json``, channels and labels, and ``probe.safetensors``."""
-    network = averaged("probe", build(), workdir).half()
-    weights.mkdir(parents=True, exist_ok=True)
+    shipping.write(averaged("probe", build(), workdir), weights / "probe.safetensors")
     (weights / "probe.json").write_text(
         json.dumps({"channels": CHANNELS, "labels": ANSWERS}, indent=2) + "\n"
     )
-    save_file(
-        {name: weight.contiguous() for name, weight in network.state_dict().items()},
-        weights / "probe.safetensors",
-    )
+
+
+def adopt(*, workdir: Path, weights: Path) -> None:
+    """Begin with ``probe.safetensors``."""
+    network = shipping.read(build(), weights / "probe.safetensors")
+    shipping.begin("probe", network, course=COURSE, workdir=workdir)

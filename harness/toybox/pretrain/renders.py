@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.errors import ConfigError
 from harness.toybox.render import render
 from harness.toybox.world import Looks, Scene, Split, another_view, sample_scene
 
@@ -107,7 +108,7 @@ class Pool:
         folder = pool_folder(workdir, name)
         self.paths = sorted(folder.glob("?????.npy"))
         if not self.paths:
-            raise FileNotFoundError(f"{folder}: no shards; run the stage 'renders' first")
+            raise ConfigError(f"{folder}: no shards; run the stage 'renders' first")
         self.shards = [np.load(path, mmap_mode="r") for path in self.paths]
         self.starts = np.cumsum([0, *(len(shard) for shard in self.shards)])
 

@@ -19,6 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from harness.toybox.attributes import LABELS, numbers
 from harness.toybox.captions import caption
+from harness.toybox.pretrain import shipping
 from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.tokenizer import LENGTH, tokenizer
 from harness.toybox.world import sample_scene
@@ -116,3 +117,10 @@ def trained(workdir: Path) -> Any:
 def export(*, workdir: Path, weights: Path) -> None:
     """Write ``sd/text_encoder``."""
     trained(workdir).half().save_pretrained(weights / "sd" / "text_encoder")
+
+
+def adopt(*, workdir: Path, weights: Path) -> None:
+    """Begin with ``sd/text_encoder``; the readout, which is not shipped, with its initial weights."""
+    network = build()
+    shipping.read(network.text, weights / "sd" / "text_encoder" / shipping.TRANSFORMERS_FILE)
+    shipping.begin("text", network, course=COURSE, workdir=workdir)

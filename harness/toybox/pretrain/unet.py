@@ -19,7 +19,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from harness.toybox.captions import caption
-from harness.toybox.pretrain import autoencoder, text
+from harness.toybox.pretrain import autoencoder, shipping, text
 from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 
@@ -214,3 +214,9 @@ def export(*, workdir: Path, weights: Path) -> None:
     scheduler: Any = DDIMScheduler(**SCHEDULE)
     scheduler.save_pretrained(weights / "sd" / "scheduler")
     (weights / "sd" / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n")
+
+
+def adopt(*, workdir: Path, weights: Path) -> None:
+    """Begin with ``sd/unet``."""
+    network = shipping.read(build(), weights / "sd" / "unet" / shipping.DIFFUSERS_FILE)
+    shipping.begin("unet", network, course=COURSE, workdir=workdir)
