@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
@@ -104,7 +105,7 @@ def _network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) 
         found = f"only pickled weights ({', '.join(pickles)}), which are refused" if pickles else "no weights"
         raise BackboneError(f"{folder}: {found}; save them as safetensors")
     variant = "fp16" if all(".fp16." in path.name for path in files) else None
-    with _one_line(folder), _no_progress_bar():
+    with _one_line(folder), no_progress_bar():
         network = kind.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype, variant=variant)
     return _aligned(network.to(device)).eval().requires_grad_(False)
 
@@ -130,15 +131,17 @@ def _one_line(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing a bar of its own for every network."""
-    drawing = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+def no_progress_bar() -> Iterator[None]:
+    """Keep diffusers and transformers from drawing a bar of their own for every network."""
+    both: tuple[Any, ...] = (diffusers_logging, transformers_logging)
+    drawing = [library for library in both if library.is_progress_bar_enabled()]
+    for library in drawing:
+        library.disable_progress_bar()
     try:
         yield
     finally:
-        if drawing:
-            transformers_logging.enable_progress_bar()
+        for library in drawing:
+            library.enable_progress_bar()
 
 
 FAMILIES: dict[str, tuple[str, Callable[..., Backbone]]] = {
