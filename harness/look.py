@@ -156,9 +156,7 @@ def drawing(width: float, height: float, heading: str) -> Figure:
     return figure
 
 
-def panels(
-    count: int, *, across: int, heading: str, blocks: int = 1
-) -> tuple[Figure, list[list[Axes]]]:
+def panels(count: int, *, across: int, heading: str, blocks: int = 1) -> tuple[Figure, list[list[Axes]]]:
     """Open a figure of ``blocks`` one below the other, each of ``count`` axes, ``across`` to a line."""
     down, columns = math.ceil(count / across), min(count, across)
     figure = drawing(max(3.75 * columns, 7.5), 2.6 * down * blocks + 1.1, heading)

@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.toybox.captions import caption
 from harness.toybox.render import render
 from harness.toybox.shelf import Shelf
-from harness.toybox.subjects import subjects
+from harness.toybox.subjects import SHOTS, subjects
 from harness.toybox.world import Looks, Scene, sample_scene
 
 GAP, LINE, LETTERS = 8, 15, 12
@@ -66,9 +66,7 @@ def grid(images: Tensor, columns: int, titles: Sequence[str], *, magnify: int = 
     Raises ``ValueError`` if there are no images or the titles do not match them.
     """
     if not len(images) or len(titles) != len(images):
-        raise ValueError(
-            f"a sheet needs images and as many titles, got {len(images)} and {len(titles)}"
-        )
+        raise ValueError(f"a sheet needs images and as many titles, got {len(images)} and {len(titles)}")
     columns = min(columns, len(images))
     height, width = images.shape[2] * magnify, images.shape[3] * magnify
     font = ImageFont.load_default(size=LETTERS)
@@ -112,10 +110,10 @@ def scenes_sheet(path: Path, *, count: int | None = None, seed: int = 0) -> Path
 
 
 def subjects_sheet(path: Path, *, count: int | None = None, seed: int = 0) -> Path:
-    """Write a sheet of subjects, all by default: a row each, 6 shots then 6 references; no seed changes it."""
+    """Write a sheet of subjects, all by default: a row each, shots then references; no seed changes it."""
     chosen = subjects()[:count]
     titles = [
-        f"{each.name}: {'shot' if index < 6 else 'reference'} {index % 6 + 1}"
+        f"{'' if index else f'{each.name}: '}{'shot' if index < SHOTS else 'reference'} {index % SHOTS + 1}"
         for each in chosen
         for index in range(len(each.photos))
     ]

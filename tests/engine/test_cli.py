@@ -58,6 +58,9 @@ def test_without_a_command_there_is_help(harness):
         (["ui"], "runs/mlflow.db: not there yet"),
         (["pretrain", "unett", "--workdir", "w"], "unknown stage 'unett'; did you mean 'unet'?"),
         (["toybox", "export", "."], ".: is there already"),
+        (["toybox", "sheet", "."], ".: is a folder"),
+        (["toybox", "sheet", "x", "--samples", "--subjects"], "--subjects and --samples: a sheet shows one"),
+        (["toybox", "check", "dinno", "--json"], "unknown check 'dinno'; did you mean 'dino'?"),
     ],
 )
 def test_a_mistake_is_one_line(harness, words, says):

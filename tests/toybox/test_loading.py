@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.toybox import check, loading
+from harness.toybox import loading
+from harness.toybox.shelf import Shelf
 from harness.toybox.tokenizer import tokenizer
 
 ELSEWHERE = """
@@ -121,7 +122,7 @@ def test_dino_gives_one_class_token_per_picture() -> None:
 
 
 def test_a_rare_word_is_known_but_bound_to_nothing() -> None:
-    shelf = check.Shelf()
+    shelf = Shelf()
     pictures = shelf.generate(["a photo of a sks mug"] * 8)
     assert shelf.probe.attributes(pictures).words("category").count("mug") >= 6
 
