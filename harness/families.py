@@ -21,7 +21,8 @@ class Family:
     """One curve. ``rows`` go from loose to tight, with the value that each stands for.
 
     ``scale`` says what the values are measured in where that is not the usual ("", ", sum", ", relative", …):
-    values of two scales share no axis. ``anchor`` is the row with the same parameters and no constraint, where there is one; not in ``rows``.
+    values of two scales share no axis. ``anchor`` is the row with the same parameters and no constraint,
+    where there is one; not in ``rows``.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Sheets of pictures with captions, for people to look at: the world, its subjects, what the networks make."""
+"""Sheets of pictures with captions, to look at: the world, its subjects, what the networks make."""
 
 from __future__ import annotations
 
