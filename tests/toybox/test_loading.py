@@ -61,6 +61,12 @@ def test_the_folder_is_assembled_once(empty_cache: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+def test_another_way_of_assembling_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = loading.pipeline_folder()
+    monkeypatch.setattr(loading, "ASSEMBLY_VERSION", loading.ASSEMBLY_VERSION + 1)
+    assert loading.pipeline_folder() != first
+
+
 def test_exported_folder_makes_the_same_pictures_without_the_package(tmp_path: Path) -> None:
     from diffusers import StableDiffusionPipeline
 
