@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,18 +87,32 @@ def _told() -> Iterator[None]:
 def sheet(
     out: Annotated[Path, typer.Argument(metavar="PNG", help="The picture to write.")],
     subjects: Annotated[bool, typer.Option("--subjects", help="Subjects and their photos.")] = False,
-    count: Annotated[int, typer.Option(min=1, help="How many random scenes.")] = 48,
-    seed: Annotated[int, typer.Option(min=0, help="Which random scenes.")] = 0,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="What the embedded Stable Diffusion makes of captions.")
+    ] = False,
+    reconstructions: Annotated[
+        bool, typer.Option("--reconstructions", help="Renders, each beside itself autoencoded.")
+    ] = False,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many [default: 48 scenes, all subjects, 24 samples, 24 pairs]."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which scenes, or the samples' noise.")] = 0,
 ) -> None:
-    """Draw scenes of the world, or its subjects, on one sheet.
+    """Draw random scenes of the world on one sheet; or its subjects, or what the networks make.
 
-    Example:  harness toybox sheet subjects.png --subjects
+    Example:  harness toybox sheet samples.png --samples
     """
+    asked = {"subjects": subjects, "samples": samples, "reconstructions": reconstructions}
+    kinds = [name for name, wanted in asked.items() if wanted] or ["scenes"]
+    if len(kinds) > 1:
+        raise ConfigError(f"{' and '.join(f'--{name}' for name in kinds)}: a sheet shows one of them")
+    if out.is_dir():
+        raise ConfigError(f"{out}: is a folder; give the name of a picture to write")
     from harness.toybox import sheet as drawing
 
     with _told():
-        path = drawing.subjects_sheet(out) if subjects else drawing.scenes_sheet(out, n=count, seed=seed)
-    typer.echo(path)
+        typer.echo(drawing.KINDS[kinds[0]](out, count=count, seed=seed))
 
 
 @toybox.command()
@@ -105,22 +120,34 @@ def check(
     parts: Annotated[
         list[str] | None, typer.Argument(metavar="[PART]...", help="What to measure [default: all].")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object at the end instead of lines.")
+    ] = False,
 ) -> None:
     """Measure the shipped networks against the floors of their data sheet; exit status 1 if one falls short.
 
     Example:  harness toybox check autoencoder clip
     """
     from harness.toybox import check as checking
+    from harness.toybox import loading
 
     for part in parts or ():
         if part not in checking.CHECKS:
             raise ConfigError(one_of(part, checking.CHECKS, noun="check"))
+    figures = []
     with _told():
-        figures = checking.check(tuple(parts or checking.CHECKS))
-    for line in checking.lines(figures):
-        typer.echo(line)
+        for figure in checking.check(parts or tuple(checking.CHECKS), say=_progress):
+            figures.append(figure)
+            if not as_json:
+                typer.echo(checking.line(figure))
+    if as_json:
+        typer.echo(json.dumps(checking.summary(figures, revision=loading.revision()), indent=2))
     if not all(figure.passed for figure in figures):
         raise typer.Exit(1)
+
+
+def _progress(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 @toybox.command()

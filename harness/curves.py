@@ -16,31 +16,30 @@ from matplotlib.figure import Figure
 from harness.families import Family, families, form_of, telling_shots
 from harness.look import (
     LINES,
-    MARKS,
     Palette,
     axis_name,
     encoder_line,
     handle,
     heading,
     legend_below,
+    mark_of,
     palette_of,
     panels,
     short,
     standing_handles,
     standing_lines,
 )
-from harness.rows import Row, Selection
+from harness.rows import STAND_IN, Row, Selection
 
 AGAINST_SHOTS = ("dino_heldout", "clip_i_heldout", "clip_t", "prompt_accuracy", "copying", "noise_l2")
 ALONG = ("weight_l2", "noise_l2", "image_drift", "dino_heldout", "clip_t", "prompt_accuracy")
-STAND_IN = {"dino_heldout": "dino", "clip_i_heldout": "clip_i"}
 
 MOST_LINES = 9
 """More lines in one panel cannot be told apart; constrained rows go first, they have figures of their own."""
 
 UNCONSTRAINED = math.inf
 
-_SHOT_MARKS = {"plain": "o", "penalty": "D", "bound": "s"}
+_CONSTRAINED_MARKS = {"penalty": "D", "bound": "s"}
 
 
 def measured(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
@@ -56,7 +55,8 @@ def against_shots(selection: Selection, *, experiment: str | None = None) -> Fig
     if not names:
         return None
     palette = palette_of(selection)
-    figure, grid = panels(len(names), across=3, heading=heading(selection, experiment=experiment))
+    line = heading(selection, experiment=experiment)
+    figure, (grid,) = panels(len(names), across=3, heading=line)
     for axes, name in zip(grid, names, strict=True):
         standing_lines(axes, selection.rows, name, palette)
         for rows in lines:
@@ -65,8 +65,8 @@ def against_shots(selection: Selection, *, experiment: str | None = None) -> Fig
         axes.set_xlabel("shots")
         _title(axes, selection, name)
     handles = [
-        handle(palette[rows[0]], rows[0].title, marker=_shot_mark(rows[0]), line=_shot_line(rows[0]))
-        for rows in lines
+        handle(palette[row], row.title, marker=_shot_mark(row, palette), line=_shot_line(row))
+        for row, *_ in lines
     ]
     legend_below(figure, [*handles, *standing_handles(selection.rows, palette)])
     return figure
@@ -81,8 +81,8 @@ def _lines(selection: Selection) -> list[list[Row]]:
     return [rows for rows in lines if rows in kept]
 
 
-def _shot_mark(row: Row) -> str:
-    return _SHOT_MARKS[form_of(row)]
+def _shot_mark(row: Row, palette: Palette) -> str:
+    return _CONSTRAINED_MARKS.get(form_of(row)) or palette.mark(row)
 
 
 def _shot_line(row: Row) -> str:
@@ -107,7 +107,7 @@ def _band(axes: Axes, rows: Sequence[Row], name: str, palette: Palette) -> None:
         [cell.mean for cell in cells],
         color=colour,
         linestyle=_shot_line(rows[0]),
-        marker=_shot_mark(rows[0]),
+        marker=_shot_mark(rows[0], palette),
         markeredgecolor="white",
         zorder=3,
     )
@@ -118,26 +118,29 @@ def along_constraint(
 ) -> Figure | None:
     """Draw numbers along λ or along bounds on a logarithmic axis, tighter to the right.
 
-    The unconstrained method and λ = 0 stand at the left end, off the scale.
+    Absolute and relative bounds, and penalties of different norms, have panels of their own, one below the
+    other. The unconstrained method and λ = 0 stand at the left end, off the scale.
     """
     shots = telling_shots(selection)
     rows = [row for row in selection.of("method") if row.shots == shots]
-    curves = [family for family in families(rows) if family.form == form]
-    scale = {value for family in curves for value, _ in family.rows} - {0.0}
+    scales = _scales([family for family in families(rows) if family.form == form])
+    curves = [family for gathered in scales for family in gathered]
     names = measured(ALONG, [row for family in curves for row in family.members])
-    if len(scale) < 2 or not names:
+    if not names:
         return None
-    palette, places = palette_of(selection), _places(curves)
+    palette = palette_of(selection)
     line = heading(selection, shots=shots, experiment=experiment)
-    figure, grid = panels(len(names), across=3, heading=line)
-    for axes, name in zip(grid, names, strict=True):
-        standing_lines(axes, selection.rows, name, palette)
-        for family in curves:
-            _curve(axes, family, name, places, palette)
-        _scale_axis(axes, form, places)
-        _title(axes, selection, name)
+    figure, grid = panels(len(names), across=3, heading=line, blocks=len(scales))
+    for gathered, block in zip(scales, grid, strict=True):
+        places = _places(gathered)
+        for axes, name in zip(block, names, strict=True):
+            standing_lines(axes, selection.rows, name, palette)
+            for family in gathered:
+                _curve(axes, family, name, places, palette)
+            _scale_axis(axes, gathered[0], places)
+            _title(axes, selection, name)
     handles = [
-        handle(palette[family.rows[0][1]], family.name, marker=MARKS[form], line=LINES[form])
+        handle(palette[family.rows[0][1]], family.name, marker=mark_of(family), line=LINES[form])
         for family in curves
     ]
     if any(family.anchor for family in curves):
@@ -146,12 +149,24 @@ def along_constraint(
     return figure
 
 
+def _scales(curves: Sequence[Family]) -> list[list[Family]]:
+    """Gather the curves that share an axis, the usual scale first; a scale needs two values above 0."""
+    gathered: dict[str, list[Family]] = {}
+    for family in sorted(curves, key=lambda family: family.scale):
+        gathered.setdefault(family.scale, []).append(family)
+    return [
+        group
+        for group in gathered.values()
+        if len({value for family in group for value, _ in family.rows} - {0.0}) > 1
+    ]
+
+
 def _curve(axes: Axes, family: Family, name: str, places: Mapping[float, float], palette: Palette) -> None:
     points = [(places[value], row.cells[name]) for value, row in family.rows if name in row.cells]
     axes.errorbar(
         [x for x, _ in points], [cell.mean for _, cell in points],
         yerr=[cell.error or 0.0 for _, cell in points],
-        color=palette[family.rows[0][1]], linestyle=LINES[family.form], marker=MARKS[family.form],
+        color=palette[family.rows[0][1]], linestyle=LINES[family.form], marker=mark_of(family),
         markeredgecolor="white", elinewidth=1, zorder=3,
     )  # fmt: skip
     if family.anchor and name in family.anchor.cells:
@@ -183,10 +198,10 @@ def _places(curves: Sequence[Family]) -> dict[float, float]:
     return places
 
 
-def _scale_axis(axes: Axes, form: str, places: Mapping[float, float]) -> None:
+def _scale_axis(axes: Axes, family: Family, places: Mapping[float, float]) -> None:
     names = ["none" if value == UNCONSTRAINED else short(value) for value in places]
     axes.set_xticks(list(places.values()), names)
-    axes.set_xlabel("λ, tighter →" if form == "penalty" else "bound on ‖Δθ‖₂, tighter →")
+    axes.set_xlabel(f"{'λ' if family.form == 'penalty' else 'bound on ‖Δθ‖₂'}{family.scale}, tighter →")
     axes.grid(axis="x", visible=False)
 
 

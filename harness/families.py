@@ -20,13 +20,16 @@ Form = Literal["plain", "penalty", "bound", "parameter"]
 class Family:
     """One curve. ``rows`` go from loose to tight, with the value that each stands for.
 
-    ``anchor`` is the row with the same parameters and no constraint, where there is one; not in ``rows``.
+    ``scale`` says what the values are measured in where that is not the usual ("", ", sum", ", relative", …):
+    values of two scales share no axis. ``anchor`` is the row with the same parameters and no constraint,
+    where there is one; not in ``rows``.
     """
 
     name: str
     form: Form
     rows: tuple[tuple[float, Row], ...]
     anchor: Row | None = None
+    scale: str = ""
 
     @property
     def members(self) -> list[Row]:
@@ -59,15 +62,16 @@ def _constrained(rows: Sequence[Row]) -> list[Family]:
     gathered: dict[tuple[str, Form, str], list[Row]] = {}
     for row in rows:
         if row.constrained:
-            gathered.setdefault((unconstrained(row), form_of(row), _kind_of_constraint(row)), []).append(row)
+            gathered.setdefault((unconstrained(row), form_of(row), _scale(row)), []).append(row)
     return [
         Family(
-            name=f"{members[0].name} + Lipschitz {'λ' if form == 'penalty' else 'bound'}{kind}",
+            name=f"{members[0].name} + Lipschitz {'λ' if form == 'penalty' else 'bound'}{scale}",
             form=form,
             rows=tuple((strength(row), row) for row in members),
             anchor=plain.get(base),
+            scale=scale,
         )
-        for (base, form, kind), members in gathered.items()
+        for (base, form, scale), members in gathered.items()
     ]
 
 
@@ -82,11 +86,11 @@ def unconstrained(row: Row) -> str:
     return json.dumps(flat, sort_keys=True)
 
 
-def _kind_of_constraint(row: Row) -> str:
-    """Penalties of another norm, and relative bounds, are other curves."""
-    if row.bound is not None:
-        return ", relative" if row.setting.get("lipschitz.relative") else ""
+def _scale(row: Row) -> str:
+    """Penalties of another norm, relative bounds and those on adapters' own entries are other curves."""
     entries = ", on A, B" if row.setting.get("lipschitz.on") == "entries" else ""
+    if row.bound is not None:
+        return (", relative" if row.setting.get("lipschitz.relative") else "") + entries
     return (", sum" if row.setting.get("lipschitz.norm") == "sum" else "") + entries
 
 

@@ -30,7 +30,8 @@ def render_all(
 
     ``shots.png``, ``drift.png``, ``penalty.png``, ``bound.png``, ``cost.png`` and ``pictures-SUBJECT.png``;
     behind the name stand data set and backbone where there are several. ``run_dir`` holds the saved pictures.
-    Conditions stand in the heading of every figure. ``say`` gets a line for each figure that has no data. The
+    In ``run_dir`` the figures of an earlier drawing that this one does not make are removed. Conditions stand
+    in the heading of every figure. ``say`` gets a line for each figure that has no data. The
     same records give the same bytes, in any order. Raises RecordsError when a file cannot be written,
     ConfigError for a wrong condition in ``where``.
     """
@@ -45,6 +46,9 @@ def render_all(
                 else:
                     written.append(_write(path, look.encoded(figure)))
         written += _sheets(selection, run_dir, out_dir, suffix, experiment, say)
+    if out_dir.is_relative_to(run_dir):
+        for path in _stale(out_dir, written):
+            path.unlink()
     if not written:
         say("no figure: nothing in the records to draw")
     return written
@@ -105,6 +109,15 @@ def _sheets(
     if len(subjects) > MOST_SHEETS:
         say(f"pictures: sheets of {MOST_SHEETS} of {len(subjects)} subjects")
     return written
+
+
+def _stale(out_dir: Path, written: Sequence[Path]) -> list[Path]:
+    """Find a run's former figures by their names; other files of the folder are not this module's."""
+    return [
+        path
+        for path in out_dir.glob("*.png")
+        if path not in written and path.stem.partition("-")[0] in (*PLOTS, "pictures")
+    ]
 
 
 def _write(path: Path, data: bytes) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from harness.families import Form, form_of, unconstrained
+from harness.families import Family, Form, form_of, unconstrained
 from harness.footnotes import encoder
 from harness.rows import COLUMNS, Row, Selection
 
@@ -70,38 +71,55 @@ _SPARE = ("#E69F00", "#56B4E9", "#882255", "#999933", "#332288", "#44AA99")
 
 LINES: dict[Form, Any] = {"plain": "-", "penalty": "-", "bound": "--", "parameter": ":"}
 MARKS: dict[Form, str] = {"plain": "*", "penalty": "o", "bound": "s", "parameter": "^"}
+_OTHER_SCALE_MARKS: dict[Form, str] = {"penalty": "D", "bound": "p"}
 _DASHES = {"frozen": (4, 2), "frozen_oracle": (1.2, 1.8), "real": (4, 2), "real_ae": (1.2, 1.8)}
+
+
+# Tones of a method's variants, from the first on: towards which colour, and how far.
+_TONES = (("white", 0.0), ("black", 0.5), ("white", 0.5), ("black", 0.75), ("white", 0.7))
+_VARIANT_MARKS = ("o", "^", "v", "P", "X", "d")
 
 
 @dataclass(frozen=True)
 class Palette:
-    """One colour for each method, a tone of it for its second variant and for bounds.
+    """One colour for each method, tones of it for its further variants and for bounds.
 
-    ``variants``: method → its settings apart from the constraint, in the order of rows. Methods without a
-    colour of their own take spare ones in alphabetical order.
+    ``variants``: method → its settings apart from the constraint, the one with most rows first. Methods
+    without a colour of their own take spare ones in alphabetical order.
     """
 
     variants: Mapping[str, Sequence[str]]
 
     def __getitem__(self, row: Row) -> str:
-        colour = _COLOURS.get(row.method)
-        if colour is None:
-            unknown = sorted(self.variants.keys() - _COLOURS.keys())
-            colour = _SPARE[unknown.index(row.method) % len(_SPARE)]
-        variants = self.variants[row.method]
-        if len(variants) == 2 and unconstrained(row) == variants[1]:
-            colour = mixed(colour, "black", 0.5)
+        other, share = _TONES[self._number(row) % len(_TONES)]
+        colour = mixed(self.of_method(row.method), other, share)
         return mixed(colour, "white", 0.3) if form_of(row) == "bound" else colour
+
+    def of_method(self, method: str) -> str:
+        """Give the colour that all variants of a method are tones of."""
+        unknown = sorted(self.variants.keys() - _COLOURS.keys())
+        return _COLOURS.get(method) or _SPARE[unknown.index(method) % len(_SPARE)]
+
+    def mark(self, row: Row) -> str:
+        """Give the mark of a row's variant: another where tones repeat."""
+        return _VARIANT_MARKS[self._number(row) % len(_VARIANT_MARKS)]
+
+    def _number(self, row: Row) -> int:
+        return self.variants[row.method].index(unconstrained(row))
 
 
 def palette_of(selection: Selection) -> Palette:
     """Give the colours of a selection's methods."""
-    variants: dict[str, list[str]] = {}
+    counts: dict[str, Counter[str]] = {}
     for row in selection.rows:
-        known = variants.setdefault(row.method, [])
-        if (setting := unconstrained(row)) not in known:
-            known.append(setting)
-    return Palette(variants)
+        counts.setdefault(row.method, Counter())[unconstrained(row)] += 1
+    # Equal counts stay in the order of the rows.
+    return Palette({method: [each for each, _ in count.most_common()] for method, count in counts.items()})
+
+
+def mark_of(curve: Family) -> str:
+    """Give the mark of a curve's points; another where its values have a scale of their own."""
+    return (curve.scale and _OTHER_SCALE_MARKS.get(curve.form)) or MARKS[curve.form]
 
 
 def mixed(colour: str, other: str, share: float) -> str:
@@ -138,14 +156,14 @@ def drawing(width: float, height: float, heading: str) -> Figure:
     return figure
 
 
-def panels(count: int, *, across: int, heading: str) -> tuple[Figure, list[Axes]]:
-    """Open a figure with ``count`` axes, ``across`` to a line."""
+def panels(count: int, *, across: int, heading: str, blocks: int = 1) -> tuple[Figure, list[list[Axes]]]:
+    """Open a figure of ``blocks`` one below the other, each of ``count`` axes, ``across`` to a line."""
     down, columns = math.ceil(count / across), min(count, across)
-    figure = drawing(max(3.75 * columns, 7.5), 2.6 * down + 1.1, heading)
-    grid = list(figure.subplots(down, columns, squeeze=False).flat)
-    for axes in grid[count:]:
+    figure = drawing(max(3.75 * columns, 7.5), 2.6 * down * blocks + 1.1, heading)
+    grid = figure.subplots(down * blocks, columns, squeeze=False).reshape(blocks, -1)
+    for axes in grid[:, count:].flat:
         axes.set_visible(False)
-    return figure, grid[:count]
+    return figure, grid[:, :count].tolist()
 
 
 def heading(

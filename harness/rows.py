@@ -54,6 +54,9 @@ COLUMNS: dict[str, Column] = {
 }  # fmt: skip
 """All columns in their order: scores, drift, costs."""
 
+STAND_IN = {"dino_heldout": "dino", "clip_i_heldout": "clip_i", "div": "div_dino"}
+"""Shown in a column's place where that one is empty everywhere."""
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -16,16 +16,13 @@ from harness.errors import ConfigError, one_of
 from harness.footnotes import commits, encoder, footnotes, provenance
 from harness.layout import EMPTY, RENDERERS, Block, Section, Sheet, Text, decimals, spread
 from harness.records import Record
-from harness.rows import COLUMNS, Cell, Column, Row, Selection, select
+from harness.rows import COLUMNS, STAND_IN, Cell, Column, Row, Selection, select
 
 COMPACT = (
     "dino_heldout", "clip_i_heldout", "clip_t", "prompt_accuracy", "pres", "copying",
     "weight_l2", "noise_l2", "image_drift", "kid", "prior_clip_t_fall", "seconds_fit",
 )  # fmt: skip
 """The columns shown unless others are asked for."""
-
-STAND_IN = {"dino_heldout": "dino", "clip_i_heldout": "clip_i", "div": "div_dino"}
-"""Shown in a column's place where that one is empty everywhere."""
 
 FORMATS = ("markdown", "csv", "tex")
 

@@ -23,6 +23,7 @@ from harness.look import (
     handle,
     heading,
     legend_below,
+    mark_of,
     mixed,
     palette_of,
     short,
@@ -84,7 +85,7 @@ def _draw(axes: Axes, rows: Sequence[Row], drift: str, score: str, palette: Pale
     for row in shown:
         curve_of = on_curves.get(id(row))
         colour = _tone(curve_of, palette) if curve_of else palette[row]
-        _point(axes, row, drift, score, colour, MARKS[curve_of.form if curve_of else "plain"])
+        _point(axes, row, drift, score, colour, mark_of(curve_of) if curve_of else MARKS["plain"])
     if shown:
         lowest, highest = (pick(row.cells[drift].mean for row in shown) for pick in (min, max))
         axes.set_xlim(left=min(lowest, 0.0) - 0.04 * highest)
@@ -97,8 +98,8 @@ def _on_curves(curves: Sequence[Family]) -> dict[int, Family]:
 
 
 def _tone(curve: Family, palette: Palette) -> str:
-    colour = palette[curve.rows[0][1]]
-    return mixed(colour, "black", 0.45) if curve.form == "parameter" else colour
+    row = curve.rows[0][1]
+    return mixed(palette.of_method(row.method), "black", 0.45) if curve.form == "parameter" else palette[row]
 
 
 def _point(axes: Axes, row: Row, drift: str, score: str, colour: str, mark: str) -> None:
@@ -140,8 +141,8 @@ def _handles(rows: Sequence[Row], palette: Palette) -> list[object]:
 
 def _curve_handle(curve: Family, palette: Palette) -> object:
     return handle(
-        palette[curve.rows[0][1]],
+        _tone(curve, palette),
         f"{curve.name} (labelled)",
-        marker=MARKS[curve.form],
+        marker=mark_of(curve),
         line=LINES[curve.form],
     )

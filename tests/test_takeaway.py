@@ -64,7 +64,9 @@ def test_exported_model_is_as_far_from_the_base_as_the_record_says(runs, tmp_pat
         pipe.unload_lora_weights()
     else:
         pipe.unet = type(pipe.unet).from_pretrained(tmp_path / "out" / "unet")
-    moved = sum(float((v.detach().double() - base[n]).square().sum()) for n, v in pipe.unet.named_parameters())
+    moved = sum(
+        float((v.detach().double() - base[n]).square().sum()) for n, v in pipe.unet.named_parameters()
+    )
     (record,) = (r for r in read(runs / "taken") if r.key == key)
     assert moved**0.5 == pytest.approx(record.drift["weight_l2"], rel=1e-4)
 

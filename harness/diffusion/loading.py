@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
 from transformers import (  # type: ignore[attr-defined]  # an alias in version 5
     CLIPTextModel,
@@ -180,7 +181,7 @@ def _network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) 
     """Load one network, frozen; safetensors only."""
     files = list(folder.glob("*.safetensors"))
     variant = "fp16" if all(".fp16" in path.name for path in files) else None
-    with _one_line(folder), _no_progress_bar():
+    with _one_line(folder), no_progress_bar():
         network = kind.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype, variant=variant)
     return _aligned(network.to(device)).eval().requires_grad_(False)
 
@@ -206,15 +207,17 @@ def _one_line(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing a bar of its own for every network."""
-    drawing = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+def no_progress_bar() -> Iterator[None]:
+    """Keep diffusers and transformers from drawing a bar of their own for every network."""
+    both: tuple[Any, ...] = (diffusers_logging, transformers_logging)
+    drawing = [library for library in both if library.is_progress_bar_enabled()]
+    for library in drawing:
+        library.disable_progress_bar()
     try:
         yield
     finally:
-        if drawing:
-            transformers_logging.enable_progress_bar()
+        for library in drawing:
+            library.enable_progress_bar()
 
 
 LOADERS: dict[str, Callable[..., Backbone]] = {

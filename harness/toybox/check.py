@@ -1,22 +1,20 @@
 """Whether the shipped networks are good enough: each figure of the data sheet with its floor.
 
-Everything is measured on scenes, captions and subjects that no training saw, through ``loading``, with the
-sampler and guidance that experiments use by default.
+Everything is measured on scenes, captions and subjects that no training saw.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from harness.scores.kernel import kid
@@ -24,13 +22,12 @@ from harness.toybox import attributes, loading
 from harness.toybox.backdrops import BACKDROPS
 from harness.toybox.captions import ACCESSORY_PHRASES, article, caption, look_phrase
 from harness.toybox.pretrain.dino import separation
-from harness.toybox.probe import Probe, Reading
+from harness.toybox.probe import Reading
 from harness.toybox.render import rays, render, screen, trace
+from harness.toybox.shelf import SEED, Shelf
 from harness.toybox.subjects import ToySubject, prompts, references, shots, subjects
 from harness.toybox.world import CLASSES, Scene, Split, another_view, sample_scene
 
-SEED = 977
-STEPS, GUIDANCE = 20, 5.0
 MEGABYTE = 1e6
 
 
@@ -49,108 +46,6 @@ class Figure:
         above = self.floor is None or self.value >= self.floor
         below = self.ceiling is None or self.value <= self.ceiling
         return above and below
-
-
-class Shelf:
-    """The shipped networks, each loaded on first use."""
-
-    def __init__(self, weights: Path = loading.WEIGHTS) -> None:
-        self.weights = weights
-
-    @cached_property
-    def pipeline(self) -> Any:
-        """The generator."""
-        from diffusers import StableDiffusionPipeline
-
-        pipeline: Any = StableDiffusionPipeline.from_pretrained(loading.pipeline_folder(self.weights))
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
-
-    @cached_property
-    def clip(self) -> tuple:
-        """Toybox-clip: model, preprocessing, tokenizer."""
-        return loading.load_clip(self.weights)
-
-    @cached_property
-    def dino(self) -> tuple:
-        """Toybox-dino: model, preprocessing."""
-        return loading.load_dino(self.weights)
-
-    @cached_property
-    def probe(self) -> Probe:
-        """The attribute probe."""
-        return loading.load_probe(self.weights)
-
-    @torch.no_grad()
-    def reconstruct(self, pictures: Tensor) -> Tensor:
-        """Pictures through the autoencoder: uint8 to uint8."""
-        vae = self.pipeline.vae
-        parts = [
-            vae.decode(vae.encode(part.float() / 127.5 - 1).latent_dist.mode()).sample
-            for part in pictures.split(50)
-        ]
-        return as_bytes(torch.cat(parts))
-
-    @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents to uint8 pictures."""
-        vae = self.pipeline.vae
-        return as_bytes(
-            torch.cat([vae.decode(part / vae.config.scaling_factor).sample for part in latents.split(50)])
-        )
-
-    def generate(self, texts: Sequence[str], *, seed: int = SEED, batch: int = 50) -> Tensor:
-        """One picture of each text: uint8 [n, 3, 64, 64]."""
-        return self.decode(self.latents(texts, seed=seed, batch=batch))
-
-    @torch.no_grad()
-    def latents(
-        self, texts: Sequence[str], *, seed: int = SEED, batch: int = 50, until: float = 1.0
-    ) -> Tensor:
-        """One sampled latent of each text, scaled; ``until`` < 1 stops after that share of the steps."""
-        kept: list[Tensor] = []
-
-        def keep(pipeline: object, step: int, moment: int, state: dict[str, Tensor]) -> dict[str, Tensor]:
-            if step + 1 == round(STEPS * until):
-                kept.append(state["latents"].clone())
-            return {}
-
-        for start in range(0, len(texts), batch):
-            some = list(texts[start : start + batch])
-            generators = [torch.Generator().manual_seed(seed + start + number) for number in range(len(some))]
-            self.pipeline(
-                some,
-                num_inference_steps=STEPS,
-                guidance_scale=GUIDANCE,
-                generator=generators,
-                output_type="latent",
-                callback_on_step_end=keep,
-            )
-        return torch.cat(kept)
-
-    @torch.no_grad()
-    def dino_features(self, pictures: Tensor) -> Tensor:
-        """Class tokens, normalized: [n, 192]."""
-        model, preprocess = self.dino
-        shown = torch.stack([preprocess(picture) for picture in as_images(pictures)])
-        return F.normalize(torch.cat([model(part) for part in shown.split(100)]), dim=-1)
-
-    @torch.no_grad()
-    def clip_features(self, pictures: Tensor) -> Tensor:
-        """Picture features, normalized: [n, 128]."""
-        model, preprocess, _ = self.clip
-        shown = torch.stack([preprocess(picture) for picture in as_images(pictures)])
-        return torch.cat([model.encode_image(part, normalize=True) for part in shown.split(100)])
-
-
-def as_bytes(pictures: Tensor) -> Tensor:
-    """[-1, 1] to uint8."""
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
-def as_images(pictures: Tensor) -> list[Image.Image]:
-    """uint8 [n, 3, h, w] to PIL pictures."""
-    return [Image.fromarray(picture) for picture in pictures.permute(0, 2, 3, 1).numpy()]
 
 
 def object_mask(scene: Scene, size: int = 64) -> Tensor:
@@ -348,14 +243,14 @@ def subject_gap(shelf: Shelf, subject: ToySubject, count: int = 10) -> float:
 
 
 def check_size(shelf: Shelf) -> Iterator[Figure]:
-    """Bytes shipped, and the time to load everything."""
+    """Bytes shipped, and the time to load everything: of a shelf that has loaded nothing yet."""
     sizes = [path.stat().st_size / MEGABYTE for path in shelf.weights.rglob("*") if path.is_file()]
+    if not sizes:
+        raise FileNotFoundError(f"{shelf.weights}: no weights there; `harness pretrain` makes them")
     yield Figure("weights: all files (MB)", sum(sizes), ceiling=80)
     yield Figure("weights: largest file (MB)", max(sizes), ceiling=20)
     began = time.perf_counter()
-    fresh = Shelf(shelf.weights)
-    for name in ("pipeline", "clip", "dino", "probe"):
-        getattr(fresh, name)
+    shelf.load()
     yield Figure("weights: time to load (s)", time.perf_counter() - began, ceiling=3)
 
 
@@ -370,24 +265,47 @@ CHECKS: dict[str, Callable[[Shelf], Iterator[Figure]]] = {
 }
 
 
-def check(parts: Sequence[str] = tuple(CHECKS), *, weights: Path = loading.WEIGHTS) -> list[Figure]:
-    """Measure the figures of ``parts``, all by default; raises ``ValueError`` for an unknown part."""
+def check(
+    parts: Collection[str] = tuple(CHECKS),
+    *,
+    weights: Path = loading.WEIGHTS,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[Figure]:
+    """Measure the figures of ``parts``, all by default, giving each as soon as it is known.
+
+    In the order of CHECKS: the time to load is measured before anything is. ``say`` gets a line before each
+    part. Raises ``ValueError`` for an unknown part, before anything is measured.
+    """
     unknown = [part for part in parts if part not in CHECKS]
     if unknown:
         raise ValueError(f"unknown check {unknown[0]!r}; known: {', '.join(CHECKS)}")
-    shelf = Shelf(weights)
-    return [figure for part in parts for figure in CHECKS[part](shelf)]
+    return _measured([part for part in CHECKS if part in parts], Shelf(weights), say)
 
 
-def lines(figures: Sequence[Figure]) -> Iterator[str]:
-    """One line of text per figure: value, limit and verdict."""
-    for figure in figures:
-        limit = ""
-        if figure.floor is not None:
-            limit = f"at least {figure.floor:g}"
-        elif figure.ceiling is not None:
-            limit = f"at most {figure.ceiling:g}"
-        verdict = (
-            ("ok" if figure.passed else "BELOW" if figure.floor is not None else "ABOVE") if limit else ""
-        )
-        yield f"{figure.name:<66} {figure.value:>9.3f}  {limit:<14} {verdict}".rstrip()
+def _measured(parts: Sequence[str], shelf: Shelf, say: Callable[[str], None]) -> Iterator[Figure]:
+    for number, part in enumerate(parts, start=1):
+        say(f"measuring {part} ({number} of {len(parts)})")
+        yield from CHECKS[part](shelf)
+
+
+def line(figure: Figure) -> str:
+    """One line of text: value, limit and verdict."""
+    limit, verdict = "", ""
+    if figure.floor is not None:
+        limit, verdict = f"at least {figure.floor:g}", "BELOW"
+    elif figure.ceiling is not None:
+        limit, verdict = f"at most {figure.ceiling:g}", "ABOVE"
+    verdict = "ok" if limit and figure.passed else verdict
+    return f"{figure.name:<66} {figure.value:>9.3f}  {limit:<14} {verdict}".rstrip()
+
+
+def summary(figures: Sequence[Figure], *, revision: str) -> dict[str, Any]:
+    """Gather figures for JSON: each with its limits and whether it keeps to them, and whether all do.
+
+    A value that is no finite number is None.
+    """
+    entries = [
+        {**asdict(each), "value": each.value if math.isfinite(each.value) else None, "passed": each.passed}
+        for each in figures
+    ]
+    return {"revision": revision, "passed": all(each.passed for each in figures), "figures": entries}

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 CLIP_NAME = "toybox-clip"
+ASSEMBLY_VERSION = 1
+"""Raised whenever ``assemble`` writes another folder from the same weights: it is part of the folder's name."""
 
 
 @cache
@@ -55,7 +57,7 @@ def pipeline_folder(weights: Path = WEIGHTS) -> Path:
 
     ``StableDiffusionPipeline.from_pretrained`` reads it in any process, whether or not it knows this package.
     """
-    folder = cache_folder() / "toybox-sd" / folder_digest(weights / "sd")
+    folder = cache_folder() / "toybox-sd" / f"{folder_digest(weights / 'sd')}-v{ASSEMBLY_VERSION}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".assembling-") as place:

@@ -70,6 +70,9 @@ def test_without_a_command_there_is_help(harness):
         (["pretrain", "decoder", "--workdir", "w", "--adopt", "o"], "unknown stage with weights to adopt"),
         (["pretrain", "--workdir", "w", "--adopt", "o", "--export", "o"], "--adopt and --export: give one"),
         (["toybox", "export", "."], ".: is there already"),
+        (["toybox", "sheet", "."], ".: is a folder"),
+        (["toybox", "sheet", "x", "--samples", "--subjects"], "--subjects and --samples: a sheet shows one"),
+        (["toybox", "check", "dinno", "--json"], "unknown check 'dinno'; did you mean 'dino'?"),
     ],
 )
 def test_a_mistake_is_one_line(harness, words, says):

@@ -95,6 +95,58 @@ def test_figures_under_a_condition_leave_the_runs_own_alone(tmp_path):
     assert part == whole / "shots-1-3-method-frozen"
 
 
+def test_a_runs_former_figures_go_and_other_files_stay(make, tmp_path):
+    own, other = tmp_path / "run" / "figures", tmp_path / "paper"
+    for folder in (own, other):
+        folder.mkdir(parents=True)
+        for name in ("penalty.png", "bound-toybox-sdxl.png", "pictures-gone.png", "teaser.png", "notes.txt"):
+            (folder / name).touch()
+        render_all([make(seconds={"fit": 1.0})], tmp_path / "run", folder)
+    assert sorted(path.name for path in own.iterdir()) == ["cost.png", "notes.txt", "teaser.png"]
+    assert len(list(other.iterdir())) == 6
+
+
+def along(make, *constraints, params=None):
+    """A method at some constraints, with a drift that they shape."""
+    return [
+        make(subject=subject, lipschitz=constraint, params=params, drift={"weight_l2": 1.0 / (1 + number)})
+        for number, constraint in enumerate(constraints)
+        for subject in "ab"
+    ]
+
+
+def test_absolute_and_relative_bounds_share_no_axis(make):
+    absolute = along(make, None, *({"bound": value} for value in (2.0, 1.0)))
+    relative = along(make, *({"bound": value, "relative": True} for value in (0.1, 0.01, 0.0)))
+    figure = curves.along_constraint(select([*absolute, *relative]), "bound")
+    first, second = (axes for axes in figure.axes if axes.get_visible())
+    ticks = [[label.get_text() for label in axes.get_xticklabels()] for axes in (first, second)]
+    assert ticks == [["none", "2", "1"], ["none", "0.1", "0.01", "0"]]
+    assert first.get_xlabel() == "bound on ‖Δθ‖₂, tighter →"
+    assert second.get_xlabel() == "bound on ‖Δθ‖₂, relative, tighter →"
+
+
+def test_penalties_of_another_norm_share_no_axis_and_have_another_mark(make):
+    mean = along(make, *({"penalty": value} for value in (5.0, 50.0)))
+    total = along(make, *({"penalty": value, "norm": "sum"} for value in (1e-7, 1e-6)))
+    figure = curves.along_constraint(select([*mean, *total]), "penalty")
+    assert [axes.get_xlabel() for axes in figure.axes] == ["λ, tighter →", "λ, sum, tighter →"]
+    marks = [entry.get_marker() for entry in figure.legends[0].get_lines()]
+    assert len(marks) == len(set(marks)) == 2
+
+
+def test_variants_of_one_method_differ_in_colour_and_mark(make):
+    records = [record for rate in range(8) for record in along(make, None, params={"rank": 1 + rate})]
+    selection = select([*records, *along(make, *({"penalty": p} for p in (5.0, 50.0)), params={"rank": 3})])
+    palette = look.palette_of(selection)
+    plain = [row for row in selection.rows if not row.constrained]
+    assert len({palette[row] for row in plain[:5]}) >= 4
+    assert len({(palette[row], palette.mark(row)) for row in plain}) == 8
+    (main,) = [row for row in plain if row.setting["params.rank"] == 3]
+    assert palette[main] == palette.of_method("dreambooth")
+    assert {palette[row] for row in selection.rows if row.constrained} == {palette[main]}
+
+
 def test_drawing_leaves_matplotlibs_settings_alone(rendered):
     assert matplotlib.rcParams["axes.spines.top"] is True
 

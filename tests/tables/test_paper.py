@@ -2,25 +2,26 @@
 
 import io
 import re
-from itertools import pairwise
 
 import pandas as pd
 import pytest
 
 from harness.errors import ConfigError
-from harness.paper import PENALTIES, REMARKS, RESULTS, published
+from harness.paper import REMARKS, RESULTS, published
 
 
 def find(source, backbone, method):
-    (row,) = [r for r in RESULTS if (r.source, r.backbone, r.method) == (source, backbone, method)]
+    rows = pd.read_csv(io.StringIO(published("csv")), keep_default_na=False)
+    (row,) = rows[
+        (rows["source"] == source) & (rows["backbone"] == backbone) & (rows["method"] == method)
+    ].itertuples()
     return (row.dino, row.clip_t, row.clip_i)
 
 
 def test_numbers_stand_in_the_columns_they_were_printed_in():
-    assert find("P&P, Table 1", "SD 1.5", "DreamBooth + Lipschitz") == (0.6394, 0.2976, 0.7948)
-    assert find("P&P, Table 2", "SD 1.5", "IP-Adapter") == (0.6304, 0.2635, 0.8318)
-    assert find("DreamBooth paper", "–", "Real images") == (0.774, None, 0.885)
-    assert len(RESULTS) == 14 + 9 + 6 + 8
+    assert find("P&P, Table 1", "SD 1.5", "DreamBooth + Lipschitz") == ("0.6394", "0.2976", "0.7948")
+    assert find("P&P, Table 2", "SD 1.5", "IP-Adapter") == ("0.6304", "0.2635", "0.8318")
+    assert find("DreamBooth paper", "–", "Real images") == ("0.774", "", "0.885")
 
 
 def test_what_was_read_off_a_plot_is_tagged():
@@ -29,13 +30,6 @@ def test_what_was_read_off_a_plot_is_tagged():
     assert "P&P, Figure 6 (digitised)" in text
     assert "digitised: read off a plot" in text
     assert re.search(r"500 +\| +0\.6395 \| +0\.2976 \| +0\.7949 \| +315 \| +4330 \|", text)
-
-
-def test_penalty_trades_fidelity_for_prompts_and_drift_in_the_published_sweep():
-    for looser, tighter in pairwise(PENALTIES):
-        assert tighter.dino < looser.dino
-        assert tighter.clip_t > looser.clip_t
-        assert tighter.weight_l2 < looser.weight_l2
 
 
 @pytest.mark.parametrize("format", ["markdown", "tex"])

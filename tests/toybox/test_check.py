@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from harness.toybox import check
+from harness import cli
+from harness.toybox import check, loading
 from harness.toybox.world import sample_scene
 
 
@@ -21,12 +25,52 @@ def test_figures_keep_to_their_limits() -> None:
 
 
 def test_lines_say_which_figure_falls_short() -> None:
-    first, second, third = check.lines(
-        [check.Figure("a", 1.0, floor=2), check.Figure("b", 3.0, floor=2), check.Figure("c", 9.0, ceiling=8)]
-    )
-    assert first.endswith("BELOW")
-    assert second.endswith("ok")
-    assert third.endswith("ABOVE")
+    assert check.line(check.Figure("a", 1.0, floor=2)).endswith("BELOW")
+    assert check.line(check.Figure("b", 3.0, floor=2)).endswith("ok")
+    assert check.line(check.Figure("c", 9.0, ceiling=8)).endswith("ABOVE")
+    assert check.line(check.Figure("d", 9.0)).endswith("9.000")
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Three quick checks in place of the real ones, and what they were asked for, in turn."""
+    told: list[str] = []
+
+    def part(name: str, value: float) -> Callable[[object], Iterator[check.Figure]]:
+        def measure(shelf: object) -> Iterator[check.Figure]:
+            told.append(name)
+            yield check.Figure(name, value, floor=1)
+
+        return measure
+
+    quick = {"size": part("size", 2.0), "clip": part("clip", 0.5), "dino": part("dino", math.nan)}
+    monkeypatch.setattr(check, "CHECKS", quick)
+    return told
+
+
+def test_figures_come_as_they_are_measured_the_time_to_load_first(told: list[str]) -> None:
+    figures = check.check(["clip", "size"], say=told.append)
+    assert told == []
+    assert next(figures).name == "size"
+    assert told == ["measuring size (1 of 2)", "size"]
+    assert [figure.name for figure in figures] == ["clip"]
+    assert told[2:] == ["measuring clip (2 of 2)", "clip"]
+
+
+def test_the_command_prints_lines_or_one_json_object(told: list[str]) -> None:
+    plain = CliRunner().invoke(cli.app, ["toybox", "check", "size", "clip"])
+    assert plain.exit_code == 1
+    assert [line.split()[0] for line in plain.stdout.splitlines()] == ["size", "clip"]
+    assert plain.stderr.splitlines() == ["measuring size (1 of 2)", "measuring clip (2 of 2)"]
+    summary = json.loads(CliRunner().invoke(cli.app, ["toybox", "check", "--json"]).stdout)
+    assert summary["passed"] is False
+    assert summary["revision"] == loading.revision()
+    assert summary["figures"] == [
+        {"name": "size", "value": 2.0, "floor": 1, "ceiling": None, "passed": True},
+        {"name": "clip", "value": 0.5, "floor": 1, "ceiling": None, "passed": False},
+        {"name": "dino", "value": None, "floor": 1, "ceiling": None, "passed": False},
+    ]
+    assert CliRunner().invoke(cli.app, ["toybox", "check", "size", "--json"]).exit_code == 0
 
 
 def test_decibels_by_hand_whole_and_masked() -> None:

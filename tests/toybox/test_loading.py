@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.toybox import check, loading
+from harness.toybox import loading
+from harness.toybox.shelf import Shelf
 from harness.toybox.tokenizer import tokenizer
 
 ELSEWHERE = """
@@ -58,6 +59,12 @@ def test_the_folder_is_assembled_once(empty_cache: Path) -> None:
     assert loading.pipeline_folder() == folder
     assert (folder / "model_index.json").stat().st_mtime_ns == written
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_another_way_of_assembling_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = loading.pipeline_folder()
+    monkeypatch.setattr(loading, "ASSEMBLY_VERSION", loading.ASSEMBLY_VERSION + 1)
+    assert loading.pipeline_folder() != first
 
 
 def test_exported_folder_makes_the_same_pictures_without_the_package(tmp_path: Path) -> None:
@@ -121,7 +128,7 @@ def test_dino_gives_one_class_token_per_picture() -> None:
 
 
 def test_a_rare_word_is_known_but_bound_to_nothing() -> None:
-    shelf = check.Shelf()
+    shelf = Shelf()
     pictures = shelf.generate(["a photo of a sks mug"] * 8)
     assert shelf.probe.attributes(pictures).words("category").count("mug") >= 6
 

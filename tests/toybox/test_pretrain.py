@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from harness.errors import ConfigError
 from harness.toybox import pretrain
 from harness.toybox.loading import WEIGHTS
 from harness.toybox.pretrain import autoencoder, clip, decoder, dino, shipping, unet
-from harness.toybox.pretrain.loop import Course, Draw, averaged, crossed, train, weight_groups
+from harness.toybox.pretrain.loop import Course, Draw, Training, averaged, crossed, train, weight_groups
 from harness.toybox.pretrain.muon import orthogonalized
 from harness.toybox.pretrain.renders import Pool, Recipe, missing, write_shard
 
@@ -104,6 +105,59 @@ def test_the_average_lags_behind_the_weights(tmp_path: Path) -> None:
 def test_averaged_names_the_stage_to_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="run the stage 'text' first"):
         averaged("text", small_network(), tmp_path)
+
+
+def begun(folder: Path, *, encoder: str | None = None, **changed: int) -> Training:
+    """Train a few steps, or continue them."""
+    course = replace(Course(pictures=16, batch=8, lr=1e-2, adam=1e-2), **changed)
+    return train(
+        "begun", small_network(), loss=regression, evaluate=lambda network: {}, course=course,
+        workdir=folder, encoder=encoder,
+    )  # fmt: skip
+
+
+def test_a_checkpoint_of_another_course_or_encoder_is_refused_in_a_line(tmp_path: Path) -> None:
+    begun(tmp_path, encoder="abc")
+    with pytest.raises(ConfigError, match=r"begun.pt: trained with batch 8, now 4; move it away"):
+        begun(tmp_path, encoder="abc", batch=4)
+    with pytest.raises(ConfigError, match=r"begun.pt: trained with the encoder abc, autoencoder.pt now"):
+        begun(tmp_path, encoder="xyz", pictures=32)
+    with pytest.raises(ConfigError, match="the encoder abc"):
+        averaged("begun", small_network(), tmp_path, encoder="xyz")
+    assert begun(tmp_path, encoder="abc", pictures=32).step == 4
+
+
+def test_a_checkpoint_that_says_no_course_is_continued(tmp_path: Path) -> None:
+    begun(tmp_path)
+    state = torch.load(tmp_path / "begun.pt", weights_only=True)
+    torch.save({name: part for name, part in state.items() if name not in ("course", "encoder")},
+               tmp_path / "begun.pt")  # fmt: skip
+    assert begun(tmp_path, encoder="abc", pictures=32).step == 4
+    assert torch.load(tmp_path / "begun.pt", weights_only=True)["encoder"] == "abc"
+
+
+def test_an_older_decoder_does_not_hide_a_newer_autoencoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Grey:
+        def __init__(self, workdir: Path, name: str) -> None: ...
+
+        def pictures(self, indices: range) -> Tensor:
+            return torch.full((2, 3, 16, 16), 128, dtype=torch.uint8)
+
+    monkeypatch.setattr(autoencoder, "build", small_autoencoder)
+    monkeypatch.setattr(autoencoder, "Pool", Grey)
+    monkeypatch.setattr(autoencoder, "centre_latents", lambda network, pictures: None)
+    first, polished, newer = small_autoencoder(), small_autoencoder(), small_autoencoder()
+    with torch.no_grad():
+        polished.get_parameter("decoder.conv_out.bias").fill_(0.5)
+        newer.get_parameter("encoder.conv_in.bias").fill_(0.25)
+    torch.save({"averaged": first.state_dict()}, tmp_path / "autoencoder.pt")
+    torch.save({"averaged": polished.state_dict()}, tmp_path / "decoder.pt")
+    assert autoencoder.trained(tmp_path).decoder.conv_out.bias.tolist() == [0.5, 0.5, 0.5]
+    torch.save({"averaged": newer.state_dict()}, tmp_path / "autoencoder.pt")
+    with pytest.raises(ConfigError, match=r"decoder.pt: polishes an earlier autoencoder"):
+        autoencoder.trained(tmp_path)
 
 
 def test_the_rates_climb_hold_and_cool() -> None:

@@ -17,7 +17,6 @@ from harness.toybox.backdrops import BACKDROPS
 from harness.toybox.patterns import HELDOUT_PATTERNS, PATTERNS
 from harness.toybox.render import render
 from harness.toybox.shapes import BOUND, CENTRE, FORMS, object_parts
-from harness.toybox.sheet import grid
 from harness.toybox.world import (
     ACCESSORIES,
     BACKGROUNDS,
@@ -259,13 +258,6 @@ def test_prior_prompts_are_of_the_class_of_others_and_empty():
     assert asked[0].fill() == "a photo of a mug" and asked[-1].fill() == ""
     assert all(prompt.attributes["category"] == "mug" for prompt in asked[:32])
     assert {prompt.attributes["category"] for prompt in asked[32:-1]} == set(CLASSES) - {"mug"}
-
-
-def test_sheet_holds_every_picture():
-    sheet = grid(render(scenes(3)), 2, ["one", "two", "three"])
-    assert sheet.width == 2 * 132 + 4
-    with pytest.raises(ValueError, match="as many titles"):
-        grid(render(scenes(3)), 2, ["one"])
 
 
 def test_importing_the_world_does_no_work():

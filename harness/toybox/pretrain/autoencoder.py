@@ -6,6 +6,7 @@ rewriting, because Stable Diffusion's pipelines know a scaling factor and no shi
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from harness.errors import ConfigError
 from harness.toybox.pretrain import shipping
 from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
@@ -79,7 +81,7 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
     fit("autoencoder", build(), shortened(COURSE, pictures, cooldown), workdir)
 
 
-def fit(name: str, network: Any, course: Course, workdir: Path) -> None:
+def fit(name: str, network: Any, course: Course, workdir: Path, *, encoder: str | None = None) -> None:
     """Train what of ``network`` is trainable."""
     pools = Pool(workdir, "named"), Pool(workdir, "wide")
     unseen = {
@@ -99,7 +101,9 @@ def fit(name: str, network: Any, course: Course, workdir: Path) -> None:
     def evaluate(network: Any) -> dict[str, float]:
         return {f"psnr_{name}": psnr(reconstruct(network, x), x).mean().item() for name, x in unseen.items()}
 
-    train(name, network, loss=loss, evaluate=evaluate, course=course, workdir=workdir)
+    train(
+        name, network, loss=loss, evaluate=evaluate, course=course, workdir=workdir, encoder=encoder
+    )  # fmt: skip
 
 
 def centre_latents(network: Any, pictures: Tensor) -> None:
@@ -112,14 +116,33 @@ def centre_latents(network: Any, pictures: Tensor) -> None:
     network.register_to_config(scaling_factor=round(1 / spread.item(), 5))
 
 
+def digest(network: Any) -> str:
+    """A short content hash of an autoencoder's encoder."""
+    total = hashlib.sha256()
+    for part in (network.encoder, network.quant_conv):
+        for name, weight in part.state_dict().items():
+            total.update(name.encode() + weight.numpy().tobytes())
+    return total.hexdigest()[:12]
+
+
+def encoder_digest(workdir: Path) -> str:
+    """The digest of the trained encoder, before centring, whose last bits depend on the machine."""
+    return digest(averaged("autoencoder", build(), workdir))
+
+
 @torch.no_grad()
 def trained(workdir: Path) -> Any:
     """The averaged autoencoder of the working folder, centred and with its scaling factor.
 
-    Its decoder is that of the stage ``decoder``, where that has run.
+    Its decoder is that of the stage ``decoder``, where that has run. Raises ConfigError if that polished an
+    earlier autoencoder.
     """
-    polished = (workdir / "decoder.pt").exists()
-    network = averaged("decoder" if polished else "autoencoder", build(), workdir)
+    network = averaged("autoencoder", build(), workdir)
+    if (path := workdir / "decoder.pt").exists():
+        expected = digest(network)
+        network = averaged("decoder", network, workdir)
+        if digest(network) != expected:
+            raise ConfigError(f"{path}: polishes an earlier autoencoder than autoencoder.pt; move it away")
     centre_latents(network, as_signed(Pool(workdir, "named").pictures(range(CENTRED_ON))))
     return network
 

@@ -26,7 +26,8 @@ def frozen(network: Any) -> Any:
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
     """Train as the stage ``autoencoder`` did, from its averaged weights."""
     network = frozen(averaged("autoencoder", autoencoder.build(), workdir))
-    autoencoder.fit("decoder", network, shortened(COURSE, pictures, cooldown), workdir)
+    course, encoder = shortened(COURSE, pictures, cooldown), autoencoder.digest(network)
+    autoencoder.fit("decoder", network, course, workdir, encoder=encoder)
 
 
 def export(*, workdir: Path, weights: Path) -> None:

@@ -107,7 +107,10 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
         features = torch.cat([network(part) for part in shown.split(100)])
         return separation(features, torch.arange(len(features)) // views, kinds)
 
-    train("dino", build(), loss=loss, evaluate=evaluate, course=course, workdir=workdir)
+    train(
+        "dino", build(), loss=loss, evaluate=evaluate, course=course, workdir=workdir,
+        encoder=autoencoder.encoder_digest(workdir),
+    )  # fmt: skip
 
 
 def export(*, workdir: Path, weights: Path) -> None:

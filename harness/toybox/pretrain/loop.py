@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +97,13 @@ Evaluate = Callable[[Any], Mapping[str, float]]
 
 
 class Training:
-    """The state of a stage: networks, their moving average, the optimizers and the step."""
+    """The state of a stage: networks, their moving average, the optimizers and the step.
 
-    def __init__(self, networks: Any, course: Course) -> None:
-        self.networks, self.course, self.step = networks, course, 0
+    ``encoder`` is the digest of the autoencoder that the stage's pictures or latents come through.
+    """
+
+    def __init__(self, networks: Any, course: Course, *, encoder: str | None = None) -> None:
+        self.networks, self.course, self.encoder, self.step = networks, course, encoder, 0
         self.averaged = deepcopy(networks).requires_grad_(False).eval()
         self.parameters = [weight for weight in networks.parameters() if weight.requires_grad]
         matrices, others = weight_groups(networks)
@@ -136,6 +139,8 @@ class Training:
         """Write the state in one move: a reader sees the old file or the new one."""
         state = {
             "step": self.step,
+            "course": asdict(self.course),
+            "encoder": self.encoder,
             "networks": self.networks.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
@@ -143,13 +148,36 @@ class Training:
         save_atomically(state, path)
 
     def restore(self, path: Path) -> None:
-        """Continue from what ``save`` wrote."""
+        """Continue from what ``save`` wrote; raises ConfigError if it is of another course or encoder."""
         state = torch.load(path, weights_only=True)
+        refuse_other_course(state, path, self.course)
+        refuse_other_encoder(state, path, self.encoder)
         self.step = state["step"]
         self.networks.load_state_dict(state["networks"])
         self.averaged.load_state_dict(state["averaged"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+
+
+FREE = ("pictures", "cooldown", "evaluate_every")
+"""What of a course may change when a stage is continued."""
+
+
+def refuse_other_course(state: Mapping[str, Any], path: Path, course: Course) -> None:
+    """Raise ConfigError if a checkpoint that says its course was trained otherwise."""
+    for name, value in asdict(course).items():
+        if name not in FREE and (held := state.get("course", {}).get(name, value)) != value:
+            raise ConfigError(f"{path}: trained with {name} {held}, now {value}; move it away to begin anew")
+
+
+def refuse_other_encoder(state: Mapping[str, Any], path: Path, encoder: str | None) -> None:
+    """Raise ConfigError if a checkpoint that says its encoder was trained with another."""
+    held = state.get("encoder")
+    if None not in (held, encoder) and held != encoder:
+        raise ConfigError(
+            f"{path}: trained with the encoder {held}, autoencoder.pt now holds {encoder}; "
+            "move it away to begin anew"
+        )
 
 
 def weight_groups(networks: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -217,16 +245,19 @@ def train(
     evaluate: Evaluate,
     course: Course,
     workdir: Path,
+    encoder: str | None = None,
     checkpoint_seconds: float = 120.0,
     report_seconds: float = 20.0,
     stop_after: int | None = None,
 ) -> Training:
     """Train ``networks`` to the end of the course, continuing from the stage's checkpoint if there is one.
 
+    Raises ConfigError if the checkpoint says another course, or another ``encoder`` than this one.
+
     Leaves ``NAME.pt`` (the state) and ``NAME.csv`` (the curve) in ``workdir``. ``stop_after`` leaves, without
     a last checkpoint, after so many steps of this call: what a kill would do.
     """
-    training = Training(networks, course)
+    training = Training(networks, course, encoder=encoder)
     checkpoint = workdir / f"{name}.pt"
     if checkpoint.exists():
         training.restore(checkpoint)
@@ -287,10 +318,15 @@ def progress(name: str, training: Training, losses: list[float], *, done: int, s
     )
 
 
-def averaged(name: str, networks: Any, workdir: Path) -> Any:
-    """Load a stage's averaged weights into ``networks``; raises ConfigError naming the stage."""
+def averaged(name: str, networks: Any, workdir: Path, *, encoder: str | None = None) -> Any:
+    """Load a stage's averaged weights into ``networks``.
+
+    Raises ConfigError naming the stage, or if they were trained with another ``encoder``.
+    """
     path = workdir / f"{name}.pt"
     if not path.exists():
         raise ConfigError(f"{path}: not there; run the stage {name!r} first")
-    networks.load_state_dict(torch.load(path, weights_only=True, mmap=True)["averaged"])
+    state = torch.load(path, weights_only=True, mmap=True)
+    refuse_other_encoder(state, path, encoder)
+    networks.load_state_dict(state["averaged"])
     return networks.requires_grad_(False).eval()

@@ -102,7 +102,10 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
         confidence = network(garbage)["category"].softmax(1)[:, :-1].amax(1)
         return {**figures, "rejected": (confidence < 0.5).float().mean().item()}
 
-    train("probe", build(), loss=loss, evaluate=evaluate, course=course, workdir=workdir)
+    train(
+        "probe", build(), loss=loss, evaluate=evaluate, course=course, workdir=workdir,
+        encoder=autoencoder.encoder_digest(workdir),
+    )  # fmt: skip
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ the frozen text tower on the way. A tenth of them is empty, for classifier-free 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -143,19 +142,11 @@ def encode(network: Any, pool: Pool, *, batch: int = 100) -> np.ndarray:
     return torch.cat(rows).half().numpy()
 
 
-def digest(network: Any) -> str:
-    """A short content hash of an autoencoder's encoder."""
-    total = hashlib.sha256()
-    for part in (network.encoder, network.quant_conv):
-        for name, weight in part.state_dict().items():
-            total.update(name.encode() + weight.numpy().tobytes())
-    return total.hexdigest()[:12]
-
-
 def pool_latents(workdir: Path, pool: str) -> Latents:
     """The latents of a pool under the trained autoencoder."""
     network, source = autoencoder.trained(workdir), Pool(workdir, pool)
-    return Latents.of(network, source, workdir / "latents" / f"{pool}-{len(source)}-{digest(network)}.npy")
+    name = f"{pool}-{len(source)}-{autoencoder.digest(network)}.npy"
+    return Latents.of(network, source, workdir / "latents" / name)
 
 
 def draw_captions(pool: Pool, indices: np.ndarray, rng: np.random.Generator) -> Tensor:
@@ -193,7 +184,10 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
             name: denoising_errors(network, *batch, alpha_bar).mean().item() for name, batch in unseen.items()
         }
 
-    train("unet", build(), loss=loss, evaluate=evaluate, course=course, workdir=workdir)
+    train(
+        "unet", build(), loss=loss, evaluate=evaluate, course=course, workdir=workdir,
+        encoder=autoencoder.encoder_digest(workdir),
+    )  # fmt: skip
 
 
 @torch.no_grad()
@@ -210,7 +204,8 @@ def unseen_batch(
 
 def export(*, workdir: Path, weights: Path) -> None:
     """Write ``sd/unet``, ``sd/scheduler`` and the index of the pipeline's parts."""
-    averaged("unet", build(), workdir).half().save_pretrained(weights / "sd" / "unet")
+    network = averaged("unet", build(), workdir, encoder=autoencoder.encoder_digest(workdir))
+    network.half().save_pretrained(weights / "sd" / "unet")
     scheduler: Any = DDIMScheduler(**SCHEDULE)
     scheduler.save_pretrained(weights / "sd" / "scheduler")
     (weights / "sd" / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n")
