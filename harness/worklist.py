@@ -76,7 +76,7 @@ def has_pictures(folder: Path) -> bool:
     try:
         told = json.loads((folder / "images.json").read_text())
         names = [entry["file"] for entry in (*told["pictures"], *told["prior"])]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
     return all((folder / name).is_file() for name in ("fit.json", *names))
 
