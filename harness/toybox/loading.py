@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent / "weights"
 CLIP_NAME = "toybox-clip"
 ASSEMBLY_VERSION = 1
-"""Raised whenever ``assemble`` writes another folder from the same weights: it is part of the folder's name."""
+"""Part of the assembled folder's name: raised whenever ``assemble`` makes another of the same weights."""
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from harness.errors import ConfigError
 from harness.toybox import pretrain
 from harness.toybox.pretrain import autoencoder, clip, decoder, dino, unet
-from harness.toybox.pretrain.loop import Course, Draw, Training, averaged, crossed, train, weight_groups
+from harness.toybox.pretrain.loop import Course, Draw, Training, averaged, crossed, ship, train, weight_groups
 from harness.toybox.pretrain.muon import orthogonalized
 from harness.toybox.pretrain.renders import Pool, Recipe, missing, write_shard
 
@@ -156,6 +158,16 @@ def test_an_older_decoder_does_not_hide_a_newer_autoencoder(
     torch.save({"averaged": newer.state_dict()}, tmp_path / "autoencoder.pt")
     with pytest.raises(ConfigError, match=r"decoder.pt: polishes an earlier autoencoder"):
         autoencoder.trained(tmp_path)
+
+
+def test_shipped_networks_are_halves_with_what_makes_them_beside(tmp_path: Path) -> None:
+    network = small_network()
+    wanted = {name: weight.half() for name, weight in network.state_dict().items()}
+    ship(network, {"width": 16}, tmp_path / "new" / "small.json")
+    assert json.loads((tmp_path / "new" / "small.json").read_text()) == {"width": 16}
+    kept = load_file(tmp_path / "new" / "small.safetensors")
+    assert kept.keys() == wanted.keys()
+    assert all(torch.equal(kept[name], weight) for name, weight in wanted.items())
 
 
 def test_the_rates_climb_hold_and_cool() -> None:

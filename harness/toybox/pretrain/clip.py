@@ -15,11 +15,10 @@ import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.toybox.captions import caption
-from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.pretrain.loop import Course, Draw, averaged, ship, shortened, train
 from harness.toybox.pretrain.renders import Pool
 
 ARCHITECTURE: dict[str, Any] = {
@@ -120,10 +119,4 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
 
 def export(*, workdir: Path, weights: Path) -> None:
     """Write ``clip.json``, open_clip's model configuration, and ``clip.safetensors``."""
-    network = averaged("clip", build(), workdir).half()
-    weights.mkdir(parents=True, exist_ok=True)
-    (weights / "clip.json").write_text(json.dumps(ARCHITECTURE, indent=2) + "\n")
-    save_file(
-        {name: weight.contiguous() for name, weight in network.state_dict().items()},
-        weights / "clip.safetensors",
-    )
+    ship(averaged("clip", build(), workdir), ARCHITECTURE, weights / "clip.json")

@@ -7,7 +7,6 @@ cropped from one picture would teach it the backgrounds.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,10 @@ import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.toybox.pretrain import autoencoder
-from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.pretrain.loop import Course, Draw, averaged, ship, shortened, train
 from harness.toybox.pretrain.renders import POOLS, Pool, as_signed
 from harness.toybox.world import CLASSES
 
@@ -116,10 +114,4 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
 
 def export(*, workdir: Path, weights: Path) -> None:
     """Write ``dino.json``, timm's constructor and arguments, and ``dino.safetensors``."""
-    network = averaged("dino", build(), workdir).half()
-    weights.mkdir(parents=True, exist_ok=True)
-    (weights / "dino.json").write_text(json.dumps(ARCHITECTURE, indent=2) + "\n")
-    save_file(
-        {name: weight.contiguous() for name, weight in network.state_dict().items()},
-        weights / "dino.safetensors",
-    )
+    ship(averaged("dino", build(), workdir), ARCHITECTURE, weights / "dino.json")

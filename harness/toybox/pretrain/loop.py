@@ -8,6 +8,7 @@ step alone, so that a checkpoint holds weights, their average and the optimizers
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 import time
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -330,3 +332,11 @@ def averaged(name: str, networks: Any, workdir: Path, *, encoder: str | None = N
     refuse_other_encoder(state, path, encoder)
     networks.load_state_dict(state["averaged"])
     return networks.requires_grad_(False).eval()
+
+
+def ship(network: nn.Module, told: Mapping[str, Any], path: Path) -> None:
+    """Write what makes a network as JSON to ``path``, its weights beside it as half-precision safetensors."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(told, indent=2) + "\n")
+    weights = {name: weight.contiguous() for name, weight in network.half().state_dict().items()}
+    save_file(weights, path.with_suffix(".safetensors"))

@@ -7,18 +7,16 @@ Garbage is what a failing generator gives: latents far from clean, decoded, and 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.toybox.attributes import LABELS, numbers
 from harness.toybox.pretrain import autoencoder
-from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.pretrain.loop import Course, Draw, averaged, ship, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 from harness.toybox.pretrain.unet import alphas, noised
 from harness.toybox.probe import NOTHING, ProbeNetwork
@@ -128,12 +126,5 @@ def unseen_garbage(workdir: Path, coder: Any, count: int = 200) -> Tensor:
 
 def export(*, workdir: Path, weights: Path) -> None:
     """Write ``probe.json``, channels and labels, and ``probe.safetensors``."""
-    network = averaged("probe", build(), workdir).half()
-    weights.mkdir(parents=True, exist_ok=True)
-    (weights / "probe.json").write_text(
-        json.dumps({"channels": CHANNELS, "labels": ANSWERS}, indent=2) + "\n"
-    )
-    save_file(
-        {name: weight.contiguous() for name, weight in network.state_dict().items()},
-        weights / "probe.safetensors",
-    )
+    told = {"channels": CHANNELS, "labels": ANSWERS}
+    ship(averaged("probe", build(), workdir), told, weights / "probe.json")
