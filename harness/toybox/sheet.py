@@ -136,7 +136,8 @@ def reconstructions_sheet(path: Path, *, count: int | None = None, seed: int = 0
     named, wide = draw_scenes(count, seed), draw_scenes(count, seed + 1, looks="wide")
     scenes = [(named, wide)[number % 2][number] for number in range(count)]
     renders = render(scenes)
-    pairs = torch.cat([renders, Shelf().reconstruct(renders)], dim=3)
+    between = torch.full_like(renders[..., :1], 255)
+    pairs = torch.cat([renders, between, Shelf().reconstruct(renders)], dim=3)
     return save(path, grid(pairs, 4, captions(scenes, seed)))
 
 
