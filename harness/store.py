@@ -56,6 +56,7 @@ class Store:
         self.folder = runs.resolve() / experiment
         self._experiment = experiment
         local = self.uri.startswith("sqlite")
+        self._database = Path(self.uri.removeprefix("sqlite:///")) if local else None
         self._artifacts = (runs.resolve() / "mlflow-artifacts").as_uri() if local else None
         self._lock: AbstractContextManager[Any] = (
             FileLock(runs.resolve() / "mlflow.lock") if local else nullcontext()
@@ -83,6 +84,11 @@ class Store:
         from mlflow import MlflowClient
 
         with self._lock:  # two sweeps must not create the schema at once
+            if self._database is not None and not self._database.exists():
+                part = self._database.with_name(f"{self._database.name}.part")
+                part.unlink(missing_ok=True)
+                MlflowClient(tracking_uri=f"sqlite:///{part.as_posix()}")
+                part.replace(self._database)  # MLflow cannot go on with a schema that a kill left half made
             self._client = MlflowClient(tracking_uri=self.uri)
             self._id = self._experiment_id()
             parents = self._find(f"tags.`{KIND}` = 'sweep'")

@@ -229,3 +229,28 @@ def test_a_server_that_is_not_there_costs_one_line(folder):
             mirror.recorded(record(key))
         mirror.close()
     assert len(said) == 1 and uri in said[0] and f"harness mirror {folder.name}" in said[0]
+
+
+def test_kill_while_the_database_is_made_leaves_none_behind(tmp_path, monkeypatch):
+    import mlflow
+
+    made = []
+
+    class Killed(BaseException):
+        pass
+
+    def client(tracking_uri):
+        path = Path(tracking_uri.removeprefix("sqlite:///"))
+        path.write_bytes(b"half a schema")
+        made.append(path)
+        raise Killed
+
+    (tmp_path / "runs" / "x").mkdir(parents=True)
+    store = Store(tmp_path / "runs", "x")
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow, "MlflowClient", client)
+        with pytest.raises(Killed):
+            store.open()
+    assert made[0].exists() and not (tmp_path / "runs" / "mlflow.db").exists()
+    store.open()
+    assert (tmp_path / "runs" / "mlflow.db").exists()

@@ -11,7 +11,7 @@ from harness.paper import REMARKS, RESULTS, published
 
 
 def find(source, backbone, method):
-    rows = pd.read_csv(io.StringIO(published("csv")), keep_default_na=False)
+    rows = pd.read_csv(io.StringIO(published("csv")), dtype=str, keep_default_na=False)
     (row,) = rows[
         (rows["source"] == source) & (rows["backbone"] == backbone) & (rows["method"] == method)
     ].itertuples()

@@ -125,8 +125,13 @@ def digest(network: Any) -> str:
     return total.hexdigest()[:12]
 
 
-def encoder_digest(workdir: Path) -> str:
-    """The digest of the trained encoder, before centring, whose last bits depend on the machine."""
+def encoder_digest(workdir: Path) -> str | None:
+    """The digest of the trained encoder, before centring, whose last bits depend on the machine.
+
+    None where the stage has not run.
+    """
+    if not (workdir / "autoencoder.pt").exists():
+        return None
     return digest(averaged("autoencoder", build(), workdir))
 
 
