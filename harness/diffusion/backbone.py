@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import Parameter
 
-from harness.diffusion import adapters
+from harness.diffusion import adapters, autoencoder
 from harness.diffusion.adapters import LoRA
 from harness.diffusion.cache import Cache
 from harness.diffusion.conditioning import Conditioning, LatentDistribution
@@ -111,25 +111,28 @@ class Backbone(ABC):
         self._lora: LoRA | None = None
         self._known: dict[str, Conditioning] = {}
 
-    # What a family says of itself.
+    # What every family has.
 
     @property
-    @abstractmethod
     def resolution(self) -> int:
         """Side of the pictures in pixels."""
+        return self.latent_shape[1] * autoencoder.reduction(self.networks.autoencoder)
 
     @property
-    @abstractmethod
     def latent_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of a latent."""
+        config = self.networks.denoiser.config
+        return config.in_channels, config.sample_size, config.sample_size
 
-    @abstractmethod
     def encode(self, pictures: Tensor) -> LatentDistribution:
         """Encode pictures [n, 3, h, w] in [-1, 1] to the scaled posterior."""
+        return autoencoder.encode(self.networks.autoencoder, pictures)
 
-    @abstractmethod
     def pictures(self, latents: Tensor) -> Tensor:
         """Decode scaled latents to pictures [n, 3, h, w] in [0, 1], float32."""
+        return autoencoder.decode(self.networks.autoencoder, latents)
+
+    # What a family says of itself.
 
     @abstractmethod
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:

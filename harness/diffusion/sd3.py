@@ -14,10 +14,9 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.diffusion import autoencoder
 from harness.diffusion.backbone import Backbone
 from harness.diffusion.clip_text import hidden_states
-from harness.diffusion.conditioning import Conditioning, LatentDistribution
+from harness.diffusion.conditioning import Conditioning
 from harness.diffusion.folders import BackboneError
 from harness.errors import one_of
 
@@ -48,21 +47,6 @@ class StableDiffusion3(Backbone):
             raise BackboneError(f"{self.name}: a schedule with use_dynamic_shifting is not known here")
         self._length = noise.config.num_train_timesteps
         self._timesteps = noise.timesteps.to(self.device)
-
-    @property
-    def resolution(self) -> int:
-        return self.latent_shape[1] * autoencoder.reduction(self.networks.autoencoder)
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        config = self.networks.denoiser.config
-        return config.in_channels, config.sample_size, config.sample_size
-
-    def encode(self, pictures: Tensor) -> LatentDistribution:
-        return autoencoder.encode(self.networks.autoencoder, pictures)
-
-    def pictures(self, latents: Tensor) -> Tensor:
-        return autoencoder.decode(self.networks.autoencoder, latents)
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         first, second, *rest = self.networks.text_encoders

@@ -15,9 +15,8 @@ from diffusers import (
 )
 from torch import Tensor
 
-from harness.diffusion import autoencoder
 from harness.diffusion.backbone import Backbone
-from harness.diffusion.conditioning import Conditioning, LatentDistribution
+from harness.diffusion.conditioning import Conditioning
 from harness.diffusion.folders import BackboneError
 from harness.errors import one_of
 
@@ -50,21 +49,6 @@ class StableDiffusion(Backbone):
             )
         cumulative = noise.alphas_cumprod.to(self.device)
         self._signal, self._noise = cumulative.sqrt(), (1 - cumulative).sqrt()
-
-    @property
-    def resolution(self) -> int:
-        return self.latent_shape[1] * autoencoder.reduction(self.networks.autoencoder)
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        config = self.networks.denoiser.config
-        return config.in_channels, config.sample_size, config.sample_size
-
-    def encode(self, pictures: Tensor) -> LatentDistribution:
-        return autoencoder.encode(self.networks.autoencoder, pictures)
-
-    def pictures(self, latents: Tensor) -> Tensor:
-        return autoencoder.decode(self.networks.autoencoder, latents)
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         (encoder,) = self.networks.text_encoders
