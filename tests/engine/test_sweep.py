@@ -175,9 +175,7 @@ def test_more_gpus_than_this_machine_has_are_refused_and_a_cluster_may_grow(
 
 
 def test_more_cores_than_the_machine_has_are_refused_before_anything_is_made(make, runs):
-    with pytest.raises(
-        ConfigError, match=r"x\.yaml: resources\.cpus: 4096 asked for each trial, this machine"
-    ):
+    with pytest.raises(ConfigError, match=r"resources\.cpus: 4096 asked for each trial, this machine"):
         sweep(make(resources={"cpus": 4096}), runs)
     assert not runs.exists()
 
