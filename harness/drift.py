@@ -152,7 +152,6 @@ class BaseModel:
             "backbone": self.backbone.revision,
             "precision": self.backbone.precision,
             "device": self.backbone.device.type,
-            "torch": torch.__version__,
             "sampling": [self.sampling.sampler, self.sampling.steps, self.sampling.guidance],
             "version": SAMPLING_VERSION,
             "drift_seed": self.drift.seed,

@@ -181,7 +181,12 @@ class Backbone(ABC):
             return {"mean": posterior.mean, "std": posterior.std}
 
         picture = hashlib.sha256(image.tobytes()).hexdigest()
-        content = {"picture": picture, "resolution": self.resolution, "backbone": self.revision}
+        content = {
+            "picture": picture,
+            "resolution": self.resolution,
+            "backbone": self.revision,
+            "device": self.device.type,
+        }
         return self.cache.tensors("latents", content, compute)
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -41,9 +42,11 @@ class Cache:
         """Return the entry of ``kind`` for this content, calling ``compute`` if there is none yet.
 
         kind     a folder name, for people who look into the cache
-        content  JSON-able; everything that decides the result
+        content  JSON-able; everything that decides the result, but for torch's version and its number of
+                 threads, which decide the last digits and always count
         """
-        path = self.root / kind / f"{content_key(kind=kind, **content)}.safetensors"
+        numerics = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+        path = self.root / kind / f"{content_key(kind=kind, **numerics, **content)}.safetensors"
         found = _read(path)
         if found is not None:
             return found

@@ -59,7 +59,6 @@ def prior_images(
         "backbone": backbone.revision,
         "precision": backbone.precision,
         "device": backbone.device.type,
-        "torch": torch.__version__,
         "prompt": prompt,
         "count": count,
         "sampler": [sampler, steps, guidance],

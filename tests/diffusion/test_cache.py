@@ -86,3 +86,14 @@ def test_root_follows_the_environment(monkeypatch):
     assert cache_root() == Path("/somewhere")
     monkeypatch.delenv("HARNESS_CACHE")
     assert cache_root() == Path.home() / ".cache" / "harness"
+
+
+def test_another_number_of_threads_computes_for_itself(tmp_path):
+    cache, computed, before = Cache(tmp_path), [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 1):
+            torch.set_num_threads(threads)
+            cache.tensors("x", {"a": 1}, lambda: computed.append(1) or {"t": torch.zeros(1)})
+    finally:
+        torch.set_num_threads(before)
+    assert len(computed) == 2

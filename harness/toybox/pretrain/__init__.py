@@ -8,6 +8,8 @@ state in the working folder and can be killed at any moment; running it again co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -39,15 +41,27 @@ def run(
     the share of them over which the learning rate falls to zero. ``part`` = (i, n) renders every n-th shard
     from the i-th, so that n processes share the work; the other stages ignore it.
     """
+    module = stage_module(stage)
+    with _fast(threads):
+        if stage == "renders":
+            module.run(workdir=workdir, pictures=pictures, part=part)
+        else:
+            module.run(workdir=workdir, pictures=pictures, cooldown=cooldown)
+
+
+@contextmanager
+def _fast(threads: int) -> Iterator[None]:
+    """So many threads and no denormal numbers, as long as the block lasts."""
     import torch
 
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    module = stage_module(stage)
-    if stage == "renders":
-        module.run(workdir=workdir, pictures=pictures, part=part)
-    else:
-        module.run(workdir=workdir, pictures=pictures, cooldown=cooldown)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(before)
 
 
 def adopt(stage: str, *, workdir: Path, weights: Path) -> None:
