@@ -5,7 +5,7 @@ Imports neither torch nor anything else of the package, so that every module may
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -43,7 +43,16 @@ class Prompt:
 
     def text(self, phrase: str) -> str:
         """Put the phrase that names the subject into the template."""
-        return self.template.format(phrase)
+        return self.template.replace("{}", phrase)
+
+
+def checked_template(template: str) -> str:
+    """Return a prompt template as it is; ValueError unless it has one ``{}`` and no other brace."""
+    if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
+        raise ValueError(
+            f"prompt {template!r} needs exactly one {{}} for the subject, and no other placeholder"
+        )
+    return template
 
 
 @dataclass(frozen=True)
@@ -102,5 +111,3 @@ class Method(Protocol):
 
 Progress = Callable[[str, int, int, float | None], None]
 """Called as ``progress(stage, done, total, latest_loss)`` from inside a trial; must be cheap."""
-
-Pictures = Sequence["Image"]

@@ -125,7 +125,11 @@ class Installed:
             shots.setdefault(trial.subject, set()).add(trial.shots)
         for subject, counts in shots.items():
             self.dataset.check([subject], sorted(counts))
+        from harness.datasets import chosen_prompts
         from harness.diffusion import pipelines
+
+        for subject, wanted in dict.fromkeys((t.subject, t.sampling.prompts) for t in trials):
+            chosen_prompts(self.dataset, subject, wanted)
 
         asked = {(t.backbone.model_dump_json(), t.sampling.sampler): t.backbone for t in trials}
         for (_, sampler), backbone in asked.items():

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from harness.diffusion import SAMPLING_VERSION
 from harness.diffusion.backbone import Backbone
-from harness.diffusion.lipschitz import change_norm, penalty_value
+from harness.diffusion.delta import Distance
 from harness.diffusion.seeds import named_seed
 from harness.measures import GROUPS
 from harness.scores.averages import mean
@@ -92,6 +92,8 @@ class BaseModel:
 
     def yardstick(self, texts: Callable[[int], Mapping[str, Sequence[str]]]) -> Yardstick:
         """Draw and predict on ``texts(n)``, the n prior prompts by group. The backbone must be unchanged."""
+        if self.backbone.changed:
+            raise ValueError("the base model's references must be drawn before anything is handed out")
         drift = self.drift
         every = prior_prompts(texts(drift.prompts), seed=drift.seed)
         shown = prior_prompts(texts(drift.images), seed=drift.seed) if drift.images else []
@@ -234,31 +236,7 @@ def _noise(prompt: PriorPrompt, shape: Iterable[int], steps: int) -> Tensor:
     return torch.randn((steps, *shape), generator=generator)
 
 
-@dataclass(frozen=True)
-class Movement:
-    """How far fitting moved the weights. ``token_l2`` is None where no token was taught."""
-
-    weight_l2: float
-    weight_tensor_mean: float
-    token_l2: float | None
-
-    @property
-    def moved(self) -> bool:
-        """Whether prompts without a new token can come out differently than before."""
-        return self.weight_l2 > 0
-
-
-def movement(backbone: Backbone) -> Movement:
-    """Measure the change of the backbone's weights; low-rank adapters by their effective change."""
-    terms = backbone.terms()
-    rows = [term for term in terms if term.name.endswith(".new_tokens")]
-    weights = [term for term in terms if not term.name.endswith(".new_tokens")]
-    return Movement(
-        change_norm(weights), penalty_value(weights), change_norm(rows) if backbone.new_tokens else None
-    )
-
-
-def sample_measures(backbone: Backbone, moved: Movement, probe: NoiseProbe) -> dict[str, float | None]:
+def sample_measures(backbone: Backbone, moved: Distance, probe: NoiseProbe) -> dict[str, float | None]:
     """Compute the drift measures that need the tuned weights. Exactly 0 where the weights did not move."""
     predictions = predict(backbone, probe) if moved.moved else probe.predictions
     tuned, base = predictions.flatten(0, 1), probe.predictions.flatten(0, 1)
@@ -270,11 +248,11 @@ def sample_measures(backbone: Backbone, moved: Movement, probe: NoiseProbe) -> d
     noise_l2 = mean(distances)
     assert noise_l2 is not None
     return {
-        "weight_l2": moved.weight_l2,
-        "weight_tensor_mean": moved.weight_tensor_mean,
+        "weight_l2": moved.denoiser_l2,
+        "weight_tensor_mean": moved.tensor_mean,
         "token_l2": moved.token_l2,
         "noise_l2": noise_l2,
         **by_group,
         "noise_mse": mean(noise_mse(tuned, base).tolist()),
-        "lipschitz_ratio": lipschitz_ratio(noise_l2, moved.weight_l2),
+        "lipschitz_ratio": lipschitz_ratio(noise_l2, moved.denoiser_l2),
     }

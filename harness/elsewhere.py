@@ -14,12 +14,13 @@ from typing import Any
 
 from PIL.Image import Image
 
-from harness import provenance
+from harness import outcome, provenance
+from harness.api import checked_template
 from harness.datasets import Dataset
-from harness.datasets.photos import SUFFIXES, read_photo
+from harness.datasets.photos import photos_in, read_photo
 from harness.encoders import load_encoder
 from harness.errors import HarnessError
-from harness.exhibit import Exhibit, Eyes, Features, Scores, SubjectPhotos
+from harness.exhibit import Exhibit, Eyes, Scores, SubjectPhotos
 from harness.measures import MEASURES
 from harness.scoring import Examiner
 from harness.settings import EncoderSpec
@@ -43,8 +44,8 @@ class Made:
         """Find a folder's pictures. Raises ElsewhereError for a name without a prompt, or where none is."""
         if not folder.is_dir():
             raise ElsewhereError(f"{folder}: not a folder of pictures")
-        names = [*folder.glob("*.*"), *folder.glob("*/*.*")]
-        files = [file for file in names if file.suffix.lower() in SUFFIXES]
+        places = [folder, *(path for path in folder.iterdir() if path.is_dir())]
+        files = [file for place in places for file in photos_in(place)]
         if not files:
             raise ElsewhereError(f"{folder}: no PNG or JPEG in it; expected 00-00.png, … or 00/*.png, …")
         numbered = sorted((_prompt_of(file, folder, prompts), file) for file in files)
@@ -72,11 +73,10 @@ def read_templates(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ElsewhereError(f"{path}: cannot be read as text ({error})") from error
     templates = [line.strip() for line in lines if line.strip()]
-    for template in templates:
-        if template.count("{}") != 1:
-            raise ElsewhereError(
-                f"{path}: {template!r} needs exactly one {{}}, where the subject's name belongs"
-            )
+    try:
+        templates = [checked_template(template) for template in templates]
+    except ValueError as error:
+        raise ElsewhereError(f"{path}: {error}") from None
     if not templates:
         raise ElsewhereError(f"{path}: no prompts; write one a line, such as 'a photo of {{}} on grass'")
     return templates
@@ -140,13 +140,6 @@ def score(
         texts=[template.replace("{}", dataset.category(subject)) for template in templates],
         asked=[known.get(template, {}) for template in templates],
     )
-    seeing = ("clip", "dino")
-    eyes = Eyes(**{kind: Features(each) if kind in seeing else each for kind, each in loaded.items()})
     wanted = [name for name, measure in MEASURES.items() if measure.kind == "score" and name != "pres"]
-    scores = Examiner(exhibit, eyes).scores(wanted)
-    behind = {
-        name: f"{loaded[kind].name} ({loaded[kind].revision}), v{MEASURES[name].version}"
-        for name, value in scores.values.items()
-        if value is not None and (kind := MEASURES[name].encoder) in loaded
-    }
-    return Report(scores, behind, len(made.files), len(templates))
+    scores = Examiner(exhibit, Eyes.of(loaded)).scores(wanted)
+    return Report(scores, outcome.encoders_of(scores.values, loaded), len(made.files), len(templates))

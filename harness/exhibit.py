@@ -24,7 +24,11 @@ class Missing(Exception):
 
 
 class Features:
-    """An encoder that remembers: each picture and each text is embedded once per worker."""
+    """An encoder that remembers: each picture and each text is embedded once per worker.
+
+    Each is embedded by itself, so that its numbers do not depend on its company, and thus on what a worker
+    had seen before.
+    """
 
     def __init__(self, encoder: Any) -> None:
         self.encoder = encoder
@@ -41,9 +45,9 @@ class Features:
     def _remembered(
         self, names: list[str], things: Sequence[Any], embed: Callable[[list[Any]], Tensor]
     ) -> Tensor:
-        new = {name: thing for name, thing in zip(names, things) if name not in self._rows}
-        if new:
-            self._rows.update(zip(new, embed(list(new.values()))))
+        for name, thing in zip(names, things, strict=True):
+            if name not in self._rows:
+                self._rows[name] = embed([thing])[0]
         rows = torch.stack([self._rows[name] for name in names])
         for name in names:
             self._rows.move_to_end(name)
@@ -64,6 +68,12 @@ class Eyes:
     dino: Features | None = None
     probe: Any = None
     lpips: Any = None
+
+    @classmethod
+    def of(cls, encoders: Mapping[str, Any]) -> Eyes:
+        """Look through encoders by kind; those that are asked again and again remember."""
+        seeing = ("clip", "dino")
+        return cls(**{kind: Features(each) if kind in seeing else each for kind, each in encoders.items()})
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from harness.expand import expand
 from harness.records import Lines
 from harness.worklist import Task, tasks
 
+STAGES = ("done", "score", "sample", "fit")
+
 
 def console() -> Console:
     """Print for a terminal at its width, for a file or pipe without cutting."""
@@ -39,11 +41,12 @@ def _plan_table(work: Sequence[Task]) -> Table:
         sampling = f"{trial.sampling.sampler} {trial.sampling.steps} × {trial.sampling.guidance:g}"
         rows.setdefault((trial.backbone.name, trial.title, sampling), []).append(task)
     table = Table(box=None, padding=(0, 2), header_style="bold", show_footer=True)
-    names = ("backbone", "method", "sampling", "shots", "subjects", "seeds", "trials", "done", "score", "run")
+    counted = ("trials", "done", "score", "sample", "run")
+    names = ("backbone", "method", "sampling", "shots", "subjects", "seeds", *counted)
     stages = Counter(task.stage for task in work)
-    totals = [str(n) for n in (len(work), stages["done"], stages["score"], stages["fit"])]
+    totals = [str(n) for n in (len(work), *(stages[stage] for stage in STAGES))]
     for name, footer in zip(names, ["total", *[""] * 5, *totals]):
-        right = name in ("trials", "done", "score", "run", "subjects", "seeds")
+        right = name in (*counted, "subjects", "seeds")
         table.add_column(name, footer=footer, justify="right" if right else "left", no_wrap=True)
     for (backbone, title, sampling), group in rows.items():
         shots = sorted({task.trial.shots for task in group})
@@ -55,7 +58,7 @@ def _plan_table(work: Sequence[Task]) -> Table:
             ", ".join(map(str, shots)) if shots != [0] else "–",
             str(len({task.trial.subject for task in group})),
             str(len({task.trial.seed for task in group})),
-            *(str(n) for n in (len(group), counts["done"], counts["score"], counts["fit"])),
+            *(str(n) for n in (len(group), *(counts[stage] for stage in STAGES))),
         )
     return table
 

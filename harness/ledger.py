@@ -34,7 +34,7 @@ class Ledger:
         files = outcome.artifacts
         if task.stage == "score" and record.status == "failed":  # pictures and their last scores stay
             files = {name: data for name, data in files.items() if name == TRACEBACK}
-        artifacts.place(self.folder, record.key, files, replace=task.stage == "fit")
+        artifacts.place(self.folder, record.key, files, replace=task.stage != "score")
         if task.stage == "score" and record.status == "done":
             (self.folder / record.key / TRACEBACK).unlink(missing_ok=True)
         self.lines.append(record)

@@ -40,7 +40,6 @@ def record(
     """
     scores, drift = result.scores, result.drift
     sampled, notes = _sample_drift(result)
-    used = [name for name, value in {**scores.values, **drift.values}.items() if value is not None]
     return {
         "status": "done",
         "scores": scores.values,
@@ -50,9 +49,10 @@ def record(
         "seconds": {stage: clock.seconds.get(stage, 0.0) for stage in ("fit", "sample", "score")},
         "peak_memory_bytes": result.fitted.peak_memory_bytes,
         "images": len(result.sampled.pictures),
+        "bound": result.fitted.bound,
         "provenance": {
             **result.fitted.origin,
-            "encoders": {name: said for name in used if (said := _encoder(name, encoders))},
+            "encoders": encoders_of({**scores.values, **drift.values}, encoders),
             "preprocessing": {each.name: each.preprocessing for each in encoders.values()},
             **({"scored": dict(scored)} if scored else {}),
         },
@@ -77,12 +77,13 @@ def _sample_drift(result: Result) -> tuple[dict[str, float | None], dict[str, st
     }
 
 
-def _encoder(measure: str, encoders: Mapping[str, Any]) -> str | None:
-    """Say which encoder, which weights and which version of the measure stand behind a number."""
-    kind = MEASURES[measure].encoder
-    if kind is None or kind not in encoders:
-        return None
-    return f"{encoders[kind].name} ({encoders[kind].revision}), v{MEASURES[measure].version}"
+def encoders_of(values: Mapping[str, float | None], encoders: Mapping[str, Any]) -> dict[str, str]:
+    """Say which encoder, which weights and which version of the measure stand behind each number."""
+    return {
+        name: f"{encoders[kind].name} ({encoders[kind].revision}), v{MEASURES[name].version}"
+        for name, value in values.items()
+        if value is not None and (kind := MEASURES[name].encoder) in encoders
+    }
 
 
 def files(result: Result) -> dict[str, bytes]:

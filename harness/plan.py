@@ -15,6 +15,8 @@ from harness.api import Progress
 from harness.errors import one_line
 from harness.settings import BackboneSpec, DatasetSpec, DriftSet, EncoderSpec, KeepWeights, Precision, Trial
 
+WEIGHTS = "delta.safetensors"
+"""Where a trial keeps what it trained, if it does."""
 TRACEBACK = "traceback.txt"
 """The file of a failed trial that says where it failed."""
 
@@ -33,11 +35,12 @@ class Plan:
     """All that a worker needs for one trial.
 
     trial          the cell; its ``sampling`` holds sampler, steps, guidance, prompts
-    stage          ``fit``: fit, sample and score; ``score``: score saved pictures, train nothing
+    stage          ``fit``: fit, sample and score; ``sample``: sample with saved weights and score, train
+                   nothing; ``score``: score saved pictures
     scores         names from :mod:`harness.measures`, in order
     method_source  the text of a user's own method file, None for a method of ``baselines/``
-    pictures       for ``score``: the trial's saved files by relative path (``pictures/03-00.png``,
-                   ``prior/GROUP-05.png``, ``fit.json``)
+    saved          files of the trial by relative path: for ``score`` ``fit.json``, ``pictures/03-00.png``,
+                   ``prior/GROUP-05.png``; for ``sample`` ``fit.json`` and ``delta.safetensors``
     """
 
     trial: Trial
@@ -46,9 +49,9 @@ class Plan:
     precision: Precision
     keep_weights: KeepWeights
     keys: Keys
-    stage: Literal["fit", "score"] = "fit"
+    stage: Literal["fit", "sample", "score"] = "fit"
     method_source: str | None = None
-    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    saved: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass

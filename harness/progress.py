@@ -144,8 +144,9 @@ class Display:
 
 
 def _took(seconds: Mapping[str, float], stage: str) -> float:
-    """How long a trial takes that starts from ``stage``: ``score`` leaves out fitting and sampling."""
-    return seconds.get("score", 0.0) if stage == "score" else sum(seconds.values())
+    """How long a trial takes that starts from ``stage``."""
+    spared = {"fit": (), "sample": ("fit",), "score": ("fit", "sample")}[stage]
+    return sum(value for name, value in seconds.items() if name not in spared)
 
 
 def what_is_left(tasks: Sequence[Task]) -> str:
@@ -155,6 +156,7 @@ def what_is_left(tasks: Sequence[Task]) -> str:
         count[task.stage] += 1
     words = [f"{count['done']} done"]
     words += [f"{count['score']} to score again"] if count["score"] else []
+    words += [f"{count['sample']} to sample with kept weights"] if count["sample"] else []
     words += [f"{count['fit']} to run"] if count["fit"] else []
     retries = sum(task.retry for task in tasks)
     again = f" ({retries} failed before)" if retries else ""

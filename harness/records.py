@@ -35,6 +35,8 @@ class Record(BaseModel):
     by_prompt  score → values in prompt order
     seconds    fit, sample, score
     images     number of pictures
+    bound      of a trial with a hard bound: ``radius`` and the ``l2`` that it limits (absolute, whatever form
+               was asked for): l2 ≤ radius to 1e-5 relative
     provenance commit, dirty, versions, device, revisions of backbone and data, encoder behind each score:
                the fit's; of a later scoring of its pictures under ``scored``
     error      one line, when failed
@@ -53,6 +55,7 @@ class Record(BaseModel):
     seconds: dict[str, float] = Field(default_factory=dict)
     peak_memory_bytes: int | None = None
     images: int = 0
+    bound: dict[str, float] | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
     error: str | None = None
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from harness.api import Lipschitz
+from harness.api import Lipschitz, checked_template
 
 Precision = Literal["fp32", "bf16", "fp16"]
 KeepWeights = Literal["small", "all", "none"]
@@ -124,10 +124,7 @@ class Sampling(Frozen):
             return value
         if not isinstance(value, list | tuple) or not value or not all(isinstance(v, str) for v in value):
             raise ValueError("must be a count of 1 or more, a list of templates with one {}, or 'all'")
-        for template in value:
-            if template.count("{}") != 1:
-                raise ValueError(f"template {template!r} needs exactly one {{}}, the place of the subject")
-        return tuple(value)
+        return tuple(map(checked_template, value))
 
 
 class DriftSet(Frozen):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from PIL.Image import Image
@@ -14,10 +14,12 @@ from harness.api import Ceiling, Personalized, Progress
 from harness.case import Case
 from harness.clock import Clock
 from harness.diffusion.backbone import Backbone
+from harness.diffusion.delta import Delta
 from harness.diffusion.training import Trainer
-from harness.drift import Yardstick, draw, movement, sample_measures
+from harness.drift import Yardstick, draw, sample_measures
 from harness.encoders.pixels import as_pil
 from harness.errors import HarnessError
+from harness.plan import WEIGHTS
 
 SMALL_SHARE = 0.1
 """``keep_weights: small`` keeps up to this share of the denoiser's size: adapters, tokens, K/V."""
@@ -29,6 +31,7 @@ class Fitted:
 
     phrase   stands for the subject in prompts; None for a ceiling, of kind ``photos`` or ``autoencoder``
     moved    whether the weights changed; if not, the base model's prior pictures are the tuned one's too
+    bound    what a hard bound was held to, and the distance that it limited: {"radius", "l2"}
     drift    measures that needed the tuned weights
     seconds  fit (charged seconds of prior pictures included) and sample
     origin   provenance of both stages: commit, versions, platform, device, revisions
@@ -38,6 +41,7 @@ class Fitted:
     phrase: str | None
     ceiling: str | None
     moved: bool = False
+    bound: dict[str, float] | None = None
     losses: list[float] = field(default_factory=list)
     drift: dict[str, float | None] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -82,7 +86,15 @@ def fit(case: Case, backbone: Backbone, progress: Progress, clock: Clock) -> Fit
     clock.add("fit", trainer.seconds_charged)
     if isinstance(told, Ceiling):
         return Fitted(None, "autoencoder" if told.through_autoencoder else "photos", losses=trainer.losses)
-    return Fitted(told.phrase, None, losses=trainer.losses)
+    return Fitted(told.phrase, None, bound=trainer.bound, losses=trainer.losses)
+
+
+def refitted(saved: Mapping[str, bytes], backbone: Backbone, clock: Clock) -> Fitted:
+    """Put the weights that an earlier fit kept onto the backbone, bit for bit; its cost and origin stay."""
+    earlier = Fitted.from_bytes(saved["fit.json"])
+    backbone.apply(Delta.from_bytes(saved[WEIGHTS]))
+    clock.add("fit", earlier.seconds["fit"])
+    return replace(earlier, drift={}, origin={"fitted": earlier.origin})
 
 
 def sample(
@@ -93,7 +105,7 @@ def sample(
         if fitted.ceiling is not None:
             return Sampled(_photos(case, backbone) if fitted.ceiling == "autoencoder" else case.photos)
         assert fitted.phrase is not None
-        moved = movement(backbone)
+        moved = backbone.distance()
         fitted.moved = moved.moved
         texts = case.texts(fitted.phrase)
         prior = yardstick.prompts if moved.moved else ()

@@ -132,12 +132,11 @@ class Store:
     def _mark(self) -> dict[str, Any]:
         """What was mirrored, and where to; a database that was deleted and made anew is another one."""
         wanted = self.folder / records.WANTED
-        local = Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
         return {
             "uri": self.hide(self.uri),
             "bytes": (self.folder / records.FILE).stat().st_size,
             "wanted": hashlib.sha256(wanted.read_bytes()).hexdigest() if wanted.is_file() else None,
-            "database": local.stat().st_ino if local else None,
+            "database": self._database.stat().st_ino if self._database else None,
         }
 
     def _experiment_id(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from harness import config, worklist
@@ -16,6 +17,7 @@ from harness.diffusion.cache import Cache
 from harness.diffusion.delta import Delta
 from harness.diffusion.loading import load_backbone
 from harness.errors import HarnessError
+from harness.plan import WEIGHTS
 from harness.records import Lines, Record
 from harness.stages import fit
 
@@ -38,12 +40,12 @@ def take(folder: Path, record: Record, out: Path, *, progress: Progress, device:
     cache = Cache(None)
     spec = task.trial.backbone
     backbone = load_backbone(spec, device=device, precision=experiment.precision, cache=cache)
-    kept = folder / record.key / "delta.safetensors"
+    kept = folder / record.key / WEIGHTS
     if kept.is_file():
-        backbone.apply(Delta.load(kept))
+        backbone.apply(Delta.from_bytes(kept.read_bytes()))
         phrase = json.loads((folder / record.key / "fit.json").read_text())["phrase"]
     else:
-        plan = worklist.plan(task, experiment, folder)
+        plan = worklist.plan(replace(task, stage="fit"), experiment, folder)
         case = Case(plan, load_dataset(experiment.dataset, cache=cache.root))
         phrase = fit(case, backbone, progress, Clock(backbone.device)).phrase
     lines = export.write(backbone, out)

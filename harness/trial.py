@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 
 from harness import outcome
 from harness.api import Progress
@@ -20,15 +22,17 @@ from harness.diffusion.loading import load_backbone
 from harness.drift import BaseModel, Yardstick
 from harness.encoders import load_encoder
 from harness.encoders.pixels import as_pil
-from harness.exhibit import Exhibit, Eyes, Features, PriorPictures, SubjectPhotos
+from harness.errors import HarnessError, one_line
+from harness.exhibit import Exhibit, Eyes, PriorPictures, SubjectPhotos
 from harness.outcome import Result, picture_names, prior_names
 from harness.pictures import from_png
-from harness.plan import Outcome, Plan
+from harness.plan import WEIGHTS, Outcome, Plan
 from harness.scoring import Examiner
 from harness.settings import BackboneSpec, DatasetSpec, EncoderSpec, Precision
-from harness.stages import Fitted, Sampled, fit, kept_weights, sample
+from harness.stages import Fitted, Sampled, fit, kept_weights, refitted, sample
 
-YARDSTICKS_KEPT = 32
+log = logging.getLogger("harness")
+YARDSTICKS_KEPT = 8
 
 
 class Worker:
@@ -71,8 +75,7 @@ class Worker:
 
     @cached_property
     def _eyes(self) -> Eyes:
-        seeing = ("clip", "dino")
-        return Eyes(**{kind: Features(e) if kind in seeing else e for kind, e in self._encoders.items()})
+        return Eyes.of(self._encoders)
 
     @cached_property
     def _revisions(self) -> dict[str, str]:
@@ -98,40 +101,54 @@ class Worker:
             }
             return Outcome.of_exception(error, told)
         finally:
-            if "_backbone" in self.__dict__:
+            self._restore()
+
+    def _restore(self) -> None:
+        """Put the backbone back; one that cannot be put back is not used again."""
+        if "_backbone" in self.__dict__:
+            try:
                 self._backbone.restore()
+            except Exception as error:
+                log.warning("the backbone could not be restored and is loaded anew: %s", one_line(error))
+                del self.__dict__["_backbone"]
+                self._yardsticks.clear()
 
     def _run(self, plan: Plan, progress: Progress, clock: Clock) -> Outcome:
         case = Case(plan, self._dataset)
         eyes = self._eyes  # an encoder that cannot be loaded must be known before anything is fitted
-        yardstick = self._yardstick(case)
+        revisions = self._revisions  # and so must photos that cannot be read
+        yardstick = self._yardstick(case, progress)
         files: dict[str, bytes] = {}
         if plan.stage == "score":
             fitted, sampled = _saved(case, yardstick)
             clock.seconds |= fitted.seconds
         else:
-            fitted = fit(case, self._backbone, progress, clock)
+            if plan.stage == "sample":
+                fitted = refitted(plan.saved, self._backbone, clock)
+            else:
+                fitted = fit(case, self._backbone, progress, clock)
             sampled = sample(case, fitted, self._backbone, yardstick, progress, clock)
             fitted.seconds, fitted.peak_memory_bytes = dict(clock.seconds), clock.peak_memory()
-            fitted.origin = outcome.origin(clock, self._revisions)
+            fitted.origin = {**outcome.origin(clock, revisions), **fitted.origin}
             files["fit.json"] = fitted.to_bytes()
             if weights := kept_weights(self._backbone, plan.keep_weights):
-                files["delta.safetensors"] = weights
+                files[WEIGHTS] = weights
         progress("score", 0, 1, None)
         with clock.time("score"):
             result = _scored(case, fitted, sampled, yardstick, eyes)
-        if plan.stage == "fit":
+        if plan.stage != "score":
             files |= outcome.picture_files(result)
         files |= outcome.files(result)
-        scored = outcome.origin(clock, self._revisions) if plan.stage == "score" else None
+        scored = outcome.origin(clock, revisions) if plan.stage == "score" else None
         record = outcome.record(result, clock, encoders=self._encoders, scored=scored)
         return Outcome(record, files)
 
-    def _yardstick(self, case: Case) -> Yardstick:
+    def _yardstick(self, case: Case, progress: Progress) -> Yardstick:
         """The base model on the prior prompts of the case's class; the last few are kept in memory."""
         sampling, drift = case.sampling, case.plan.drift
         name = repr((case.subject.category, drift, sampling.sampler, sampling.steps, sampling.guidance))
         if name not in self._yardsticks:
+            progress("base model", 0, 1, None)
             while len(self._yardsticks) >= YARDSTICKS_KEPT:
                 self._yardsticks.pop(next(iter(self._yardsticks)))
             self._yardsticks[name] = BaseModel(self._backbone, sampling, drift).yardstick(case.prior_texts)
@@ -140,15 +157,23 @@ class Worker:
 
 def _saved(case: Case, yardstick: Yardstick) -> tuple[Fitted, Sampled]:
     """Read back what an earlier run of the trial left."""
-    saved = case.plan.pictures
+    saved = case.plan.saved
     fitted = Fitted.from_bytes(saved["fit.json"])
+
+    def read(names: list[str]) -> list[Image]:
+        if missing := [name for name in names if name not in saved]:
+            raise HarnessError(
+                f"{missing[0]} is missing and cannot be scored; delete the trial's folder to fit it again"
+            )
+        return [from_png(saved[name]) for name in names]
+
     if fitted.ceiling == "photos":
         return fitted, Sampled(case.photos)
-    pictures = [from_png(saved[name]) for name in picture_names(case, fitted)]
+    pictures = read(picture_names(case, fitted))
     if fitted.ceiling is not None:
         return fitted, Sampled(pictures)
     names = prior_names([prompt.group for prompt in yardstick.prompts])
-    return fitted, Sampled(pictures, [from_png(saved[name]) for name in names])
+    return fitted, Sampled(pictures, read(names))
 
 
 def _scored(case: Case, fitted: Fitted, sampled: Sampled, yardstick: Yardstick, eyes: Eyes) -> Result:

@@ -12,23 +12,26 @@ from typing import Literal
 from harness.catalog import Catalog
 from harness.config import Experiment, trials
 from harness.keys import Fingerprints, digest, keys
-from harness.plan import Keys, Plan
+from harness.plan import WEIGHTS, Keys, Plan
 from harness.records import Record
 from harness.settings import BackboneSpec, Trial
 
 
 @dataclass(frozen=True)
 class Task:
-    """A trial and what it needs: ``done``: nothing; ``score``: saved pictures scored again; ``fit``: all.
+    """A trial and what it needs.
 
-    ``retry`` says that the last one failed; ``method_source`` is the text of a user's own method as it was
-    when the keys were computed.
+    stage          ``done``: nothing; ``score``: its saved pictures scored again; ``sample``: pictures drawn
+                   with the weights that a trial of the same fit kept, under the key ``weights``; ``fit``: all
+    retry          the last one failed
+    method_source  the text of a user's own method as it was when the keys were computed
     """
 
     trial: Trial
     keys: Keys
-    stage: Literal["done", "score", "fit"]
+    stage: Literal["done", "score", "sample", "fit"]
     retry: bool = False
+    weights: str | None = None
     method_source: str | None = None
 
 
@@ -43,32 +46,42 @@ def tasks(
     """Pair every trial of the experiment with what the run directory already holds.
 
     ``records`` come in file order, superseded ones too. A trial is done when its last record is done under
-    the wanted score key; with pictures but another score key it is scored again; else it is fitted.
+    the wanted score key; with pictures but another score key it is scored again; with the weights of the same
+    fit it is sampled; else it is fitted.
     ``expanded``: the experiment's trials, where they are known already.
     """
-    last: dict[str, Record] = {}
-    done_once: set[str] = set()
-    for record in records:
-        last[record.key] = record
-        if record.status == "done":
-            done_once.add(record.key)
-    known = _Fingerprinter(experiment, catalog)
+    history, known = _History(records, folder), _Fingerprinter(experiment, catalog)
     return [
-        replace(
-            _task(trial, known.keys(trial), last, done_once, folder), method_source=known.source(trial.method)
-        )
+        replace(history.task(trial, known.keys(trial)), method_source=known.source(trial.method))
         for trial in (trials(experiment, catalog) if expanded is None else expanded)
     ]
 
 
-def _task(trial: Trial, wanted: Keys, last: dict[str, Record], done_once: set[str], folder: Path) -> Task:
-    record = last.get(wanted.sample)
-    retry = record is not None and record.status == "failed"
-    if record and not retry and record.keys.get("score") == wanted.score:
-        return Task(trial, wanted, "done")
-    if wanted.sample in done_once and has_pictures(folder / wanted.sample):
-        return Task(trial, wanted, "score", retry)
-    return Task(trial, wanted, "fit", retry)
+class _History:
+    """What the records of a run directory and its files spare a trial."""
+
+    def __init__(self, records: Iterable[Record], folder: Path) -> None:
+        self._folder = folder
+        self._last: dict[str, Record] = {}
+        self._done_once: set[str] = set()
+        self._fitted: dict[str, str] = {}
+        for record in records:
+            self._last[record.key] = record
+            if record.status == "done":
+                self._done_once.add(record.key)
+                if (folder / record.key / WEIGHTS).is_file():
+                    self._fitted[record.keys["fit"]] = record.key
+
+    def task(self, trial: Trial, wanted: Keys) -> Task:
+        record = self._last.get(wanted.sample)
+        retry = record is not None and record.status == "failed"
+        if record and not retry and record.keys.get("score") == wanted.score:
+            return Task(trial, wanted, "done")
+        if wanted.sample in self._done_once and has_pictures(self._folder / wanted.sample):
+            return Task(trial, wanted, "score", retry)
+        if wanted.fit in self._fitted:
+            return Task(trial, wanted, "sample", retry, self._fitted[wanted.fit])
+        return Task(trial, wanted, "fit", retry)
 
 
 def has_pictures(folder: Path) -> bool:
@@ -84,10 +97,10 @@ def has_pictures(folder: Path) -> bool:
 def in_order(pending: Sequence[Task]) -> list[Task]:
     """Order the work so that something is soon to be seen of every row.
 
-    Scoring of saved pictures comes first; then backbone by backbone (a worker holds one), one trial of each
-    row in turn, rows without training before the others.
+    Scoring of saved pictures comes first, sampling with kept weights next; then backbone by backbone (a
+    worker holds one), one trial of each row in turn, rows without training before the others.
     """
-    ordered = [task for task in pending if task.stage == "score"]
+    ordered = [task for stage in ("score", "sample") for task in pending if task.stage == stage]
     fits = [task for task in pending if task.stage == "fit"]
     backbones: dict[str, list[Task]] = {}
     for task in fits:
@@ -102,8 +115,8 @@ def in_order(pending: Sequence[Task]) -> list[Task]:
 
 
 def plan(task: Task, experiment: Experiment, folder: Path) -> Plan:
-    """Write out what a worker needs for a task, with the saved pictures where they are to be scored again."""
-    rescoring = task.stage == "score"
+    """Write out what a worker needs for a task, with the saved files that spare it a stage."""
+    assert task.stage != "done"
     return Plan(
         trial=task.trial,
         drift=experiment.drift,
@@ -111,15 +124,20 @@ def plan(task: Task, experiment: Experiment, folder: Path) -> Plan:
         precision=experiment.precision,
         keep_weights=experiment.keep_weights,
         keys=task.keys,
-        stage="score" if rescoring else "fit",
+        stage=task.stage,
         method_source=task.method_source,
-        pictures=_saved(folder / task.keys.sample) if rescoring else {},
+        saved=_saved(task, folder),
     )
 
 
-def _saved(folder: Path) -> dict[str, bytes]:
-    wanted = [folder / "fit.json", *sorted(folder.glob("pictures/*")), *sorted(folder.glob("prior/*"))]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in wanted}
+def _saved(task: Task, runs: Path) -> dict[str, bytes]:
+    folder = runs / (task.weights or task.keys.sample)
+    wanted = {
+        "fit": [],
+        "sample": [folder / "fit.json", folder / WEIGHTS],
+        "score": [folder / "fit.json", *sorted(folder.glob("pictures/*")), *sorted(folder.glob("prior/*"))],
+    }
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in wanted[task.stage]}
 
 
 class _Fingerprinter:

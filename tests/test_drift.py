@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.datasets import wording
-from harness.drift import BaseModel, draw, movement, predict, prior_prompts, sample_measures, stratified
+from harness.drift import BaseModel, draw, predict, prior_prompts, sample_measures, stratified
 from harness.settings import DriftSet, Sampling
 
 SAMPLING = Sampling(steps=2, guidance=2.0)
@@ -69,7 +69,7 @@ def test_predictions_equal_the_backbone_called_by_hand(backbone, yardstick):
 
 def test_unchanged_weights_are_exactly_where_they_were(backbone, yardstick, monkeypatch):
     monkeypatch.setattr("harness.drift.predict", None)
-    measures = sample_measures(backbone, movement(backbone), yardstick.probe)
+    measures = sample_measures(backbone, backbone.distance(), yardstick.probe)
     assert measures["weight_l2"] == measures["noise_l2"] == measures["noise_mse"] == 0.0
     assert measures["lipschitz_ratio"] is None and measures["token_l2"] is None
 
@@ -79,7 +79,7 @@ def test_distances_of_a_changed_backbone_by_hand(backbone, yardstick):
     bias = parameters["denoiser.conv_out.bias"]
     with torch.no_grad():
         bias += 0.5  # shifts every entry of every prediction by exactly 0.5
-    measures = sample_measures(backbone, movement(backbone), yardstick.probe)
+    measures = sample_measures(backbone, backbone.distance(), yardstick.probe)
     entries = 4 * 8 * 8
     assert measures["weight_l2"] == pytest.approx(0.5 * 4**0.5, rel=1e-6)
     assert measures["weight_tensor_mean"] == pytest.approx(0.25, rel=1e-6)
@@ -93,9 +93,9 @@ def test_a_new_token_moves_no_weight_of_the_denoiser(backbone):
     rows = backbone.token_rows(["<v>"], ["dog"])
     with torch.no_grad():
         next(iter(rows.values())).add_(1.0)
-    moved = movement(backbone)
+    moved = backbone.distance()
     assert not moved.moved
-    assert moved.weight_l2 == 0.0
+    assert moved.denoiser_l2 == 0.0
     assert moved.token_l2 == pytest.approx(32**0.5, rel=1e-6)
 
 

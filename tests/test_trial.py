@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -20,6 +21,10 @@ DRIFT = tuple(name for name, measure in MEASURES.items() if measure.kind == "dri
 SMALL = Sampling(steps=2, prompts=3, images=2, guidance=2.0)
 FEW = DriftSet(prompts=8, timesteps=2, images=8)
 DREAMBOOTH = {"steps": 2, "batch": 1, "lr": 1e-3}
+
+
+def replace_sampling(trial, **changed):
+    return trial.model_copy(update={"sampling": trial.sampling.model_copy(update=changed)})
 
 
 def quiet(*said):
@@ -221,7 +226,7 @@ def test_scoring_saved_pictures_again_gives_the_same_numbers_and_trains_nothing(
         n: data for n, data in first.artifacts.items() if n.startswith(("pictures/", "prior/", "fit.json"))
     }
     monkeypatch.setattr("harness.trial.fit", None)
-    again = worker.run(replace(plan, stage="score", pictures=saved), quiet)
+    again = worker.run(replace(plan, stage="score", saved=saved), quiet)
     assert again.record["status"] == "done", again.record["error"]
     for part in ("scores", "drift", "by_prompt", "notes", "images"):
         assert again.record[part] == first.record[part]
@@ -231,6 +236,90 @@ def test_scoring_saved_pictures_again_gives_the_same_numbers_and_trains_nothing(
     assert {"commit", "versions", "device", "backbone_revision"} <= set(scored.pop("scored"))
     assert scored == fitted
     assert not any(name.startswith(("pictures/", "prior/")) for name in again.artifacts)
+
+
+def test_changed_sampling_with_kept_weights_gives_a_whole_trial_s_numbers_and_trains_nothing(
+    worker, make_plan, monkeypatch
+):
+    params = {"steps": 2, "batch": 1, "lr": 1e-2}
+    plan = make_plan("dreambooth_lora", params=params, lipschitz=Lipschitz(bound=0.5), shots=2)
+    first = worker.run(plan, quiet)
+    other = replace(plan, trial=replace_sampling(plan.trial, steps=3))
+    whole = worker.run(other, quiet)
+    assert whole.record["status"] == "done", whole.record["error"]
+    monkeypatch.setattr("harness.trial.fit", None)
+    saved = {name: first.artifacts[name] for name in ("fit.json", "delta.safetensors")}
+    again = worker.run(replace(other, stage="sample", saved=saved), quiet)
+    assert again.record["status"] == "done", again.record["error"]
+    for part in ("scores", "drift", "by_prompt", "bound"):
+        assert again.record[part] == whole.record[part]
+    assert again.record["seconds"]["fit"] == first.record["seconds"]["fit"]
+    assert again.record["provenance"]["fitted"] == {
+        name: first.record["provenance"][name] for name in json.loads(first.artifacts["fit.json"])["origin"]
+    }
+    assert again.artifacts["delta.safetensors"] == first.artifacts["delta.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("method", "lipschitz"),
+    [
+        ("dreambooth", Lipschitz(bound=0.05)),
+        ("dreambooth", Lipschitz(bound=1e-4, relative=True)),
+        ("dreambooth_lora", Lipschitz(bound=0.05, on="entries")),
+        ("dreambooth_lora", Lipschitz(bound=1e-5, relative=True)),
+    ],
+)
+def test_record_proves_the_bound_in_every_form(worker, make_plan, method, lipschitz):
+    plan = make_plan(method, params={"steps": 2, "batch": 1, "lr": 1e-2}, lipschitz=lipschitz, shots=2)
+    record = worker.run(plan, quiet).record
+    assert record["status"] == "done", record["error"]
+    held = record["bound"]
+    assert 0.99 * held["radius"] <= held["l2"] <= held["radius"] * (1 + 1e-5)
+    assert lipschitz.relative or held["radius"] == lipschitz.bound
+    if lipschitz.on == "effective":
+        assert held["l2"] == pytest.approx(record["drift"]["weight_l2"], rel=1e-6)
+
+
+def test_numbers_do_not_depend_on_what_the_worker_saw_before(spec, album, encoders, cache, make_plan, tuned):
+    cold = Worker(backbone=spec, dataset=album, encoders=encoders, cache=cache, threads=1)
+    fresh = cold.run(make_plan("dreambooth", params=DREAMBOOTH, shots=3), quiet)
+    assert (fresh.record["scores"], fresh.record["drift"]) == (tuned.record["scores"], tuned.record["drift"])
+
+
+def test_a_missing_picture_is_named(worker, make_plan, frozen):
+    saved = {name: data for name, data in frozen.artifacts.items() if name != "pictures/01-00.png"}
+    again = worker.run(replace(make_plan("frozen"), stage="score", saved=saved), quiet)
+    assert again.record["status"] == "failed"
+    assert again.record["error"].startswith("pictures/01-00.png is missing")
+
+
+def test_a_backbone_that_cannot_be_restored_is_not_used_again(
+    spec, album, encoders, cache, make_plan, monkeypatch
+):
+    worker = Worker(backbone=spec, dataset=album, encoders=encoders, cache=cache, threads=1)
+    before = worker._backbone
+
+    def broken():
+        raise RuntimeError("no way back")
+
+    monkeypatch.setattr(before, "restore", broken)
+    plan = make_plan("dreambooth", params=DREAMBOOTH, shots=2)
+    assert worker.run(plan, quiet).record["status"] == "done"
+    assert worker._backbone is not before
+    assert worker.run(plan, quiet).record["status"] == "done"
+
+
+def test_peak_memory_is_the_trial_s_own():
+    import torch
+
+    from harness.clock import Clock
+
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("Linux")
+    block = torch.ones(80 << 20, dtype=torch.uint8)
+    high = Clock(torch.device("cpu")).peak_memory()
+    del block
+    assert Clock(torch.device("cpu")).peak_memory() < high - (60 << 20)
 
 
 def test_ceiling_of_real_photos_leaves_each_photo_out_of_its_own_references(worker, make_plan, album):

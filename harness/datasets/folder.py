@@ -16,10 +16,10 @@ from PIL.Image import Image
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from harness import document
-from harness.api import Prompt, Subject
+from harness.api import Prompt, Subject, checked_template
 from harness.datasets import DatasetError, wording
 from harness.datasets.draws import draw, fingerprint
-from harness.datasets.photos import RESIZES, file_digest, photo_files, read_photo, squared
+from harness.datasets.photos import RESIZES, file_digest, photo_files, photos_in, read_photo, squared
 from harness.datasets.recent import Recent
 from harness.errors import one_of
 from harness.settings import DatasetSpec, Frozen
@@ -30,12 +30,7 @@ FILE = "subjects.yaml"
 def _checked(templates: tuple[str, ...]) -> tuple[str, ...]:
     if not templates:
         raise ValueError("needs at least one prompt, or leave it out for the default ones")
-    for template in templates:
-        if template.count("{}") != 1 or "{" in template.replace("{}", ""):
-            raise ValueError(
-                f"prompt {template!r} needs exactly one {{}} for the subject, and no other placeholder"
-            )
-    return templates
+    return tuple(map(checked_template, templates))
 
 
 Templates = Annotated[
@@ -100,7 +95,7 @@ class FolderDataset:
     @property
     def revision(self) -> str:
         """Fingerprint of every photo and of the subjects' nouns and prompts."""
-        present = [name for name in self.subjects() if (self.folder / name).is_dir()]
+        present = [name for name in self.subjects() if photos_in(self.folder / name)]
         return fingerprint(
             [[name, self.references_identity(name), self.prompts_identity(name)] for name in present]
         )
@@ -164,9 +159,8 @@ class FolderDataset:
         return wording.default_prompts(live=live)
 
     def prior_prompts(self, category: str, n: int) -> dict[str, list[str]]:
-        """Return prior prompts; the other classes are those of the other subjects first."""
-        nouns = [entry.noun for entry in self.entries.subjects.values()]
-        return wording.prior_prompts(category, n, nouns=nouns)
+        """Return prior prompts; the other classes are always the same, whatever other subjects there are."""
+        return wording.prior_prompts(category, n)
 
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         """Fingerprint of the class noun, the drawn files' content in the order of the draw, the cropping."""

@@ -21,14 +21,22 @@ LEVELS = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 """16-bit grey as 8 bits, rounded."""
 
 
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("[!.]*") if path.is_file())
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """List the photos of a folder, sorted by name; none where it is missing or holds none."""
+    return [path for path in _files(folder) if path.suffix.lower() in SUFFIXES]
+
+
 def photo_files(folder: Path) -> list[Path]:
     """List the photos of a folder, sorted by name; DatasetError where it is missing or holds none."""
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    present = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    photos = [path for path in present if path.suffix.lower() in SUFFIXES]
+    photos = photos_in(folder)
     if not photos:
-        others = sorted({path.suffix or path.name for path in present})
+        others = sorted({path.suffix or path.name for path in _files(folder)})
         found = f" (found {', '.join(others)})" if others else ""
         raise DatasetError(f"{folder}: no photos in it{found}; needs {', '.join(SUFFIXES)} files")
     return photos

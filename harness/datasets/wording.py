@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 from harness.api import Prompt
 from harness.datasets.draws import group_sizes
@@ -62,14 +61,14 @@ def default_prompts(*, live: bool) -> list[Prompt]:
     return contexts + [Prompt(f"a {word} {{}}", "property") for word in PROPERTIES]
 
 
-def prior_prompts(category: str, n: int, *, nouns: Sequence[str] = ()) -> dict[str, list[str]]:
+def prior_prompts(category: str, n: int) -> dict[str, list[str]]:
     """Return n prompts that name no subject, by group: of the class, of other classes, empty.
 
-    The first of the class is the plain one. ``nouns`` are further class nouns to draw the others from. A
-    larger n only adds prompts; past the supply of wordings they repeat (and are told apart by their seeds).
+    The first of the class is the plain one; the others are of NOUNS. A larger n only adds prompts; past the
+    supply of wordings they repeat (and are told apart by their seeds).
     """
     sizes = group_sizes(n)
-    others = [noun for noun in dict.fromkeys([*nouns, *NOUNS]) if noun != category]
+    others = [noun for noun in NOUNS if noun != category]
     wordings = ["a photo of a {}", *(f"a {{}} {place}" for place in (*PLACES, *OBJECT_PLACES))]
     wordings += [f"a photo of a {{}} {place}" for place in (*PLACES, *OBJECT_PLACES)]
     of_class = (wording.format(category) for wording in itertools.cycle(wordings))

@@ -39,13 +39,16 @@ def insert(denoiser: Any, lora: LoRA, *, seed: int) -> None:
     try:
         with torch.random.fork_rng(devices=[]):  # PEFT initialises from the global generator
             denoiser.add_adapter(config)
-    except ValueError:
+        _initialize(denoiser, seed)
+    except BaseException:
         remove(denoiser)  # diffusers would believe that an adapter is there
         raise
+
+
+def _initialize(denoiser: Any, seed: int) -> None:
     generator = torch.Generator().manual_seed(named_seed("adapters", seed))
     for name, layer in layers(denoiser):
         if not isinstance(layer.base_layer, nn.Linear):
-            remove(denoiser)
             raise ValueError(f"LoRA target {name!r} is not a linear layer")
         down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
         initial = nn.init.kaiming_uniform_(torch.empty(down.shape), a=math.sqrt(5), generator=generator)

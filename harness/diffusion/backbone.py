@@ -341,7 +341,14 @@ class Backbone(ABC):
         terms = constrained(self.terms(), on)
         l2, start = change_norm(terms), base_norm(terms)
         denoiser = [term for term in terms if term.name.startswith("denoiser.")]
-        return Distance(l2, change_norm(denoiser), penalty_value(terms), l2 / start if start else None)
+        rows = [term for term in terms if not term.name.startswith("denoiser.")]
+        return Distance(
+            l2,
+            change_norm(denoiser),
+            penalty_value(denoiser),
+            change_norm(rows) if self.new_tokens else None,
+            l2 / start if start else None,
+        )
 
     def delta(self) -> Delta:
         """Copy out what differs from the pretrained model, to be stored."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 
@@ -45,14 +43,14 @@ class Delta:
         return save(tensors, metadata={"details": json.dumps(dict(self.details), sort_keys=True)})
 
     @classmethod
-    def load(cls, path: Path | str) -> Delta:
+    def from_bytes(cls, data: bytes) -> Delta:
         """Read what :meth:`to_bytes` wrote."""
         groups: dict[str, dict[str, Tensor]] = {"weights": {}, "adapters": {}, "rows": {}}
-        with safe_open(str(path), framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 (a safetensors handle is not iterable)
-                kind, name = key.split("/", 1)
-                groups[kind][name] = file.get_tensor(key)
-            details = json.loads((file.metadata() or {}).get("details", "{}"))
+        for key, value in load(data).items():
+            kind, name = key.split("/", 1)
+            groups[kind][name] = value
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        details = json.loads(header.get("__metadata__", {}).get("details", "{}"))
         return cls(groups["weights"], groups["adapters"], groups["rows"], details)
 
 
@@ -63,11 +61,18 @@ class Distance:
     l2             ‖Δθ‖₂ over everything trained, new token rows and low-rank changes included: what a bound
                    limits
     denoiser_l2    the same over the denoiser alone: 0 where only a new token was taught
-    tensor_mean    Σ_l ‖Δθ_l‖²/n_l, the released code's penalty without λ
+    tensor_mean    Σ_l ‖Δθ_l‖²/n_l over the denoiser, the released code's penalty without λ
+    token_l2       the same as ``l2`` over the rows of new tokens; None where no token was taught
     relative       l2 / ‖θ0‖₂ of the trained tensors; None where nothing was trained
     """
 
     l2: float
     denoiser_l2: float
     tensor_mean: float
+    token_l2: float | None
     relative: float | None
+
+    @property
+    def moved(self) -> bool:
+        """Whether prompts without a new token can come out differently than before."""
+        return self.denoiser_l2 > 0

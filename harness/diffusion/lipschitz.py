@@ -118,6 +118,10 @@ class Constraint:
                 raise ValueError("a relative bound needs pretrained values; for adapters use on: effective")
             self.bound *= base_norm(self.terms)
 
+    def held(self) -> dict[str, float] | None:
+        """What a bound was held to (``radius``) and the distance that it limits (``l2``), in float64."""
+        return None if self.bound is None else {"radius": self.bound, "l2": change_norm(self.terms)}
+
     def add_gradient(self) -> None:
         """Add λ·∇penalty to the gradients: 2λ/n_l·(θ_l − θ0_l), or 2λ·(θ_l − θ0_l) for ``sum``.
 

@@ -64,7 +64,7 @@ def load_backbone(
     family, index = family_of(spec, folder)
     check_spec(spec, family)
     return LOADERS[family](
-        Pipeline(spec, folder, index, torch.device(device), DTYPES[precision]),
+        Pipeline(spec, folder, family, index, torch.device(device), DTYPES[precision]),
         name=spec.name,
         revision=with_options(snapshot or content_revision(folder, cache.root), spec, cache.root),
         device=torch.device(device),
@@ -79,13 +79,14 @@ class Pipeline:
 
     spec: BackboneSpec
     folder: Path
+    family: str
     index: Mapping[str, Any]
     device: torch.device
     dtype: torch.dtype
 
     def check(self, *, without: Sequence[str] = ()) -> None:
         """Refuse a folder that is not whole, before any of it is loaded. Raises BackboneError."""
-        family = FAMILIES[family_of(self.spec, self.folder)[0]]
+        family = FAMILIES[self.family]
         networks, others = (
             tuple(part for part in parts if part not in without) for parts in (family.networks, family.others)
         )

@@ -37,6 +37,7 @@ class Trainer:
 
     losses           one number per optimizer step: the mean squared error, with the weighted prior, without
                      penalty
+    bound            what a hard bound was held to and the distance at the end, {"radius", "l2"}; None without
     seconds_charged  seconds to add to the measured wall-clock, for work that was read from the cache
     """
 
@@ -47,6 +48,7 @@ class Trainer:
         self.lipschitz = lipschitz
         self.progress = progress
         self.losses: list[float] = []
+        self.bound: dict[str, float] | None = None
         self.seconds_charged = 0.0
 
     def prior_images(self, backbone: Backbone, prompt: str, count: int) -> list[Image.Image]:
@@ -128,6 +130,7 @@ class Trainer:
             log.flush()
             if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
                 raise TrainingDiverged("a weight became infinite or nan", steps, steps)
+            self.bound = constraint.held()
         finally:
             update.zero_grad(set_to_none=True)
             _require_grad(trained, False)

@@ -42,13 +42,11 @@ class Encoder(Protocol):
     name           as in the experiment file
     revision       content hash of local weights, or the hub's tag
     preprocessing  what happens to a picture first, in words
-    warnings       filled by calls that had to leave something out (a text cut to the context length)
     """
 
     name: str
     revision: str
     preprocessing: str
-    warnings: list[str]
 
     def embed_images(self, images: Pictures) -> Tensor:
         """Embed uint8 or float (0..1) pictures [n, 3, H, W], or PIL images: float32 unit rows [n, d]."""
@@ -63,7 +61,7 @@ class TextEncoder(Encoder, Protocol):
     """An encoder that places texts in the same space as pictures (CLIP)."""
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts: float32 unit rows [n, d]. Texts beyond the context are cut; ``warnings`` says so."""
+        """Embed texts: float32 unit rows [n, d]. Texts beyond the context are cut."""
         ...
 
     def cut_texts(self, texts: Sequence[str]) -> list[str]:

@@ -34,7 +34,6 @@ class ClipEncoder:
         self.name, self.revision, self.batch = name, revision, batch
         self.preprocess, self.tokenizer = Preprocessing(transform), tokenizer
         self.preprocessing = str(self.preprocess)
-        self.warnings: list[str] = []
         self.network = network.eval().requires_grad_(False)
         self.to(device)
 
@@ -51,8 +50,7 @@ class ClipEncoder:
         )
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts: float32 [n, d] on the CPU, unit rows; a text that is cut is named in ``warnings``."""
-        self.warnings += self.cut_texts(texts)
+        """Embed texts: float32 [n, d] on the CPU, unit rows. See ``cut_texts``."""
         with torch.inference_mode():
             tokens = self.tokenizer(list(texts)).split(self.batch)
             parts = [self.network.encode_text(part.to(self.device)).float().cpu() for part in tokens]

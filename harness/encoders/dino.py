@@ -30,7 +30,6 @@ class TimmEncoder:
         self.name, self.revision, self.batch = name, revision, batch
         self.preprocess = Preprocessing(transform)
         self.preprocessing = str(self.preprocess)
-        self.warnings: list[str] = []
         self.network = network.eval().requires_grad_(False)
         self.to(device)
 

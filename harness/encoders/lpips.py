@@ -46,7 +46,6 @@ class PerceptualDistance:
     def __init__(self, spec: EncoderSpec, *, device: torch.device | str) -> None:
         self.name, self.revision = spec.model, revision(spec)
         self.preprocessing = "RGB scaled to −1..1, at the pictures' own size"
-        self.warnings: list[str] = []
         tensors = read_tensors(spec)
         self.features = AlexFeatures()
         load_into(self.features, {k[4:]: v for k, v in tensors.items() if k.startswith("net.")}, spec)

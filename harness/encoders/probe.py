@@ -23,7 +23,6 @@ class AttributeProbe:
     def __init__(self, probe: Any, *, name: str, revision: str) -> None:
         self.name, self.revision = name, revision
         self.preprocessing = f"RGB, resize (bicubic) to {SIZE}×{SIZE}"
-        self.warnings: list[str] = []
         self.probe = probe
 
     def to(self, device: torch.device | str) -> AttributeProbe:

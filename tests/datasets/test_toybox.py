@@ -8,7 +8,11 @@ import sys
 import pytest
 import torch
 
+from harness import document
+from harness.catalog import Installed
+from harness.config import Experiment, trials
 from harness.datasets import DatasetError, load_dataset
+from harness.errors import ConfigError
 from harness.measures import ATTRIBUTES
 
 
@@ -85,3 +89,10 @@ def test_names_and_identities_load_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_more_prompts_than_there_are_is_refused_before_anything_is_fitted():
+    asked = {"name": "x", "methods": ["frozen"], "subjects": ["mossy-mug"], "sampling": {"prompts": 26}}
+    experiment = document.check(Experiment, asked, source="x.yaml")
+    with pytest.raises(ConfigError, match=r"sampling\.prompts: 26 asked for, 'mossy-mug' has 25"):
+        trials(experiment, Installed(experiment))

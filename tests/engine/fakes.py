@@ -139,7 +139,8 @@ class FakeWorker:
         self._note(plan)
         params = plan.trial.params
         self._mischief(params.get("mischief", ""), plan)
-        for stage in ("fit", "sample", "score") if plan.stage == "fit" else ("score",):
+        stages = ("fit", "sample", "score")
+        for stage in stages[stages.index(plan.stage) :]:
             for step in range(4):
                 progress(stage, step, 4, 1.0 / (step + 1) if stage == "fit" else None)
                 time.sleep(params.get("pause", 0.0) / 12)
@@ -147,7 +148,7 @@ class FakeWorker:
         if params.get("mischief") == "nan":
             scores["clip_t"] = float("nan")
         pictures = {f"pictures/{p:02}-00.png": PNG for p in range(3)} | {"prior/class-00.png": PNG}
-        saved = plan.pictures if plan.stage == "score" else pictures | {"fit.json": b'{"losses": [1.0, 0.5]}'}
+        saved = plan.saved if plan.stage == "score" else pictures | {"fit.json": b'{"losses": [1.0, 0.5]}'}
         made = {} if plan.stage == "score" else dict(saved)
         return Outcome(
             {

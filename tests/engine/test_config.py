@@ -161,7 +161,7 @@ def test_the_resolved_copy_stands_for_the_same_trials(make):
         ("name: x\n", ": methods: is missing"),
         (FROZEN + "resources: {workers: 0}\n", ": resources.workers: must be 1 or more"),
         (FROZEN + "precision: fp8\n", ": precision: must be 'fp32', 'bf16' or 'fp16', not 'fp8'"),
-        (FROZEN + "sampling: {prompts: [a mug]}\n", ": sampling.prompts: template 'a mug' needs exactly"),
+        (FROZEN + "sampling: {prompts: [a mug]}\n", ": sampling.prompts: prompt 'a mug' needs exactly"),
         (FROZEN + "name: a/b\n", ": name: String should match pattern"),
         (FROZEN + "sampling: {guidance: .nan}\n", ": sampling.guidance: must be a finite number"),
         (FROZEN + "drift: {[1]: 2}\n", ":2: not valid YAML: a key must be a word"),

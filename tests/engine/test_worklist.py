@@ -80,7 +80,7 @@ def test_a_new_score_version_scores_saved_pictures_again(make, folder, tmp_path,
         "pictures/02-00.png",
         "prior/class-00.png",
     ]
-    assert plan.stage == "score" and sorted(plan.pictures) == names and plan.pictures[names[1]] == PNG
+    assert plan.stage == "score" and sorted(plan.saved) == names and plan.saved[names[1]] == PNG
     again = do(task, experiment, folder, tmp_path)
     assert again.key == first.key and again.keys["score"] != first.keys["score"]
     assert stages(look(experiment, folder)) == ["done"]
@@ -197,3 +197,18 @@ def test_scoring_again_leaves_the_fits_provenance_and_says_its_own_beside_it(mak
         "finished": "then",
         "scored": {"commit": "def", "device": "small"},
     }
+
+
+def test_changed_sampling_draws_with_the_weights_that_were_kept(make, folder, tmp_path):
+    given = {"methods": ["tuned"], "shots": 1, "subjects": ["s0"]}
+    first = do(look(make(**given), folder)[0], make(**given), folder, tmp_path)
+    more = make(**given, sampling={"steps": 7})
+    assert stages(look(more, folder)) == ["fit"]  # nothing was kept
+    (folder / first.key / "delta.safetensors").write_bytes(b"weights")
+    (task,) = look(more, folder)
+    assert (task.stage, task.weights) == ("sample", first.key)
+    plan = worklist.plan(task, more, folder)
+    assert sorted(plan.saved) == ["delta.safetensors", "fit.json"]
+    second = do(task, more, folder, tmp_path)
+    assert (second.keys["fit"], second.key != first.key) == (first.keys["fit"], True)
+    assert stages(look(more, folder)) == ["done"]
