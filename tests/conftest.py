@@ -31,7 +31,7 @@ def write_tokenizer(folder: Path) -> None:
 def write_stable_diffusion(folder: Path, *, prediction: str = "epsilon", seed: int = 0) -> Path:
     """Write a complete pipeline folder: 32×32 pictures, 8×8×4 latents, a U-Net of about 0.3 M parameters."""
     import torch
-    from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     write_tokenizer(folder / "tokenizer")
@@ -47,12 +47,7 @@ def write_stable_diffusion(folder: Path, *, prediction: str = "epsilon", seed: i
             attention_head_dim=8,
             norm_num_groups=8,
         )
-        vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 3,
-            up_block_types=("UpDecoderBlock2D",) * 3,
-            block_out_channels=(8, 16, 16),
-            norm_num_groups=8,
-        )
+        vae = tiny_autoencoder()
         text_encoder = CLIPTextModel(
             CLIPTextConfig(
                 vocab_size=49408,
@@ -90,6 +85,19 @@ def write_stable_diffusion(folder: Path, *, prediction: str = "epsilon", seed: i
     return folder
 
 
+def tiny_autoencoder(**changed):
+    """Pictures four times as wide as latents, with random weights."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(8, 16, 16),
+        norm_num_groups=8,
+        **changed,
+    )
+
+
 def tiny_text_encoder(kind, *, eos: int = 49407):
     """One of CLIP's text encoders, 32 wide, with random weights; 2 is how released SDXL ones call the end."""
     from transformers import CLIPTextConfig
@@ -114,7 +122,6 @@ def write_sdxl(folder: Path, *, zeros: bool = True, seed: int = 0) -> Path:
     """Write a complete SDXL folder: 32×32 pictures, two text encoders, sizes as added conditioning."""
     import torch
     from diffusers import (
-        AutoencoderKL,
         EulerDiscreteScheduler,
         StableDiffusionXLPipeline,
         UNet2DConditionModel,
@@ -139,13 +146,7 @@ def write_sdxl(folder: Path, *, zeros: bool = True, seed: int = 0) -> Path:
             addition_time_embed_dim=8,
             projection_class_embeddings_input_dim=32 + 6 * 8,
         )
-        vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 3,
-            up_block_types=("UpDecoderBlock2D",) * 3,
-            block_out_channels=(8, 16, 16),
-            norm_num_groups=8,
-            scaling_factor=0.13025,
-        )
+        vae = tiny_autoencoder(scaling_factor=0.13025)
         first = tiny_text_encoder(CLIPTextModel)
         second = tiny_text_encoder(CLIPTextModelWithProjection, eos=2)
     scheduler = EulerDiscreteScheduler(
@@ -179,7 +180,6 @@ def write_sd3(folder: Path, *, seed: int = 0) -> Path:
     """Write a complete SD3 folder: 32×32 pictures, two CLIP text encoders and T5, flow matching."""
     import torch
     from diffusers import (
-        AutoencoderKL,
         FlowMatchEulerDiscreteScheduler,
         SD3Transformer2DModel,
         StableDiffusion3Pipeline,
@@ -203,15 +203,8 @@ def write_sd3(folder: Path, *, seed: int = 0) -> Path:
             out_channels=4,
             pos_embed_max_size=8,
         )
-        vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 3,
-            up_block_types=("UpDecoderBlock2D",) * 3,
-            block_out_channels=(8, 16, 16),
-            norm_num_groups=8,
-            scaling_factor=1.5305,
-            shift_factor=0.0609,
-            use_quant_conv=False,
-            use_post_quant_conv=False,
+        vae = tiny_autoencoder(
+            scaling_factor=1.5305, shift_factor=0.0609, use_quant_conv=False, use_post_quant_conv=False
         )
         first = tiny_text_encoder(CLIPTextModelWithProjection)
         second = tiny_text_encoder(CLIPTextModelWithProjection, eos=2)
