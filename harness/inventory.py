@@ -15,9 +15,7 @@ from harness.catalog import Catalog
 from harness.config import Experiment
 from harness.expand import expand
 from harness.records import Lines
-from harness.worklist import Task, tasks
-
-STAGES = ("done", "score", "sample", "fit")
+from harness.worklist import STAGES, Task, tasks
 
 
 def console() -> Console:

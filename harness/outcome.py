@@ -82,7 +82,7 @@ def encoders_of(values: Mapping[str, float | None], encoders: Mapping[str, Any])
     return {
         name: f"{encoders[kind].name} ({encoders[kind].revision}), v{MEASURES[name].version}"
         for name, value in values.items()
-        if value is not None and (kind := MEASURES[name].encoder) in encoders
+        if value is not None and (kind := MEASURES[name].encoder or "") in encoders
     }
 
 

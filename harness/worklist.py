@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from harness.catalog import Catalog
 from harness.config import Experiment, trials
@@ -15,6 +15,9 @@ from harness.keys import Fingerprints, digest, keys
 from harness.plan import WEIGHTS, Keys, Plan
 from harness.records import Record
 from harness.settings import BackboneSpec, Trial
+
+Stage = Literal["done", "score", "sample", "fit"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Task:
 
     trial: Trial
     keys: Keys
-    stage: Literal["done", "score", "sample", "fit"]
+    stage: Stage
     retry: bool = False
     weights: str | None = None
     method_source: str | None = None
