@@ -1,6 +1,8 @@
 """Every family draws what its own diffusers pipeline draws, and says what it cannot do in one line."""
 
 import json
+import re
+import shutil
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from harness.diffusion.lipschitz import Full, penalty_value
 from harness.diffusion.loading import LOADERS, load_backbone
 from harness.diffusion.pipelines import FAMILIES, check
 from harness.diffusion.sampling import sample
+from harness.diffusion.stable_diffusion import StableDiffusion
 from harness.diffusion.training import Example, Material, Trainer, _loss
 from harness.settings import BackboneSpec
 
@@ -111,11 +114,12 @@ def test_sdxl_equals_its_pipeline_whatever_guidance_sets_against_the_prompt(
     tiny_sdxl, cache, tmp_path, zeros
 ):
     folder = tmp_path / "sdxl"
-    folder.symlink_to(tiny_sdxl)
+    shutil.copytree(tiny_sdxl, folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["force_zeros_for_empty_prompt"] = zeros
+    (folder / "model_index.json").write_text(json.dumps(index))
     backbone = load_backbone(str(folder), cache=cache)
-    backbone.zeros_without_prompt = zeros
-    changes = {"force_zeros_for_empty_prompt": zeros}
-    assert (ours(backbone, 5.0, "euler") - theirs(folder, 5.0, **changes)).abs().max() <= 1e-4
+    assert (ours(backbone, 5.0, "euler") - theirs(folder, 5.0)).abs().max() <= 1e-4
 
 
 def test_a_new_word_reads_like_the_word_it_starts_from(sdxl):
@@ -187,20 +191,33 @@ def test_custom_diffusion_on_sd3_trains_the_pictures_keys_and_values_and_the_tex
     assert {name.split(".")[-2] for name in text} == {"add_k_proj", "add_v_proj"}
 
 
-def test_penalty_over_the_released_unet_is_one_square_per_tensor():
-    """Moved by 0.01 everywhere; tensors of more than a million numbers are counted, not computed."""
+def moved(shape, *, size=None, by=0.01):
+    """A tensor moved by the same everywhere; its values need no memory: one number seen in every place."""
+    value, base = torch.tensor(by).expand(shape), torch.tensor(0.0).expand(shape)
+    return Full("", value, base, size or shape.numel())
+
+
+@pytest.fixture(scope="module")
+def released():
+    """Names and shapes of Stable Diffusion 1.5's U-Net."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
-    shapes = [parameter.shape for parameter in unet.parameters()]
-    assert len(shapes) == 686
-    assert sum(shape.numel() for shape in shapes) == 859_520_964
-    # A tensor's values need no memory of their own: one number seen everywhere.
-    terms = [
-        Full("", torch.tensor(0.01).expand(shape), torch.tensor(0.0).expand(shape), shape.numel())
-        for shape in shapes
-        if shape.numel() <= 1 << 20
-    ]
-    assert penalty_value(terms) == pytest.approx(1e-4 * len(terms), rel=1e-6)
+    return {name: parameter.shape for name, parameter in unet.named_parameters()}
+
+
+def test_penalty_over_the_released_unet_is_one_square_per_tensor(released):
+    assert len(released) == 686
+    assert sum(shape.numel() for shape in released.values()) == 859_520_964
+    assert penalty_value([moved(shape) for shape in released.values()]) == pytest.approx(686e-4, rel=1e-6)
+
+
+def test_penalty_over_keys_values_and_a_token_row_counts_the_row_in_the_whole_table(released):
+    pattern = re.compile(StableDiffusion.groups["cross_attention_kv"])
+    chosen = [shape for name, shape in released.items() if pattern.search(f"denoiser.{name}")]
+    assert (len(chosen), sum(shape.numel() for shape in chosen)) == (32, 19_169_280)
+    row = moved(torch.Size([1, 768]), size=49_409 * 768)
+    expected = 32e-4 + 1e-4 * 768 / (49_409 * 768)
+    assert penalty_value([*map(moved, chosen), row]) == pytest.approx(expected, rel=1e-6)
 
 
 def test_every_family_has_a_loader():
@@ -235,6 +252,15 @@ def test_a_folder_that_is_not_whole_names_what_it_lacks(tmp_path):
     (tmp_path / "unet").mkdir()
     with pytest.raises(BackboneError, match=r"lacks vae, text_encoder, text_encoder_2, tokenizer"):
         load_backbone(str(tmp_path))
+
+
+def test_a_shard_that_is_missing_is_named(tiny_sdxl, tmp_path):
+    folder = tmp_path / "sdxl"
+    shutil.copytree(tiny_sdxl, folder)
+    index = {"weight_map": {"a": "diffusion_pytorch_model-00002-of-00002.safetensors"}}
+    (folder / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(BackboneError, match=r"unet: .* names .*00002-of-00002.safetensors, which is missing"):
+        load_backbone(str(folder))
 
 
 def test_lora_weights_are_no_backbone(tmp_path):
