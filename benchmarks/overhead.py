@@ -5,6 +5,7 @@
 Both sides do the same work on the embedded benchmark, one worker, in one run on one machine: DreamBooth's
 training steps at 5 shots, the test prompts and prior pictures, the noise probe, features of every picture.
 The bare side calls diffusers, open_clip and timm directly, in one process, with nothing recorded or restored.
+It runs before, between and after the sweeps, because a machine's speed drifts by more than the difference.
 Measure on an idle machine.
 """
 
@@ -109,11 +110,9 @@ class Bare:
                 eye(pictures)
 
 
-def bare(trials: int) -> dict[str, float]:
-    """Seconds of each stage of the bare loop, mean over trials after a first one that does not count."""
-    calls = Bare()
-    calls.score(calls.sample())
-    seconds = dict.fromkeys(("fit", "sample", "score"), 0.0)
+def bare(calls: Bare, trials: int) -> list[dict[str, float]]:
+    """Seconds of each stage of the bare loop, by trial."""
+    found = []
     for _ in range(trials):
         started = time.perf_counter()
         calls.fit()
@@ -122,9 +121,8 @@ def bare(trials: int) -> dict[str, float]:
         sampled = time.perf_counter()
         calls.score(pictures)
         ended = time.perf_counter()
-        for stage, length in zip(seconds, (fitted - started, sampled - fitted, ended - sampled)):
-            seconds[stage] += length / trials
-    return seconds
+        found.append({"fit": fitted - started, "sample": sampled - fitted, "score": ended - sampled})
+    return found
 
 
 def sweep(trials: int, threads: int, cache: Path) -> tuple[float, dict[str, float]]:
@@ -154,20 +152,26 @@ def sweep(trials: int, threads: int, cache: Path) -> tuple[float, dict[str, floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--bare-trials", type=int, default=5)
+    parser.add_argument("--bare-trials", type=int, default=3, help="three times so many")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     import torch
 
     torch.set_num_threads(options.threads)
-    direct = bare(options.bare_trials)
-    few, many = max(1, options.trials // 6), options.trials
+    calls, few, many = Bare(), max(1, options.trials // 6), options.trials
+    calls.score(calls.sample())  # the first calls are slower
     with tempfile.TemporaryDirectory() as cache:
         sweep(1, options.threads, Path(cache))  # warms the cache, and the files on disk
+        rounds = bare(calls, options.bare_trials)
         wall_few, _ = sweep(few, options.threads, Path(cache))
+        rounds += bare(calls, options.bare_trials)
         wall_many, split = sweep(many, options.threads, Path(cache))
+        rounds += bare(calls, options.bare_trials)
+    direct = {stage: sum(each[stage] for each in rounds) / len(rounds) for stage in rounds[0]}
     per_trial = (wall_many - wall_few) / (many - few)
+    totals = [sum(each.values()) for each in rounds]
+    print(f"bare, each trial: {', '.join(f'{total:.1f}' for total in totals)} s")
     print(f"{'seconds a trial':24}{'bare':>8}{'harness':>10}{'ratio':>8}")
     for stage in ("fit", "sample", "score"):
         print(f"{stage:24}{direct[stage]:8.2f}{split[stage]:10.2f}{split[stage] / direct[stage]:8.2f}")

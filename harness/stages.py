@@ -140,5 +140,6 @@ def kept_weights(backbone: Backbone, policy: str) -> bytes | None:
     if policy == "none" or not backbone.changed:
         return None
     size = sum(parameter.nbytes for parameter in backbone.networks.denoiser.parameters())
-    delta = backbone.delta()
-    return delta.to_bytes() if policy == "all" or delta.nbytes <= SMALL_SHARE * size else None
+    if policy == "small" and backbone.trained_bytes > SMALL_SHARE * size:
+        return None
+    return backbone.delta().to_bytes()

@@ -333,6 +333,12 @@ class Backbone(ABC):
         """Whether anything was handed out, taught or added since the last restore."""
         return bool(self.pretrained.out or self.new_tokens or self._lora)
 
+    @property
+    def trained_bytes(self) -> int:
+        """Bytes of everything handed out, taught or added: at most what :meth:`delta` would hold."""
+        parts = (*self.pretrained.out.values(), *self._factors().values(), *self._rows().values())
+        return sum(parameter.nbytes for parameter in parts)
+
     def distance(self, *, on: Literal["effective", "entries"] = "effective") -> Distance:
         """How far everything handed out is from the pretrained weights; all zero where nothing was.
 

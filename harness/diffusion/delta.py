@@ -26,12 +26,6 @@ class Delta:
     rows: dict[str, Tensor] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all tensors."""
-        parts = (*self.weights.values(), *self.adapters.values(), *self.rows.values())
-        return sum(tensor.nbytes for tensor in parts)
-
     def to_bytes(self) -> bytes:
         """Serialize to one safetensors file."""
         groups = {"weights": self.weights, "adapters": self.adapters, "rows": self.rows}
