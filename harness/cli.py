@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli_doctor import doctor
 from harness.cli_score import score
 from harness.cli_sweep import INTERRUPTED, MLflow, Runs, sweep
 from harness.cli_toybox import pretrain, toybox
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(sweep)
 app.command()(score)
+app.command()(doctor)
 app.command()(pretrain)
 app.add_typer(toybox, name="toybox")
 

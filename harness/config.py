@@ -30,6 +30,7 @@ from harness.settings import (
     DatasetSpec,
     DriftSet,
     EncoderSpec,
+    Execution,
     Frozen,
     KeepWeights,
     Precision,
@@ -156,6 +157,7 @@ class Experiment(Frozen):
     scores: tuple[str, ...] = SCORES
     resources: Resources = Resources()
     precision: Precision = "fp32"
+    execution: Execution = Execution()
     keep_weights: KeepWeights = "small"
     _source: str = PrivateAttr(default="experiment")
 

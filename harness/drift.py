@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from harness.diffusion import SAMPLING_VERSION
-from harness.diffusion.backbone import Backbone
+from harness.diffusion.backbone import Backbone, Report
 from harness.diffusion.delta import Distance
 from harness.diffusion.seeds import named_seed
 from harness.measures import GROUPS
@@ -28,8 +28,6 @@ from harness.settings import DriftSet, Sampling
 BATCH = 16
 PREDICTION_BATCH = 64
 TIMESTEP_DRAWS = 4096
-
-Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,13 @@ class BaseModel:
     @torch.no_grad()
     def _encode(self, pictures: Tensor) -> Tensor:
         pixels = pictures.to(torch.float32) / 127.5 - 1
-        parts = [self.backbone.encode(part.to(self.backbone.device)).mean for part in pixels.split(BATCH)]
+        backbone = self.backbone
+        parts = backbone.batches.over(
+            len(pixels),
+            BATCH,
+            lambda part: backbone.encode(pixels[part].to(backbone.device)).mean,
+            purpose="pictures to encode",
+        )
         return torch.cat(parts).cpu()
 
     def _by_group(
@@ -151,9 +155,7 @@ class BaseModel:
     ) -> list[dict[str, Tensor]]:
         """Fetch or compute one cache entry for each group, in the order of the groups."""
         content = {
-            "backbone": self.backbone.revision,
-            "precision": self.backbone.precision,
-            "device": self.backbone.device.type,
+            **self.backbone.identity,
             "sampling": [self.sampling.sampler, self.sampling.steps, self.sampling.guidance],
             "version": SAMPLING_VERSION,
             "drift_seed": self.drift.seed,
@@ -177,22 +179,14 @@ def draw(
     report: Report | None = None,
 ) -> Tensor:
     """Draw one picture per prompt and seed: uint8 [n, 3, H, W]; ``report(done, total)`` after each batch."""
-    parts = []
-    for first in range(0, len(prompts), BATCH):
-        part = slice(first, first + BATCH)
-        parts.append(
-            backbone.sample(
-                prompts[part],
-                seeds=seeds[part],
-                sampler=sampling.sampler,
-                steps=sampling.steps,
-                guidance=sampling.guidance,
-                batch=BATCH,
-            )
-        )
-        if report is not None:
-            report(min(first + BATCH, len(prompts)), len(prompts))
-    return torch.cat(parts)
+    return backbone.sample(
+        prompts,
+        seeds=seeds,
+        sampler=sampling.sampler,
+        steps=sampling.steps,
+        guidance=sampling.guidance,
+        report=report,
+    )
 
 
 def stratified(backbone: Backbone, count: int, *, seed: int) -> Tensor:
@@ -211,13 +205,19 @@ def predict(backbone: Backbone, probe: NoiseProbe) -> Tensor:
     """
     at_once = max(1, PREDICTION_BATCH // len(probe.timesteps))
     groups = [len(list(members)) for _, members in groupby(probe.prompts, key=lambda prompt: prompt.group)]
-    starts = [0, *accumulate(groups)]
-    batches = [
-        slice(first, min(first + at_once, stop))
-        for start, stop in pairwise(starts)
-        for first in range(start, stop, at_once)
+    parts = [
+        part
+        for start, stop in pairwise([0, *accumulate(groups)])
+        for part in backbone.batches.over(
+            stop - start,
+            at_once,
+            lambda part, start=start: _predict_batch(  # type: ignore[misc]
+                backbone, probe, slice(start + part.start, start + part.stop)
+            ),
+            purpose="prior prompts to predict for",
+        )
     ]
-    return torch.cat([_predict_batch(backbone, probe, batch) for batch in batches])
+    return torch.cat(parts)
 
 
 def _predict_batch(backbone: Backbone, probe: NoiseProbe, batch: slice) -> Tensor:

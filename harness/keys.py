@@ -55,6 +55,7 @@ def keys(
     drift: DriftSet,
     scores: Sequence[str],
     precision: Precision,
+    tiled: bool = False,
 ) -> Keys:
     """Compute the keys of a trial's three stages; each covers the stage before it."""
     fit = digest(
@@ -68,6 +69,7 @@ def keys(
             "seed": trial.seed,
             "precision": precision,
             "trainer": TRAINER_VERSION,
+            **({"autoencoder": "tiled"} if tiled else {}),
         }
     )
     sampled = [measure for measure in MEASURES.values() if measure.stage == "sample"]

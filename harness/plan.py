@@ -13,10 +13,21 @@ from typing import Any, Literal, Protocol
 
 from harness.api import Progress
 from harness.errors import one_line
-from harness.settings import BackboneSpec, DatasetSpec, DriftSet, EncoderSpec, KeepWeights, Precision, Trial
+from harness.settings import (
+    BackboneSpec,
+    DatasetSpec,
+    DriftSet,
+    EncoderSpec,
+    Execution,
+    KeepWeights,
+    Precision,
+    Trial,
+)
 
 WEIGHTS = "delta.safetensors"
 """Where a trial keeps what it trained, if it does."""
+SMALL_SHARE = 0.1
+"""``keep_weights: small`` keeps up to this share of the denoiser's size: adapters, tokens, K/V."""
 TRACEBACK = "traceback.txt"
 """The file of a failed trial that says where it failed."""
 
@@ -97,6 +108,7 @@ class WorkerFactory(Protocol):
 
     encoders   kind → spec: ``clip``, ``dino``, ``probe``
     device     "cpu" or "cuda"
+    execution  what trades time for memory
     cache      a folder shared by all workers of a machine, for what is computed once; need not exist yet
     threads    how many threads torch may use
     """
@@ -109,6 +121,7 @@ class WorkerFactory(Protocol):
         encoders: Mapping[str, EncoderSpec],
         device: str,
         precision: Precision,
+        execution: Execution,
         cache: Path,
         threads: int,
     ) -> TrialWorker: ...

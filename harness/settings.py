@@ -161,6 +161,22 @@ class Resources(Frozen):
         raise ValueError("must be 1 or more, or 'auto' (cores divided by cpus)")
 
 
+class Execution(Frozen):
+    """How the networks run, whatever they compute: time against memory. Changes last digits at most.
+
+    checkpointing  compute activations again in the backward pass instead of keeping them
+    autoencoder    whole batches, one picture at a time (``sliced``), or pictures in tiles as well; ``auto``:
+                   sliced from 256 pixels on. Tiles have seams, and so count in the keys
+    channels_last  memory layout of the denoiser; ``auto``: on a GPU
+    park           networks that training does not need wait in main memory
+    """
+
+    checkpointing: bool = False
+    autoencoder: Literal["auto", "whole", "sliced", "tiled"] = "auto"
+    channels_last: bool | Literal["auto"] = "auto"
+    park: bool = True
+
+
 class Trial(Frozen):
     """One cell, fully resolved. ``title`` is for tables and decides nothing; ``shots`` is 0 if unused."""
 

@@ -19,10 +19,7 @@ from harness.diffusion.training import Trainer
 from harness.drift import Yardstick, draw, sample_measures
 from harness.encoders.pixels import as_pil
 from harness.errors import HarnessError
-from harness.plan import WEIGHTS
-
-SMALL_SHARE = 0.1
-"""``keep_weights: small`` keeps up to this share of the denoiser's size: adapters, tokens, K/V."""
+from harness.plan import SMALL_SHARE, WEIGHTS
 
 
 @dataclass

@@ -39,7 +39,9 @@ def take(folder: Path, record: Record, out: Path, *, progress: Progress, device:
         raise HarnessError(f"{record.key}: {folder / 'experiment.yaml'} has no such trial any more")
     cache = Cache(None)
     spec = task.trial.backbone
-    backbone = load_backbone(spec, device=device, precision=experiment.precision, cache=cache)
+    backbone = load_backbone(
+        spec, device=device, precision=experiment.precision, cache=cache, execution=experiment.execution
+    )
     kept = folder / record.key / WEIGHTS
     if kept.is_file():
         backbone.apply(Delta.from_bytes(kept.read_bytes()))

@@ -19,6 +19,7 @@ from harness.datasets import Dataset, load_dataset
 from harness.diffusion.backbone import Backbone
 from harness.diffusion.cache import Cache
 from harness.diffusion.loading import load_backbone
+from harness.diffusion.placement import free
 from harness.drift import BaseModel, Yardstick
 from harness.encoders import load_encoder
 from harness.encoders.pixels import as_pil
@@ -28,7 +29,7 @@ from harness.outcome import Result, picture_names, prior_names
 from harness.pictures import from_png
 from harness.plan import WEIGHTS, Outcome, Plan
 from harness.scoring import Examiner
-from harness.settings import BackboneSpec, DatasetSpec, EncoderSpec, Precision
+from harness.settings import BackboneSpec, DatasetSpec, EncoderSpec, Execution, Precision
 from harness.stages import Fitted, Sampled, fit, kept_weights, refitted, sample
 
 log = logging.getLogger("harness")
@@ -46,11 +47,13 @@ class Worker:
         encoders: Mapping[str, EncoderSpec],
         device: str = "cpu",
         precision: Precision = "fp32",
+        execution: Execution = Execution(),
         cache: Path | None = None,
         threads: int | None = None,
     ) -> None:
         self._backbone_spec, self._dataset_spec, self._encoder_specs = backbone, dataset, dict(encoders)
         self._device, self._precision = torch.device(device), precision
+        self._execution = execution
         self._cache = Cache(cache)
         self._yardsticks: dict[str, Yardstick] = {}
         if threads is not None:
@@ -59,7 +62,11 @@ class Worker:
     @cached_property
     def _backbone(self) -> Backbone:
         return load_backbone(
-            self._backbone_spec, device=self._device, precision=self._precision, cache=self._cache
+            self._backbone_spec,
+            device=self._device,
+            precision=self._precision,
+            cache=self._cache,
+            execution=self._execution,
         )
 
     @cached_property
@@ -112,6 +119,13 @@ class Worker:
                 log.warning("the backbone could not be restored and is loaded anew: %s", one_line(error))
                 del self.__dict__["_backbone"]
                 self._yardsticks.clear()
+        free(self._device)
+
+    def _place_encoders(self, device: torch.device) -> None:
+        """Let the networks that score wait in main memory while a GPU trains, or bring them back."""
+        if self._execution.park and self._device.type != "cpu":
+            for encoder in self._encoders.values():
+                encoder.to(device)
 
     def _run(self, plan: Plan, progress: Progress, clock: Clock) -> Outcome:
         case = Case(plan, self._dataset)
@@ -123,17 +137,19 @@ class Worker:
             fitted, sampled = _saved(case, yardstick)
             clock.seconds |= fitted.seconds
         else:
+            self._place_encoders(torch.device("cpu"))
             if plan.stage == "sample":
                 fitted = refitted(plan.saved, self._backbone, clock)
             else:
                 fitted = fit(case, self._backbone, progress, clock)
             sampled = sample(case, fitted, self._backbone, yardstick, progress, clock)
             fitted.seconds, fitted.peak_memory_bytes = dict(clock.seconds), clock.peak_memory()
-            fitted.origin = {**outcome.origin(clock, revisions), **fitted.origin}
+            fitted.origin = {**outcome.origin(clock, revisions), **fitted.origin, **self._halved()}
             files["fit.json"] = fitted.to_bytes()
             if weights := kept_weights(self._backbone, plan.keep_weights):
                 files[WEIGHTS] = weights
         progress("score", 0, 1, None)
+        self._place_encoders(self._device)
         with clock.time("score"):
             result = _scored(case, fitted, sampled, yardstick, eyes)
         if plan.stage != "score":
@@ -142,6 +158,11 @@ class Worker:
         scored = outcome.origin(clock, revisions) if plan.stage == "score" else None
         record = outcome.record(result, clock, encoders=self._encoders, scored=scored)
         return Outcome(record, files)
+
+    def _halved(self) -> dict[str, Any]:
+        """The batch sizes that memory came down to, for the record."""
+        halved = self._backbone.batches.halved
+        return {"batches": dict(halved)} if halved else {}
 
     def _yardstick(self, case: Case, progress: Progress) -> Yardstick:
         """The base model on the prior prompts of the case's class; the last few are kept in memory."""

@@ -162,6 +162,7 @@ class _Fingerprinter:
             drift=experiment.drift,
             scores=experiment.scores,
             precision=experiment.precision,
+            tiled=experiment.execution.autoencoder == "tiled",
         )
 
     def source(self, method: str) -> str | None:

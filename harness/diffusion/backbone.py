@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import Parameter
 
+from harness.batching import Batches
 from harness.diffusion import adapters, autoencoder
 from harness.diffusion.adapters import LoRA
 from harness.diffusion.cache import Cache
@@ -25,11 +26,15 @@ from harness.diffusion.conditioning import Conditioning, LatentDistribution
 from harness.diffusion.delta import Delta, Distance
 from harness.diffusion.folders import BackboneError
 from harness.diffusion.lipschitz import Full, Term, base_norm, change_norm, constrained, penalty_value
+from harness.diffusion.placement import Placement
 from harness.diffusion.pretrained import PretrainedWeights
 from harness.diffusion.sampling import sample
 from harness.diffusion.tokens import TokenRows, initial_rows
 from harness.errors import one_of
+from harness.settings import Execution
 
+Report = Callable[[int, int], None]
+SAMPLING_BATCH = 16
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -81,6 +86,7 @@ class Backbone(ABC):
 
     name, revision  what it is called, and the hash of its weights (or the hub's snapshot)
     resolution      side of its pictures in pixels
+    batches         how many pictures go through at once, after what memory allowed
     device, dtype   where and in what precision the denoiser runs; what is trained is always float32
     """
 
@@ -100,11 +106,14 @@ class Backbone(ABC):
         device: torch.device,
         precision: Precision,
         cache: Cache,
+        execution: Execution = Execution(),
     ) -> None:
         self.networks = networks
         self.name, self.revision = name, revision
         self.device, self.precision, self.dtype = device, precision, DTYPES[precision]
-        self.cache = cache
+        self.cache, self.batches = cache, Batches()
+        self.placement = Placement(device, execution)
+        self.placement.prepare(networks.denoiser, networks.autoencoder, resolution=self.resolution)
         self.pretrained = PretrainedWeights(
             {f"denoiser.{name}": parameter for name, parameter in networks.denoiser.named_parameters()}
         )
@@ -112,6 +121,13 @@ class Backbone(ABC):
         self._known: dict[str, Conditioning] = {}
 
     # What every family has.
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides the unchanged model's numbers, for the contents of a cache."""
+        told = {"backbone": self.revision, "precision": self.precision, "device": self.device.type}
+        tiled = self.placement.execution.autoencoder == "tiled"
+        return {**told, "autoencoder": "tiled"} if tiled else told
 
     @property
     def resolution(self) -> int:
@@ -126,11 +142,16 @@ class Backbone(ABC):
 
     def encode(self, pictures: Tensor) -> LatentDistribution:
         """Encode pictures [n, 3, h, w] in [-1, 1] to the scaled posterior."""
-        return autoencoder.encode(self.networks.autoencoder, pictures)
+        return autoencoder.encode(self.placement.ready(self.networks.autoencoder), pictures)
 
     def pictures(self, latents: Tensor) -> Tensor:
         """Decode scaled latents to pictures [n, 3, h, w] in [0, 1], float32."""
-        return autoencoder.decode(self.networks.autoencoder, latents)
+        return autoencoder.decode(self.placement.ready(self.networks.autoencoder), latents)
+
+    def make_room(self, *, taught: bool) -> None:
+        """Park what training does not need: the autoencoder, and text encoders unless words are taught."""
+        texts = [] if taught else [encoder.model for encoder in self.networks.text_encoders]
+        self.placement.park(self.networks.autoencoder, *texts)
 
     # What a family says of itself.
 
@@ -181,12 +202,7 @@ class Backbone(ABC):
             return {"mean": posterior.mean, "std": posterior.std}
 
         picture = hashlib.sha256(image.tobytes()).hexdigest()
-        content = {
-            "picture": picture,
-            "resolution": self.resolution,
-            "backbone": self.revision,
-            "device": self.device.type,
-        }
+        content = {"picture": picture, "resolution": self.resolution, **self.identity}
         return self.cache.tensors("latents", content, compute)
 
     @torch.no_grad()
@@ -204,14 +220,19 @@ class Backbone(ABC):
         for prompt in dict.fromkeys(prompts):
             if prompt not in self._known and prompt not in taught:
                 with torch.no_grad():
-                    self._known[prompt] = self.encode_prompts([prompt])
+                    self._known[prompt] = self._encode([prompt])
         if not taught:
             return Conditioning.cat([self._known[prompt] for prompt in prompts])
-        encoded = self.encode_prompts(taught)
+        encoded = self._encode(taught)
         fresh = {prompt: encoded[i : i + 1] for i, prompt in enumerate(taught)}
         return Conditioning.cat(
             [fresh[prompt] if prompt in fresh else self._known[prompt] for prompt in prompts]
         )
+
+    def _encode(self, prompts: Sequence[str]) -> Conditioning:
+        for encoder in self.networks.text_encoders:
+            self.placement.ready(encoder.model)
+        return self.encode_prompts(prompts)
 
     def unconditional(self) -> Conditioning:
         """What the denoiser is told, [1, …], where guidance asks it without a prompt."""
@@ -232,16 +253,23 @@ class Backbone(ABC):
         sampler: str,
         steps: int,
         guidance: float,
-        batch: int = 16,
+        report: Report | None = None,
     ) -> Tensor:
         """Draw one picture per prompt and seed, as :func:`harness.diffusion.sampling.sample` says.
 
-        Returns uint8 [n, 3, h, w] on the CPU.
+        Returns uint8 [n, 3, h, w] on the CPU. ``report(done, total)`` is called after each batch. Where
+        memory does not suffice for a batch, batches become smaller.
         """
-        latents = sample(
-            self, prompts, seeds=seeds, sampler=sampler, steps=steps, guidance=guidance, batch=batch
-        )
-        return torch.cat([self.decode(part) for part in latents.split(batch)])
+        chosen: dict[str, Any] = {"sampler": sampler, "steps": steps, "guidance": guidance}
+
+        def draw(part: slice) -> Tensor:
+            pictures = self.decode(sample(self, prompts[part], seeds=seeds[part], **chosen))
+            if report is not None:
+                report(part.stop, len(prompts))
+            return pictures
+
+        parts = self.batches.over(len(prompts), SAMPLING_BATCH, draw, purpose="pictures to draw")
+        return torch.cat(parts)
 
     # What can be trained.
 

@@ -74,6 +74,11 @@ class Material:
         masks = None if self.masks is None else self.masks[index]
         return self.latents[index].sample(generator=generator), captions, masks
 
+    @property
+    def every_caption(self) -> list[str]:
+        """All captions, each once."""
+        return list(dict.fromkeys(caption for captions in self.captions for caption in captions))
+
     def _next(self, generator: torch.Generator) -> int:
         for i in self._order:
             return i

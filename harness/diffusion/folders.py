@@ -63,6 +63,14 @@ def find_local(spec: BackboneSpec) -> Path | None:
     return wanted if isinstance(wanted, Path) else None
 
 
+def find_here(spec: BackboneSpec) -> Path:
+    """The folder of a base model on this machine, nothing downloaded. Raises BackboneError."""
+    wanted = _local(spec)
+    if isinstance(wanted, Path):
+        return wanted
+    return Path(_ask_hub(wanted, lambda: _download(wanted, spec.revision, local_files_only=True)))
+
+
 def locate_network(where: str) -> tuple[Path, str | None]:
     """Find the folder of one network that stands alone, and the hub's commit if it comes from there."""
     folder = _folder_or_id(where)

@@ -27,6 +27,7 @@ from harness.diffusion.cache import Cache
 from harness.diffusion.folders import (
     BackboneError,
     content_revision,
+    find_here,
     locate,
     locate_network,
     with_options,
@@ -36,7 +37,7 @@ from harness.diffusion.sd3 import StableDiffusion3
 from harness.diffusion.sdxl import StableDiffusionXL
 from harness.diffusion.stable_diffusion import StableDiffusion
 from harness.errors import one_of
-from harness.settings import BackboneSpec
+from harness.settings import BackboneSpec, Execution
 
 
 def load_backbone(
@@ -45,12 +46,14 @@ def load_backbone(
     device: str | torch.device = "cpu",
     precision: Precision = "fp32",
     cache: Cache | Path | None = None,
+    execution: Execution = Execution(),
 ) -> Backbone:
     """Load a base model, frozen.
 
     spec       "toybox", a local folder in diffusers' format, a hub id ("org/name", "org/name@revision"), or a
                :class:`~harness.settings.BackboneSpec`
     precision  of the denoiser; autoencoder and text encoders stay in float32
+    execution  what trades time for memory
 
     Raises BackboneError: not found, not a diffusers folder, of an unknown or another family, or pickled.
     """
@@ -70,6 +73,29 @@ def load_backbone(
         device=torch.device(device),
         precision=precision,
         cache=cache,
+        execution=execution,
+    )
+
+
+def without_weights(
+    spec: BackboneSpec, *, precision: Precision = "fp32", execution: Execution = Execution()
+) -> Backbone:
+    """Build a base model's networks on the device "meta": their shapes, and no memory. For a local folder.
+
+    Raises BackboneError as :func:`load_backbone` does, and for a hub id that is not on this machine yet.
+    """
+    folder = find_here(spec)
+    family, index = family_of(spec, folder)
+    check_spec(spec, family)
+    meta = torch.device("meta")
+    return LOADERS[family](
+        Pipeline(spec, folder, family, index, meta, DTYPES[precision]),
+        name=spec.name,
+        revision="none",
+        device=meta,
+        precision=precision,
+        cache=Cache(None),
+        execution=execution,
     )
 
 
@@ -90,6 +116,8 @@ class Pipeline:
         networks, others = (
             tuple(part for part in parts if part not in without) for parts in (family.networks, family.others)
         )
+        if self.device.type == "meta":  # shapes are enough
+            networks, others = (), (*networks, *others)
         check_parts(self.spec, self.folder, networks, others)
 
     def denoiser(self, kind: Any, part: str) -> Any:
@@ -180,11 +208,26 @@ def _t5(pipeline: Pipeline) -> TextEncoder:
 
 def _network(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
     """Load one network, frozen; safetensors only."""
+    if device.type == "meta":
+        return _empty(kind, folder, dtype)
     files = list(folder.glob("*.safetensors"))
     variant = "fp16" if all(".fp16" in path.name for path in files) else None
     with _one_line(folder), no_progress_bar():
         network = kind.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype, variant=variant)
     return _aligned(network.to(device)).eval().requires_grad_(False)
+
+
+def _empty(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """A network's shapes alone."""
+    with _one_line(folder), torch.device("meta"):
+        if hasattr(kind, "load_config"):  # diffusers'
+            network = kind.from_config(kind.load_config(folder))
+        else:
+            network = kind(kind.config_class.from_pretrained(folder))
+    for weight in (*network.parameters(), *network.buffers()):
+        if weight.is_floating_point():
+            weight.data = weight.data.to(dtype)
+    return network.eval().requires_grad_(False)
 
 
 def _aligned(network: Any) -> Any:

@@ -48,7 +48,7 @@ FAMILIES: Mapping[str, Family] = {
         "StableDiffusion3Pipeline",
         networks=("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
         others=("tokenizer", "tokenizer_2", "tokenizer_3", "scheduler"),
-        samplers=("flow_euler",),
+        samplers=("euler",),
         options=("text_encoder_3",),
     ),
 }

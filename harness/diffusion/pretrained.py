@@ -11,8 +11,7 @@ from torch import Tensor, nn
 class PretrainedWeights:
     """The named parameters of a model, of which only those handed out may change.
 
-    A copy of θ0 is made when a tensor is first handed out and kept from then on. Tensors in half precision
-    become float32 masters while they are out.
+    A copy of θ0 is kept while a tensor is out. Tensors in half precision become float32 masters meanwhile.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
@@ -40,10 +39,11 @@ class PretrainedWeights:
             if parameter.dtype == base.dtype:
                 parameter.copy_(base)
             else:
-                parameter.data = base.clone()
+                parameter.data = base
             parameter.grad = None
             parameter.requires_grad_(False)
         self.out.clear()
+        self.base.clear()
 
     def changed(self) -> dict[str, nn.Parameter]:
         """Those handed-out parameters that differ from θ0 in any bit of value."""

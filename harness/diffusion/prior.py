@@ -16,8 +16,6 @@ from harness.diffusion.seeds import named_seed
 if TYPE_CHECKING:
     from harness.diffusion.backbone import Backbone
 
-BATCH = 16
-
 
 def prior_images(
     backbone: Backbone, prompt: str, count: int, *, progress: Callable[[int, int], None] | None = None
@@ -37,28 +35,19 @@ def prior_images(
 
     def compute() -> dict[str, Tensor]:
         started = time.perf_counter()
-        parts = []
-        for first in range(0, count, BATCH):
-            seeds = [named_seed("prior", prompt, i) for i in range(first, min(first + BATCH, count))]
-            parts.append(
-                backbone.sample(
-                    [prompt] * len(seeds),
-                    seeds=seeds,
-                    sampler=sampler,
-                    steps=steps,
-                    guidance=guidance,
-                    batch=BATCH,
-                )
-            )
-            if progress is not None:
-                progress(min(first + BATCH, count), count)
+        pictures = backbone.sample(
+            [prompt] * count,
+            seeds=[named_seed("prior", prompt, i) for i in range(count)],
+            sampler=sampler,
+            steps=steps,
+            guidance=guidance,
+            report=progress,
+        )
         seconds = torch.tensor(time.perf_counter() - started, dtype=torch.float64)
-        return {"pictures": torch.cat(parts), "seconds": seconds}
+        return {"pictures": pictures, "seconds": seconds}
 
     content = {
-        "backbone": backbone.revision,
-        "precision": backbone.precision,
-        "device": backbone.device.type,
+        **backbone.identity,
         "prompt": prompt,
         "count": count,
         "sampler": [sampler, steps, guidance],

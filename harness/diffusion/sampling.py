@@ -23,45 +23,22 @@ def sample(
     sampler: str,
     steps: int,
     guidance: float,
-    batch: int = 16,
 ) -> Tensor:
     """Draw one latent per prompt and seed, scaled, [n, c, h, w].
 
     Equals diffusers' pipeline called with ``torch.Generator("cpu").manual_seed(seed)`` per image.
     Classifier-free guidance (arXiv 2207.12598) against what the family says without a prompt, which is left
-    out at guidance ≤ 1. The batch size decides speed and memory only.
+    out at guidance ≤ 1.
     """
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
-    conditioning = backbone.conditioning(prompts)
-    empty = backbone.unconditional()
-    parts = [
-        _denoise(backbone, conditioning[i : i + batch], empty, seeds[i : i + batch], sampler, steps, guidance)
-        for i in range(0, len(prompts), batch)
-    ]
-    return torch.cat(parts)
-
-
-def starting_noise(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
-    """One standard normal latent per seed, [n, *shape], each from a CPU generator of its own."""
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    return torch.cat([torch.randn((1, *shape), generator=generator) for generator in generators])
-
-
-def _denoise(
-    backbone: Backbone,
-    conditioning: Conditioning,
-    empty: Conditioning,
-    seeds: Sequence[int],
-    sampler: str,
-    steps: int,
-    guidance: float,
-) -> Tensor:
     scheduler = backbone.scheduler(sampler, steps)
     latents = starting_noise(seeds, backbone.latent_shape).to(backbone.device)
     latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
     guided = guidance > 1
-    told = Conditioning.cat([*[empty] * len(seeds), conditioning]) if guided else conditioning
+    told = backbone.conditioning(prompts)
+    if guided:
+        told = Conditioning.cat([*[backbone.unconditional()] * len(seeds), told])
     for t in scheduler.timesteps:
         noisy = torch.cat([latents, latents]) if guided else latents
         if hasattr(scheduler, "scale_model_input"):
@@ -72,3 +49,9 @@ def _denoise(
             prediction = without + guidance * (with_prompt - without)
         latents = scheduler.step(prediction, t, latents, return_dict=False)[0]
     return latents
+
+
+def starting_noise(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """One standard normal latent per seed, [n, *shape], each from a CPU generator of its own."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return torch.cat([torch.randn((1, *shape), generator=generator) for generator in generators])

@@ -32,7 +32,7 @@ class StableDiffusion3(Backbone):
     """
 
     family = "sd3"
-    prior_sampling = ("flow_euler", 28, 5.0)
+    prior_sampling = ("euler", 28, 5.0)
     groups: ClassVar[Mapping[str, str]] = {
         "denoiser": r".*",
         "cross_attention_kv": r"\.attn\.to_[kv]\.",
@@ -84,8 +84,8 @@ class StableDiffusion3(Backbone):
         return predicted.float()
 
     def scheduler(self, sampler: str, steps: int) -> Any:
-        if sampler != "flow_euler":
-            raise BackboneError(one_of(sampler, ("flow_euler",), noun="sampler"))
+        if sampler != "euler":
+            raise BackboneError(one_of(sampler, ("euler",), noun="sampler"))
         scheduler = FlowMatchEulerDiscreteScheduler.from_config(self.networks.scheduler)
         scheduler.set_timesteps(steps, device=self.device)
         return scheduler

@@ -25,7 +25,8 @@ SCHEDULERS = {
     "ddim": (DDIMScheduler, {"clip_sample": False}),
     "dpmsolver++": (DPMSolverMultistepScheduler, {}),
     "euler": (EulerDiscreteScheduler, {}),
-    "pndm": (PNDMScheduler, {}),
+    # Stable Diffusion's own setting; SDXL's configuration does not speak of it.
+    "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
 }
 
 

@@ -32,6 +32,18 @@ class TrainingDiverged(HarnessError):
         self.step = step
 
 
+class OutOfMemory(HarnessError):
+    """The GPU's memory does not suffice for training."""
+
+    def __init__(self, batch: int, error: Exception) -> None:
+        told = str(error).partition(". ")[0]
+        super().__init__(
+            f"training {batch} pictures at once does not fit ({told}): set execution.checkpointing: true, a "
+            "smaller params.batch with more params.accumulate where the method has it, precision: bf16, or "
+            "resources.gpus: 1 for a GPU of its own"
+        )
+
+
 class Trainer:
     """Trains a backbone in place. Built by the harness, one for each trial; a method calls :meth:`fit`.
 
@@ -111,6 +123,8 @@ class Trainer:
         scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.precision == "fp16")
         log = LossLog(steps, self.losses, self.progress, every=1 if backbone.device.type == "cpu" else 10)
         _require_grad(trained, True)
+        _encode_captions(backbone, subject, beside)
+        backbone.make_room(taught=bool(backbone.new_tokens))
         try:
             for _ in range(steps):
                 loss = torch.zeros((), device=backbone.device)
@@ -131,9 +145,17 @@ class Trainer:
             if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
                 raise TrainingDiverged("a weight became infinite or nan", steps, steps)
             self.bound = constraint.held()
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(batch * (2 if beside else 1), error) from error
         finally:
             update.zero_grad(set_to_none=True)
             _require_grad(trained, False)
+
+
+@torch.no_grad()
+def _encode_captions(backbone: Backbone, *materials: Material | None) -> None:
+    """Have every caption encoded before the text encoders make room; those with a new word are, each step."""
+    backbone.conditioning([caption for each in materials if each for caption in each.every_caption])
 
 
 def _loss(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from torch import Tensor, nn
 
-from harness.encoders import EncoderError, checkpoint_file
+from harness.encoders import EncoderError, checkpoint_file, family_of
 from harness.settings import EncoderSpec
 
 T = TypeVar("T")
@@ -45,6 +46,27 @@ def load_into(network: nn.Module, tensors: dict[str, Tensor], spec: EncoderSpec)
         raise EncoderError(
             f"encoder {spec.model!r}: {checkpoint_file(spec)} holds the tensors of another model: {why}"
         ) from None
+
+
+def in_hub_cache(spec: EncoderSpec) -> bool:
+    """Whether the weights that a name stands for were downloaded before."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    name, _, tag = spec.model.partition(":")
+    if family_of(spec) == "clip":
+        import open_clip
+
+        hub = (
+            tag if name == "hf-hub" else open_clip.get_pretrained_cfg(name, tag or "openai").get("hf_hub", "")
+        )
+    else:
+        import timm
+
+        config = timm.models.get_pretrained_cfg(spec.model)
+        hub = (config.hf_hub_id if config else "") or ""
+        hub = f"timm/{spec.model}" if hub == "timm/" else hub
+    folder = Path(HF_HUB_CACHE) / f"models--{hub.strip('/').replace('/', '--')}" / "snapshots"
+    return (bool(hub) and any(folder.glob("*/*.safetensors"))) or any(folder.glob("*/*.bin"))
 
 
 def from_hub(spec: EncoderSpec, load: Callable[[], T]) -> T:

@@ -73,7 +73,7 @@ def run_sweep(
         artifacts.write_whole(folder / "experiment.yaml", resolved)
         wanted = json.dumps([task.keys.sample for task in tasks], indent=0)
         artifacts.write_whole(folder / WANTED, wanted.encode())
-        slots = _slots(experiment, workers, len(pending)) if address is None else workers
+        slots = slots_of(experiment, workers, len(pending)) if address is None else workers
         summary = Summary(total=len(tasks), before=len(tasks) - len(pending))
         with Interruption() as interruption:
             for observer in observers:
@@ -133,7 +133,7 @@ def _check_cores(experiment: Experiment) -> None:
         )
 
 
-def _slots(experiment: Experiment, workers: int | None, pending: int) -> int:
+def slots_of(experiment: Experiment, workers: int | None, pending: int) -> int:
     """How many trials run at a time on this machine."""
     resources = experiment.resources
     wanted = workers or resources.workers

@@ -89,6 +89,7 @@ class Resident(tune.Trainable):
                 encoders=bench.encoders[name],
                 device="cuda" if bench.experiment.resources.gpus else "cpu",
                 precision=bench.experiment.precision,
+                execution=bench.experiment.execution,
                 cache=cache_root(),
                 threads=bench.experiment.resources.cpus,
             )

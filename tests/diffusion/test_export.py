@@ -52,7 +52,7 @@ def test_plain_diffusers_makes_the_same_pictures(backbone, tiny_sd, tmp_path, ch
     change(backbone)
     prompts = ["a photo of a <v> dog" if backbone.new_tokens else "a photo of a dog", "a red mug"]
     latents = harness.diffusion.backbone.sample(
-        backbone, prompts, seeds=SEEDS, sampler="ddim", steps=4, guidance=5.0, batch=2
+        backbone, prompts, seeds=SEEDS, sampler="ddim", steps=4, guidance=5.0
     )
     with torch.no_grad():
         ours = backbone.pictures(latents)

@@ -6,14 +6,19 @@ import shutil
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from diffusers import (
+    DDPMScheduler,
+    DiffusionPipeline,
+    FlowMatchEulerDiscreteScheduler,
+    UNet2DConditionModel,
+)
 from diffusers.training_utils import compute_density_for_timestep_sampling
 
 from harness import methods
 from harness.api import Ceiling, Lipschitz, Subject
 from harness.diffusion.delta import Delta
 from harness.diffusion.folders import BackboneError
-from harness.diffusion.lipschitz import Full, penalty_value
+from harness.diffusion.lipschitz import Constraint, Full, penalty_value
 from harness.diffusion.loading import LOADERS, load_backbone
 from harness.diffusion.pipelines import FAMILIES, check
 from harness.diffusion.sampling import sample
@@ -57,44 +62,119 @@ def family(request):
 
 
 def test_sd3_equals_its_pipeline(sd3, tiny_sd3):
-    assert (ours(sd3, 5.0, "flow_euler") - theirs(tiny_sd3, 5.0)).abs().max() <= 1e-4
+    assert (ours(sd3, 5.0, "euler") - theirs(tiny_sd3, 5.0)).abs().max() <= 1e-4
 
 
 def test_sd3_without_t5_equals_its_pipeline_without_t5(tiny_sd3, sd3, cache):
     backbone = load_backbone(spec(tiny_sd3, options={"text_encoder_3": "none"}), cache=cache)
     pipeline = {"text_encoder_3": None, "tokenizer_3": None}
-    assert (ours(backbone, 5.0, "flow_euler") - theirs(tiny_sd3, 5.0, **pipeline)).abs().max() <= 1e-4
+    assert (ours(backbone, 5.0, "euler") - theirs(tiny_sd3, 5.0, **pipeline)).abs().max() <= 1e-4
     assert backbone.revision != sd3.revision
 
 
-def test_sd3_loss_and_gradient_of_one_step_restated_with_diffusers(sd3, photos):
-    shots = [Example(photo, ("a dog",)) for photo in photos]
-    parameters = sd3.parameters("denoiser")
-    for parameter in parameters.values():
-        parameter.requires_grad_(True)
-    subject = Material.prepare(sd3, shots, None, torch.Generator())
-    loss = _loss(sd3, subject, None, None, 2, torch.Generator().manual_seed(5))
-    loss.backward()
-    gradients = {name: p.grad.clone() for name, p in parameters.items() if p.grad is not None}
+@pytest.fixture(params=["tiny_sd", "tiny_sd_v", "tiny_sdxl", "tiny_sd3"])
+def every(request, cache):
+    """Each of the families in turn, Stable Diffusion once with ε and once with v."""
+    return load_backbone(str(request.getfixturevalue(request.param)), cache=cache)
 
+
+def restated(backbone, pictures):
+    """Loss of one step on two pictures, with diffusers' schedulers and the networks called by hand."""
     generator = torch.Generator().manual_seed(5)
-    index = torch.randperm(5, generator=generator)[:2]
-    latents = sd3.latents([photos[i] for i in index])
+    index = torch.randperm(len(pictures), generator=generator)[:2]
+    latents = backbone.latents([pictures[i] for i in index])
     z = latents.mean + latents.std * torch.randn(latents.mean.shape, generator=generator)
     noise = torch.randn(z.shape, generator=generator)
-    scheduler = FlowMatchEulerDiscreteScheduler.from_config(sd3.networks.scheduler)
-    drawn = compute_density_for_timestep_sampling("logit_normal", 2, 0.0, 1.0, generator=generator)
-    t = scheduler.timesteps[(drawn * 1000).long()]
-    told = sd3.encode_prompts(["a dog"] * 2)
-    denoiser = sd3.networks.denoiser
-    denoiser.zero_grad()
-    predicted = denoiser(scheduler.scale_noise(z, t, noise), told.sequence, told.pooled, t).sample
-    expected = torch.nn.functional.mse_loss(predicted, noise - z)
+    told = backbone.encode_prompts(["a dog"] * 2)
+    denoiser = backbone.networks.denoiser
+    if backbone.family == "sd3":
+        flow = FlowMatchEulerDiscreteScheduler.from_config(backbone.networks.scheduler)
+        drawn = compute_density_for_timestep_sampling("logit_normal", 2, 0.0, 1.0, generator=generator)
+        t = flow.timesteps[(drawn * 1000).long()]
+        predicted = denoiser(flow.scale_noise(z, t, noise), told.sequence, told.pooled, t).sample
+        return torch.nn.functional.mse_loss(predicted, noise - z)
+    scheduler = DDPMScheduler.from_config(backbone.networks.scheduler)
+    t = torch.randint(0, 1000, (2,), generator=generator)
+    side = float(backbone.resolution)
+    sizes = torch.tensor([[side, side, 0.0, 0.0, side, side]] * 2)
+    added = {"text_embeds": told.pooled, "time_ids": sizes} if backbone.family == "sdxl" else None
+    predicted = denoiser(scheduler.add_noise(z, noise, t), t, told.sequence, added_cond_kwargs=added).sample
+    of_v = scheduler.config.prediction_type == "v_prediction"
+    return torch.nn.functional.mse_loss(predicted, scheduler.get_velocity(z, noise, t) if of_v else noise)
+
+
+def test_loss_and_gradients_of_one_step_restated_with_diffusers(every, photos):
+    shots = [Example(photo, ("a dog",)) for photo in photos]
+    parameters = every.parameters("denoiser")
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    subject = Material.prepare(every, shots, None, torch.Generator())
+    loss = _loss(every, subject, None, None, 2, torch.Generator().manual_seed(5))
+    loss.backward()
+    gradients = {name: p.grad.clone() for name, p in parameters.items() if p.grad is not None}
+    every.networks.denoiser.zero_grad()
+    expected = restated(every, photos)
     expected.backward()
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, parameters[name].grad, rtol=1e-4, atol=1e-5)
-    sd3.restore()
+
+
+def test_a_batch_of_four_is_four_batches_of_one(every, photos):
+    parameters = every.parameters("denoiser")
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    generator = torch.Generator().manual_seed(1)
+    latents = every.latents(photos[:4]).mean
+    noise = torch.randn(latents.shape, generator=generator)
+    t = every.draw_timesteps(4, generator=generator)
+    told = every.conditioning(["a dog", "a red mug", "", "a cat on grass"])
+
+    def backward(part, share):
+        noisy = every.add_noise(latents[part], noise[part], t[part])
+        predicted = every.predict(noisy, t[part], told[part])
+        wanted = every.target(latents[part], noise[part], t[part])
+        ((predicted - wanted).square().mean() * share).backward()
+        return predicted.detach()
+
+    whole = backward(slice(4), 1.0)
+    gradients = {name: p.grad.clone() for name, p in parameters.items() if p.grad is not None}
+    every.networks.denoiser.zero_grad()
+    singles = torch.cat([backward(slice(i, i + 1), 0.25) for i in range(4)])
+    torch.testing.assert_close(singles, whole, rtol=1e-5, atol=1e-5)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(parameters[name].grad, gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_pictures_do_not_depend_on_the_batch(every):
+    asked = {"sampler": "euler", "steps": 3, "guidance": 5.0}
+    together = sample(every, PROMPTS, seeds=SEEDS, **asked)
+    alone = [sample(every, [prompt], seeds=[seed], **asked) for prompt, seed in zip(PROMPTS, SEEDS)]
+    with torch.no_grad():
+        difference = every.pictures(together) - every.pictures(torch.cat(alone))
+    assert difference.abs().max() <= 1e-4
+
+
+def test_with_accumulation_the_penalty_counts_once_per_step(every, photos, monkeypatch):
+    """At a distance δ from θ0, λ·Σ mean((θ − θ0)²) has the gradient 2λδ/n_l, whatever the micro-batches."""
+    added, original = [], Constraint.add_gradient
+
+    def watched(self):
+        with torch.no_grad():
+            for term in self.terms:
+                term.value.copy_(term.base + 0.01)
+                term.value.grad = torch.zeros_like(term.value)
+        original(self)
+        added.append([float(term.value.grad.mean() * term.value.numel()) for term in self.terms])
+
+    monkeypatch.setattr(Constraint, "add_gradient", watched)
+    shots = [Example(photo, ("a dog",)) for photo in photos]
+    Trainer(seed=0, lipschitz=Lipschitz(penalty=50.0)).fit(
+        every, parameters=every.parameters("cross_attention_kv"), examples=shots,
+        steps=2, lr=1e-6, batch=1, accumulate=4,
+    )  # fmt: skip
+    assert len(added) == 2
+    assert added[0] == pytest.approx([2 * 50.0 * 0.01] * len(added[0]), rel=1e-3)
 
 
 def test_t5_reads_the_word_that_a_new_one_starts_from(sd3):

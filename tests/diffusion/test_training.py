@@ -4,8 +4,6 @@ import itertools
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
-from torch.nn import functional as F
 
 from harness.api import Lipschitz
 from harness.diffusion.augment import Augment
@@ -40,39 +38,6 @@ def train(backbone, photos, *, kind="denoiser", lipschitz=None, seed=0, **settin
 
 
 KINDS = ("denoiser", "cross_attention_kv", "tokens", "lora")
-
-
-@pytest.fixture(params=["epsilon", "v_prediction"])
-def either(request, tiny_sd, tiny_sd_v, cache):
-    return load_backbone(str(tiny_sd if request.param == "epsilon" else tiny_sd_v), cache=cache)
-
-
-def test_loss_and_gradient_of_one_step_restated_with_diffusers(either, photos):
-    parameters = either.parameters("denoiser")
-    for parameter in parameters.values():
-        parameter.requires_grad_(True)
-    subject = Material.prepare(either, examples(photos), None, torch.Generator())
-    _loss(either, subject, None, None, 2, torch.Generator().manual_seed(5)).backward()
-    gradients = {name: parameter.grad.clone() for name, parameter in parameters.items()}
-
-    # The same draws in the same order: shuffle, posterior, noise, timestep.
-    generator = torch.Generator().manual_seed(5)
-    index = torch.randperm(5, generator=generator)[:2]
-    latents = either.latents([photos[i] for i in index])
-    z = latents.mean + latents.std * torch.randn(latents.mean.shape, generator=generator)
-    noise = torch.randn(z.shape, generator=generator)
-    t = torch.randint(0, 1000, (2,), generator=generator)
-    scheduler = DDPMScheduler.from_config(either.networks.scheduler)
-    encoder = either.networks.text_encoders[0]
-    ids = encoder.tokenizer([CAPTION] * 2, padding="max_length", max_length=77, return_tensors="pt").input_ids
-    unet = either.networks.denoiser
-    unet.zero_grad()
-    predicted = unet(scheduler.add_noise(z, noise, t), t, encoder.model(ids).last_hidden_state).sample
-    target = noise if either.prediction == "epsilon" else scheduler.get_velocity(z, noise, t)
-    F.mse_loss(predicted, target).backward()
-    for name, gradient in gradients.items():
-        torch.testing.assert_close(gradient, parameters[name].grad, rtol=1e-4, atol=1e-5)
-    either.restore()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from harness.api import Progress
 from harness.errors import ConfigError, one_of
 from harness.plan import Outcome, Plan
-from harness.settings import BackboneSpec, EncoderSpec
+from harness.settings import BackboneSpec, EncoderSpec, Execution
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108020000009077"
@@ -125,6 +125,7 @@ class FakeWorker:
         encoders: Mapping[str, EncoderSpec],
         device: str,
         precision: str,
+        execution: Execution,
         cache: Path,
         threads: int,
     ) -> None:

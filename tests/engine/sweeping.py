@@ -1,4 +1,4 @@
-"""A sweep of the fakes in a process of its own, to be killed: ``python sweeping.py RUNS EXPERIMENT``."""
+"""A sweep of the fakes in a process of its own: ``python sweeping.py RUNS EXPERIMENT [ADDRESS]``."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def main() -> None:
         runs=Path(sys.argv[1]),
         catalog=FakeCatalog(),
         workers=2,
+        address=sys.argv[3] if len(sys.argv) > 3 else None,
         worker_factory="fakes:FakeWorker",
         observers=[Herald()],
     )
