@@ -99,5 +99,12 @@ def _line(row: Row, result: Published) -> tuple[Text, ...]:
         cell = row.cells.get(name)
         cells += [EMPTY if cell is None else spread(cell.mean, cell.error, 4), digits(result, printed[name])]
     source = result.source + (f" [{result.remark}]" if result.remark else "")
-    words = (row.title, row.setting["backbone"], str(row.shots or EMPTY), str(row.subjects), *cells, source)
+    words = (
+        row.title,
+        row.setting["backbone"],
+        "all" if row.all_shots else str(row.shots or EMPTY),
+        str(row.subjects),
+        *cells,
+        source,
+    )
     return tuple(map(Text, words))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, one_line
 from harness.settings import BackboneSpec, EncoderSpec, Trial
 
 if TYPE_CHECKING:
@@ -77,9 +77,14 @@ class Catalog(Protocol):
 
 
 class Installed:
-    """The catalog of what is installed: ``baselines/``, the data sets, the weights on disk."""
+    """The catalog of what is installed: ``baselines/``, the data sets, the weights on disk.
 
-    def __init__(self, experiment: Experiment) -> None:
+    With ``plan_only``, a base model that cannot be had here is taken as it is named; ``remarks`` says so.
+    """
+
+    def __init__(self, experiment: Experiment, *, plan_only: bool = False) -> None:
+        self._plan_only = plan_only
+        self.remarks: list[str] = []
         self._dataset_spec = experiment.dataset
         self._encoders = experiment.encoders
         self._methods: dict[str, type[Any]] = {}
@@ -151,10 +156,16 @@ class Installed:
         return self.dataset.prompts_identity(subject)
 
     def backbone_revision(self, backbone: BackboneSpec) -> str:
-        from harness.diffusion.folders import backbone_revision
+        from harness.diffusion.folders import BackboneError, backbone_revision
 
-        with _missing_files():
-            return backbone_revision(backbone)
+        try:
+            with _missing_files():
+                return backbone_revision(backbone)
+        except BackboneError as error:
+            if not self._plan_only:
+                raise
+            self.remarks.append(f"the sweep cannot start yet: {one_line(error)}")
+            return "unknown"
 
     def encoders(self, backbone: BackboneSpec) -> dict[str, EncoderSpec]:
         from harness.encoders import default_encoders

@@ -82,6 +82,26 @@ def table(
 
 
 @app.command()
+def best(
+    experiment: Experiment,
+    runs: Runs = Path("runs"),
+    format: Annotated[str, typer.Option(help="markdown or tex.")] = "markdown",
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Weigh these [default: dino_heldout and prompt_accuracy]."),
+    ] = None,
+) -> None:
+    """Rank the settings of every method by the geometric mean of some measures.
+
+    Example:  harness best tuning-toybox
+    """
+    folder = run_folder_of(experiment, runs)
+    from harness import choice
+
+    sys.stdout.write(choice.table(_current(folder), measure or choice.BALANCE, format=format))
+
+
+@app.command()
 def figures(
     experiment: Experiment,
     runs: Runs = Path("runs"),

@@ -11,7 +11,7 @@ import typer
 from harness.errors import ConfigError
 
 if TYPE_CHECKING:
-    from harness.catalog import Catalog
+    from harness.catalog import Installed
     from harness.config import Experiment
     from harness.sweep import Summary
 
@@ -57,10 +57,10 @@ def sweep(
     from harness.places import experiment_file
 
     loaded = config.load(experiment_file(experiment, runs), changes or ())
-    catalog = Installed(loaded)
     if dry_run:
-        _show_plan(loaded, catalog, runs)
+        _show_plan(loaded, Installed(loaded, plan_only=True), runs)
         return
+    catalog = Installed(loaded)
     expansion = expand(loaded, catalog)  # says what is wrong before anything slow
     from harness.progress import Display
     from harness.sweep import run_sweep
@@ -95,7 +95,7 @@ def _publish(folder: Path, say: Callable[[str], None]) -> list[Path]:
     return publish.published(folder) if publish.is_current(folder) else publish.publish(folder, say=say)
 
 
-def _show_plan(experiment: Experiment, catalog: Catalog, runs: Path) -> None:
+def _show_plan(experiment: Experiment, catalog: Installed, runs: Path) -> None:
     from harness.inventory import console, dry_run
     from harness.progress import what_is_left
 
@@ -104,6 +104,8 @@ def _show_plan(experiment: Experiment, catalog: Catalog, runs: Path) -> None:
     for line in skips:
         typer.echo(line)
     typer.echo(what_is_left(work))
+    for remark in catalog.remarks:
+        typer.echo(remark, err=True)
 
 
 def _conclude(summary: Summary, experiment: Path, folder: Path) -> None:

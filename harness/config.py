@@ -230,6 +230,10 @@ def _with_paths(experiment: Experiment, folder: Path) -> Experiment:
         here = next((base / text for base in (folder, Path()) if (base / text).exists()), None)
         return str(here.resolve()) if here else text
 
+    def with_vae(spec: BackboneSpec) -> BackboneSpec:
+        vae = spec.options.get("vae")
+        return spec.model_copy(update={"options": {**spec.options, "vae": settled(vae)}}) if vae else spec
+
     def moved(spec: Any, field: str) -> Any:
         return spec.model_copy(update={field: settled(getattr(spec, field))})
 
@@ -238,7 +242,7 @@ def _with_paths(experiment: Experiment, folder: Path) -> Experiment:
     )
     return experiment.model_copy(
         update={
-            "backbone": tuple(moved(spec, "path") for spec in experiment.backbone),
+            "backbone": tuple(with_vae(moved(spec, "path")) for spec in experiment.backbone),
             "dataset": moved(experiment.dataset, "path"),
             "encoders": {kind: moved(spec, "checkpoint") for kind, spec in experiment.encoders.items()},
             "methods": entries,

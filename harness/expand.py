@@ -89,8 +89,8 @@ def _trials_of(
             if reason is not None:
                 yield Skip(variant.title, backbone.name, subject, reason)
                 continue
-            shots = _counts(experiment, subject, catalog) if variant.uses_shots else [0]
-            for count, seed in itertools.product(shots, experiment.seeds):
+            shots = _counts(experiment, subject, catalog) if variant.uses_shots else [(0, False)]
+            for (count, every), seed in itertools.product(shots, experiment.seeds):
                 yield Trial(
                     backbone=backbone,
                     method=variant.method,
@@ -99,16 +99,17 @@ def _trials_of(
                     lipschitz=variant.lipschitz,
                     subject=subject,
                     shots=count,
+                    all_shots=every,
                     seed=seed,
                     sampling=sampling,
                 )
 
 
-def _counts(experiment: Experiment, subject: str, catalog: Catalog) -> list[int]:
-    """The shots as numbers; ``all`` adds the subject's own number where it is not among them."""
-    counts = [shots for shots in experiment.shots if isinstance(shots, int)]
+def _counts(experiment: Experiment, subject: str, catalog: Catalog) -> list[tuple[int, bool]]:
+    """The shots as numbers; ``all`` adds the subject's own number (True) where it is not among them."""
+    counts = [(shots, False) for shots in experiment.shots if isinstance(shots, int)]
     most = catalog.most_shots(subject) if "all" in experiment.shots else None
-    return counts if most is None or most in counts else [*counts, most]
+    return counts if most is None or (most, False) in counts else [*counts, (most, True)]
 
 
 def _subjects(experiment: Experiment, catalog: Catalog) -> list[str]:

@@ -183,7 +183,7 @@ def heading(
         *([experiment] if experiment else []),
         f"data {first.setting['dataset']}",
         f"backbone {first.setting['backbone']}",
-        *([f"{shots} shot{'' if shots == 1 else 's'}"] if shots else []),
+        *([next(row.shots_in_words for row in selection.rows if row.shots == shots)] if shots else []),
         f"{subject}, the same seeds in every row" if subject else over,
         *(["mechanism, not photographs"] if selection.toybox else []),
     ]

@@ -84,6 +84,7 @@ class Cell:
 class Row:
     """One method in one setting at one number of shots (0: it uses none); ``title`` is like no other's.
 
+    With ``all_shots`` each subject lent all its photos, and ``shots`` is the largest number of them.
     ``name`` is the method's without the constraint, ``setting`` what :func:`harness.titles.setting` says.
     """
 
@@ -92,6 +93,7 @@ class Row:
     name: str
     method: str
     shots: int
+    all_shots: bool
     setting: Mapping[str, Any]
     cells: Mapping[str, Cell]
     records: tuple[Record, ...] = field(repr=False)
@@ -105,6 +107,14 @@ class Row:
     def bound(self) -> float | None:
         """The bound on ‖Δθ‖₂, None where the row has none."""
         return self.setting.get("lipschitz.bound")
+
+    @property
+    def shots_in_words(self) -> str:
+        """Say how many photos were learnt from: "5 shots", "all shots (4 to 6)", "no shots used"."""
+        if self.all_shots:
+            fewest = min(record.trial["shots"] for record in self.records)
+            return f"all shots ({self.shots if fewest == self.shots else f'{fewest} to {self.shots}'})"
+        return f"{self.shots} shot{'' if self.shots == 1 else 's'}" if self.shots else "no shots used"
 
     @property
     def constrained(self) -> bool:
@@ -184,9 +194,10 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def _rows(records: list[Record]) -> list[Row]:
-    gathered: dict[tuple[str, int], list[Record]] = {}
+    gathered: dict[tuple[str, int | None], list[Record]] = {}
     for record in records:
-        gathered.setdefault((identity(record.trial), record.trial["shots"]), []).append(record)
+        shots = None if record.trial.get("all_shots") else record.trial["shots"]
+        gathered.setdefault((identity(record.trial), shots), []).append(record)
     named = distinct_titles([record.trial for record in records])
     rows = [
         Row(
@@ -194,7 +205,8 @@ def _rows(records: list[Record]) -> list[Row]:
             title=named[key],
             name=name(members[0].trial),
             method=members[0].trial["method"],
-            shots=shots,
+            shots=max(record.trial["shots"] for record in members),
+            all_shots=shots is None,
             setting=setting(members[0].trial),
             cells=_cells(members),
             records=tuple(members),
@@ -224,7 +236,7 @@ def _place(row: Row) -> tuple[Any, ...]:
         ("floor", "method", "ceiling").index(row.group),
         flat["dataset"],
         flat["backbone"],
-        row.shots,
+        (row.all_shots, row.shots),
         known.index(row.method) if row.method in known else len(_STANDING[:2]) + len(_ORDER),
         [_sortable(flat[part]) for part in sorted(flat) if part.startswith(("sampling.", "params."))],
         (row.bound is not None, row.penalty is not None),

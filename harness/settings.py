@@ -178,7 +178,10 @@ class Execution(Frozen):
 
 
 class Trial(Frozen):
-    """One cell, fully resolved. ``title`` is for tables and decides nothing; ``shots`` is 0 if unused."""
+    """One cell, fully resolved. ``shots`` is 0 if unused.
+
+    ``title`` is for tables and decides nothing; nor does ``all_shots``: these are all that the subject has.
+    """
 
     backbone: BackboneSpec
     method: str
@@ -187,10 +190,14 @@ class Trial(Frozen):
     lipschitz: Lipschitz | None = None
     subject: str
     shots: int = Field(ge=0)
+    all_shots: bool = False
     seed: int = Field(ge=0)
     sampling: Sampling = Field(default_factory=Sampling)
 
     def summary(self) -> dict[str, Any]:
         """What a record says of the trial: the nouns by name, without the paths of this machine."""
         names = {"backbone": self.backbone.name, "method": Path(self.method).name.removesuffix(".py")}
-        return {**self.model_dump(mode="json"), **names}
+        told = {**self.model_dump(mode="json"), **names}
+        if not self.all_shots:
+            del told["all_shots"]
+        return told

@@ -84,7 +84,8 @@ def best(rows: Sequence[Row], column: Column) -> list[Row]:
     rivals: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row.group == "method" and column.name in row.cells and not _structural(row, column):
-            rivals.setdefault((row.setting["dataset"], row.setting["backbone"], row.shots), []).append(row)
+            shots = "all" if row.all_shots else row.shots
+            rivals.setdefault((row.setting["dataset"], row.setting["backbone"], shots), []).append(row)
     chosen = []
     for group in rivals.values():
         won = [sum(sign * lead.mean > 0 for lead in _leads(row, group, column.name)) for row in group]
@@ -224,9 +225,8 @@ def _block(selection: Selection, columns: Sequence[Column], caption: str) -> Blo
 
 
 def _label(row: Row, selection: Selection) -> str:
-    shots = f"{row.shots} shot{'' if row.shots == 1 else 's'}" if row.shots else "no shots used"
     label = {"floor": "Floor: the base model, not taught", "ceiling": "Ceiling: photos of the subject"}.get(
-        row.group, shots
+        row.group, row.shots_in_words
     )
     places = [
         row.setting[part]

@@ -35,7 +35,7 @@ KEYS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "method": lambda trial: str(trial["method"]),
     "title": lambda trial: identity(trial),
     "subject": lambda trial: str(trial["subject"]),
-    "shots": lambda trial: str(trial["shots"]),
+    "shots": lambda trial: "all" if trial.get("all_shots") else str(trial["shots"]),
     "seed": lambda trial: str(trial["seed"]),
     "penalty": lambda trial: _constraint(trial, "penalty"),
     "bound": lambda trial: _constraint(trial, "bound"),

@@ -123,6 +123,17 @@ def test_a_dry_run_shows_the_trials_and_writes_nothing(harness, tmp_path):
     assert not Path("runs").exists()
 
 
+def test_a_dry_run_needs_no_weights_and_says_that_the_sweep_does(harness, tmp_path):
+    photos(tmp_path)
+    Path("mine.yaml").write_text(EXPERIMENT.replace("./weights", "nobody/no-such-model"))
+    status, out, err = harness("sweep", "mine.yaml", "--dry-run")
+    assert status == 0 and "10 trials: 0 done, 10 to run" in out
+    assert err.count("\n") == 1 and err.startswith("the sweep cannot start yet: ")
+    assert "hf download nobody/no-such-model" in err
+    status, _, err = harness("sweep", "mine.yaml")
+    assert status != 0 and "hf download nobody/no-such-model" in err and err.count("\n") == 1
+
+
 def test_a_subject_with_too_few_photos_is_told_before_anything_slow(harness, tmp_path):
     photos(tmp_path)
     Path("mine.yaml").write_text(EXPERIMENT.replace("[1, 3]", "[1, 9]"))

@@ -229,3 +229,12 @@ def test_set_says_what_is_wrong_with_a_change(tmp_path, change):
 def test_set_is_checked_like_the_file(tmp_path):
     with pytest.raises(ConfigError, match="sampling"):
         config.load(write(tmp_path, MINIMAL), ["sampling.stepz=3"])
+
+
+def test_all_shots_are_marked_where_the_number_was_not_asked_for(make):
+    found = config.trials(make(methods=["tuned"], subjects=["s0", "s1"], shots=[1, 3, "all"]), FakeCatalog())
+    counted = [(trial.subject, trial.shots, trial.all_shots) for trial in found]
+    assert sorted(counted) == [
+        ("s0", 1, False), ("s0", 3, False), ("s0", 6, True), ("s1", 1, False), ("s1", 3, False)
+    ]  # fmt: skip
+    assert [trial.summary().get("all_shots") for trial in found].count(True) == 1

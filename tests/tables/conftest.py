@@ -50,6 +50,7 @@ def make_record(
     notes: Mapping[str, str] | None = None,
     seconds: Mapping[str, float] | None = None,
     version: int = 1,
+    all_shots: bool = False,
 ) -> Record:
     constraint = {"penalty": None, "norm": "tensor_mean", "bound": None, "relative": False, "on": "effective"}
     trial = {
@@ -61,6 +62,7 @@ def make_record(
         "lipschitz": constraint | dict(lipschitz) if lipschitz else None,
         "subject": subject,
         "shots": 0 if method in ("frozen", "frozen_oracle", "real", "real_ae") else shots,
+        **({"all_shots": True} if all_shots else {}),
         "seed": seed,
         "sampling": {
             "sampler": "ddim",

@@ -179,3 +179,16 @@ def test_a_wrong_condition_names_the_alternatives(experiment, condition, message
         select(experiment, [condition])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_all_shots_make_one_row_whatever_their_number(make):
+    records = [
+        make(subject=f"mug_0{count}", shots=count, all_shots=True, scores={"dino": 0.1 * count})
+        for count in (4, 5, 6)
+    ]
+    records += [make(subject=f"mug_0{count}", shots=3, scores={"dino": 0.3}) for count in (4, 5, 6)]
+    three, every = select(records).rows
+    assert (three.shots_in_words, every.shots_in_words) == ("3 shots", "all shots (4 to 6)")
+    assert every.cells["dino"].mean == pytest.approx(0.5)
+    assert every.subjects == three.subjects == 3
+    assert [row.shots_in_words for row in select(records, ["shots=all"]).rows] == ["all shots (4 to 6)"]
