@@ -63,7 +63,8 @@ def examine(experiment: Experiment, *, runs: Path, mlflow: str | None = None) ->
     with _Caught(findings, "photos and prompts", experiment.dataset.name):
         trials = expand(experiment, Installed(experiment)).trials
         subjects = {trial.subject for trial in trials}
-        told = f"{len(subjects)} subjects, {len(trials)} trials"
+        plural = "" if len(subjects) == 1 else "s"
+        told = f"{len(subjects)} subject{plural}, {len(trials)} trials"
         findings.append(Finding("ok", "photos and prompts", told, f"found in {experiment.dataset.name}"))
     if trials:
         findings += _memory_and_disk(experiment, trials, runs)
@@ -204,21 +205,20 @@ def _hub_answers() -> bool:
 
 def _memory_and_disk(experiment: Experiment, trials: Sequence[Trial], runs: Path) -> Iterator[Finding]:
     """Memory of each method on each backbone, then the disk that pictures and weights will take."""
-    pictures = kept = 0
-    unknown = False
+    pictures = kept = known = 0
     for spec in experiment.backbone:
         own = [trial for trial in trials if trial.backbone == spec]
         found: list[Finding] = []
-        unknown = True
         with _Caught(found, f"memory on {spec.name}", "not known without its weights", "note"):
             ward = _Ward(experiment, spec, slots=len(own))
             found += ward.findings(own)
             kept += ward.kept
             drawn = sum(_pictures(experiment, trial) for trial in own)
             pictures += int(drawn * 3 * ward.backbone.resolution**2 * PNG_SHARE)
-            unknown = False
+            known += 1
         yield from found
-    yield _disk(runs, pictures, kept, "" if not unknown else " and what unknown base models take")
+    more = "" if known == len(experiment.backbone) else " and what unknown base models take"
+    yield _disk(runs, pictures, kept, more)
 
 
 class _Ward:
@@ -268,10 +268,9 @@ class _Ward:
             needed += f" + activations of {memory.pictures} picture{'s' if memory.pictures > 1 else ''}"
         verdict: Verdict = "ok"
         if memory.peak * ROOM_FOR_ACTIVATIONS > self.there:
-            verdict = "stop" if memory.peak > self.there else "note"
-        return Finding(
-            verdict, what, needed, f"{_size(self.there)} {self.where}", "" if verdict == "ok" else SPARING
-        )
+            verdict = "stop" if memory.peak > self.there > 0 else "note"
+        there = f"{_size(self.there)} {self.where}" if self.there else "no GPU"
+        return Finding(verdict, what, needed, there, SPARING if verdict != "ok" and self.there else "")
 
     def _kept(self, memory: Memory) -> int:
         from harness.diffusion.memory import denoiser_bytes

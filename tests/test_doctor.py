@@ -32,7 +32,7 @@ def told(found, what):
 def test_the_embedded_benchmark_can_start_anywhere(tmp_path):
     found = findings(tmp_path)
     assert {each.verdict for each in found} == {"ok"}
-    assert told(found, "photos").needed == "1 subjects, 2 trials"
+    assert told(found, "photos").needed == "1 subject, 2 trials"
     assert "activations of 4 pictures" in told(found, "memory of DreamBooth on toybox").needed
     assert not (tmp_path / "runs").exists()
 

@@ -36,6 +36,8 @@ RULES: dict[str, tuple[str, ...]] = {
     "harness.stats": ("torch", "ray", "mlflow"),
     "harness.tables": ("torch", "ray", "mlflow"),
     "harness.beside": ("torch", "ray", "mlflow"),
+    "harness.choice": ("torch", "ray", "mlflow"),
+    "harness.doctor": ("torch", "ray", "mlflow"),
     "harness.figures": ("torch", "ray", "mlflow"),
     "harness.publish": ("torch", "ray", "mlflow"),
     "harness.inventory": ("torch", "ray", "mlflow", "pandas"),
