@@ -11,7 +11,6 @@ Needs 21 GB of memory that nobody else uses.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import subprocess
 import sys
@@ -25,37 +24,17 @@ GB = 1e9
 def write(folder: Path) -> None:
     """Write a pipeline of Stable Diffusion 1.5's architecture with random weights."""
     import torch
-    from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from released import sd15
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from harness.toybox.loading import pipeline_folder
-
+    sd15(folder)
     torch.manual_seed(0)
-    UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8).save_pretrained(
-        folder / "unet", max_shard_size="20GB"
-    )
-    AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512),
-        down_block_types=["DownEncoderBlock2D"] * 4,
-        up_block_types=["UpDecoderBlock2D"] * 4,
-        layers_per_block=2,
-        sample_size=512,
-    ).save_pretrained(folder / "vae")
-    widths = {
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-    }
-    marks = {"vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407}
-    CLIPTextModel(CLIPTextConfig(**widths, **marks)).save_pretrained(folder / "text_encoder")
-    PNDMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1
-    ).save_pretrained(folder / "scheduler")
-    (folder / "tokenizer").mkdir()
-    for path in (Path(pipeline_folder()) / "tokenizer").iterdir():  # CLIP's own vocabulary
-        (folder / "tokenizer" / path.name).write_bytes(path.read_bytes())
-    (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
+    for part, kind in (("unet", UNet2DConditionModel), ("vae", AutoencoderKL)):
+        network = kind.from_config(kind.load_config(folder / part))
+        network.save_pretrained(folder / part, max_shard_size="20GB")
+    text = CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))
+    text.save_pretrained(folder / "text_encoder")
 
 
 def measure(folder: Path, threads: int, steps: int) -> None:

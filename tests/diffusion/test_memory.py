@@ -1,12 +1,7 @@
 """Memory by arithmetic: the released U-Net's own figures, and the real objects of a tiny one."""
 
-import json
-
 import pytest
-import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from pipelines import write_tokenizer
-from transformers import CLIPTextConfig
+from released import sd15
 
 from harness import methods
 from harness.diffusion.loading import load_backbone, without_weights
@@ -20,27 +15,7 @@ UNET = 859_520_964
 def released(tmp_path_factory):
     """A folder with the configuration of Stable Diffusion 1.5, and no weights."""
     folder = tmp_path_factory.mktemp("released")
-    write_tokenizer(folder / "tokenizer")
-    with torch.device("meta"):
-        UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8).save_config(
-            folder / "unet"
-        )
-        AutoencoderKL(
-            block_out_channels=(128, 256, 512, 512),
-            down_block_types=["DownEncoderBlock2D"] * 4,
-            up_block_types=["UpDecoderBlock2D"] * 4,
-            layers_per_block=2,
-            sample_size=512,
-        ).save_config(folder / "vae")
-    CLIPTextConfig(
-        hidden_size=768,
-        intermediate_size=3072,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        vocab_size=49408,
-    ).save_pretrained(folder / "text_encoder")
-    DDIMScheduler(beta_schedule="scaled_linear").save_config(folder / "scheduler")
-    (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
+    sd15(folder)
     return folder
 
 
