@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.batching import Batches
+from harness.encoders.pixels import in_batches
 
 
 def fitting(limit, asked):
@@ -37,6 +38,18 @@ def test_what_did_not_fit_is_not_tried_again_and_stands_for_one_purpose_alone():
     asked.clear()
     batches.over(8, 8, fitting(8, asked), purpose="encode")
     assert asked == [8]
+
+
+def test_embedding_goes_on_in_smaller_batches():
+    def network(pictures):
+        if len(pictures) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return pictures.flatten(1)[:, :4]
+
+    pictures = torch.rand(5, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    rows = in_batches(pictures, network, device=torch.device("cpu"), batch=4)
+    wanted = torch.nn.functional.normalize(pictures.flatten(1)[:, :4], dim=-1)
+    assert torch.equal(rows, wanted)
 
 
 def test_a_single_one_that_does_not_fit_is_an_error():

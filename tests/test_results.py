@@ -1,11 +1,12 @@
 """The committed results: their tables are what the committed records say, to the byte; nothing is large."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from harness import publish, records, stats
+from harness import choice, config, methods, publish, records, stats
 from harness.rows import select
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -76,6 +77,57 @@ def test_five_shots_teach_more_than_nothing(method):
         pairs = [cells["dino_heldout"].by_subject for cells in (row.cells, frozen.cells)]
         gains = stats.paired_differences(*pairs)
         assert stats.mean(gains) > 2 * stats.standard_error(gains)
+
+
+def chosen():
+    """Method, parameters and penalty of the best setting of each, as the committed search has it."""
+    best = [group[0].row for group in choice.ranked(records.read(RESULTS / "tuning-toybox"))]
+    return {(row.method, written(row.records[0].trial["params"]), row.penalty) for row in best}
+
+
+def written(params):
+    return json.dumps(params, sort_keys=True)
+
+
+def test_every_method_was_given_as_many_settings():
+    groups = choice.ranked(records.read(RESULTS / "tuning-toybox"))
+    assert {len(group) for group in groups} == {8}
+    assert {candidate.merit.n for group in groups for candidate in group} == {4}
+
+
+def test_presets_are_what_the_search_chose():
+    best = chosen()
+    for name in ("dreambooth", "dreambooth_lora", "custom_diffusion", "textual_inversion"):
+        assert (name, written(methods.resolve_params(methods.load(name), {}, "toybox")), None) in best
+
+
+def test_fewshot_compares_the_methods_at_the_settings_that_the_search_chose():
+    trials = config.trials(config.load(RESULTS.parent / "experiments" / "fewshot.yaml"))
+    ran = {
+        (each.method, written(each.params), each.lipschitz.penalty if each.lipschitz else None)
+        for each in trials
+    }
+    assert chosen() <= ran
+
+
+@pytest.mark.parametrize(
+    ("method", "least"), [("dreambooth", 0.4), ("dreambooth_lora", 0.2), ("custom_diffusion", 0.2)]
+)
+def test_on_the_full_protocol_methods_close_their_share_of_the_gap(method, least):
+    found = select(records.read(RESULTS / "toybox_floors"))
+    mean = {row.method: row.cells["dino_heldout"].mean for row in found.rows}
+    assert {row.subjects for row in found.rows} == {16}
+    assert (mean[method] - mean["frozen"]) / (mean["real_ae"] - mean["frozen"]) >= least
+
+
+def test_on_the_full_protocol_backgrounds_stay_as_asked():
+    found = select(records.read(RESULTS / "toybox_floors"))
+    kept = {
+        row.method: row.cells["prompt_accuracy_background"].mean
+        for row in found.rows
+        if row.group != "ceiling"
+    }
+    assert max(value for method, value in kept.items() if method != "frozen") >= 0.7 * kept["frozen"]
 
 
 def test_no_result_file_is_large():

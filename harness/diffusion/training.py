@@ -122,9 +122,9 @@ class Trainer:
         update = _optimizer(optimizer, trained, lr, weight_decay)
         scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.precision == "fp16")
         log = LossLog(steps, self.losses, self.progress, every=1 if backbone.device.type == "cpu" else 10)
-        _require_grad(trained, True)
         _encode_captions(backbone, subject, beside)
         backbone.make_room(taught=bool(backbone.new_tokens))
+        _require_grad(trained, True)
         try:
             for _ in range(steps):
                 loss = torch.zeros((), device=backbone.device)

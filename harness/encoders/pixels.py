@@ -10,6 +10,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
+from harness.batching import Batches
+
 Pictures = Tensor | Sequence[Image.Image]
 """uint8 or float (0..1) [n, 3, H, W], or PIL pictures of any size."""
 
@@ -88,9 +90,17 @@ class Preprocessing:
 def in_batches(
     inputs: Tensor, network: Callable[[Tensor], Tensor], *, device: torch.device, batch: int
 ) -> Tensor:
-    """Run a network over inputs in batches, without gradients: float32 unit rows [n, d] on the CPU."""
+    """Run a network over inputs in batches, without gradients: float32 unit rows [n, d] on the CPU.
+
+    Where memory does not suffice, batches become smaller.
+    """
     with torch.inference_mode():
-        parts = [network(part.to(device)).float().cpu() for part in inputs.split(batch)]
+        parts = Batches().over(
+            len(inputs),
+            batch,
+            lambda part: network(inputs[part].to(device)).float().cpu(),
+            purpose="pictures to embed",
+        )
     return unit_rows(torch.cat(parts))
 
 
