@@ -48,8 +48,8 @@ class TextualInversion:
             "steps": 400,
             "batch": 4,
             "accumulate": 1,
-            "lr": 1e-2,
-            "vectors": 4,
+            "lr": 3e-2,
+            "vectors": 16,
             "templates": ("a photo of a {}",),
         },
     }
