@@ -12,7 +12,7 @@ from harness.ledger import Ledger
 from harness.measures import MEASURES
 from harness.plan import Outcome
 from harness.records import read
-from harness.settings import DatasetSpec
+from harness.settings import DatasetSpec, Execution
 
 
 def do(task, experiment, folder, cache):
@@ -23,6 +23,7 @@ def do(task, experiment, folder, cache):
         encoders={},
         device="cpu",
         precision="fp32",
+        execution=Execution(),
         cache=cache,
         threads=1,
     )
