@@ -227,11 +227,20 @@ def handle(colour: str, label: str, *, marker: str, line: Any) -> Line2D:
     )
 
 
+LEGEND_ROW = 0.22
+"""Height of a row of a legend, in inches."""
+
+
 def legend_below(figure: Figure, handles: Sequence[Any]) -> None:
-    """Put one legend for all axes below them, in as many columns as its longest entry allows."""
+    """Put one legend for all axes below them, in as many columns as its longest entry allows.
+
+    The figure grows by the rows after the fourth, so that the axes keep their height.
+    """
     longest = max((len(entry.get_label()) for entry in handles), default=1)
-    width = figure.get_size_inches()[0]
+    width, height = figure.get_size_inches()
     columns = max(1, min(5, len(handles), int(width / (0.075 * longest + 0.55))))
+    rows = -(-len(handles) // columns)
+    figure.set_size_inches(width, height + LEGEND_ROW * max(0, rows - 4))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
