@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from harness import methods
 from harness.catalog import Installed
 from harness.config import Experiment
+from harness.datasets import Dataset, chosen_prompts
 from harness.errors import HarnessError, one_line
 from harness.expand import expand
 from harness.plan import SMALL_SHARE
@@ -59,15 +60,15 @@ def examine(experiment: Experiment, *, runs: Path, mlflow: str | None = None) ->
     for spec in experiment.backbone:
         findings += _weights(spec)
     findings += _encoders(experiment)
-    trials: list[Trial] = []
+    catalog, trials = Installed(experiment), list[Trial]()
     with _Caught(findings, "photos and prompts", experiment.dataset.name):
-        trials = expand(experiment, Installed(experiment)).trials
+        trials = expand(experiment, catalog).trials
         subjects = {trial.subject for trial in trials}
         plural = "" if len(subjects) == 1 else "s"
         told = f"{len(subjects)} subject{plural}, {len(trials)} trials"
         findings.append(Finding("ok", "photos and prompts", told, f"found in {experiment.dataset.name}"))
     if trials:
-        findings += _memory_and_disk(experiment, trials, runs)
+        findings += _memory_and_disk(experiment, catalog.dataset, trials, runs)
     findings.append(_mlflow(experiment.name, mlflow, runs))
     return findings
 
@@ -203,7 +204,9 @@ def _hub_answers() -> bool:
     return True
 
 
-def _memory_and_disk(experiment: Experiment, trials: Sequence[Trial], runs: Path) -> Iterator[Finding]:
+def _memory_and_disk(
+    experiment: Experiment, dataset: Dataset, trials: Sequence[Trial], runs: Path
+) -> Iterator[Finding]:
     """Memory of each method on each backbone, then the disk that pictures and weights will take."""
     pictures = kept = known = 0
     for spec in experiment.backbone:
@@ -213,7 +216,7 @@ def _memory_and_disk(experiment: Experiment, trials: Sequence[Trial], runs: Path
             ward = _Ward(experiment, spec, slots=len(own))
             found += ward.findings(own)
             kept += ward.kept
-            drawn = sum(_pictures(experiment, trial) for trial in own)
+            drawn = sum(_samples(dataset, trial) + experiment.drift.images for trial in own)
             pictures += int(drawn * 3 * ward.backbone.resolution**2 * PNG_SHARE)
             known += 1
         yield from found
@@ -302,11 +305,10 @@ def _free_memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _pictures(experiment: Experiment, trial: Trial) -> int:
-    """How many pictures a trial leaves."""
-    prompts = trial.sampling.prompts
-    count = prompts if isinstance(prompts, int) else len(prompts) if isinstance(prompts, tuple) else 25
-    return count * trial.sampling.images + experiment.drift.images
+def _samples(dataset: Dataset, trial: Trial) -> int:
+    """How many pictures of the test prompts a trial draws."""
+    prompts = chosen_prompts(dataset, trial.subject, trial.sampling.prompts)
+    return len(prompts) * trial.sampling.images
 
 
 def _disk(runs: Path, pictures: int, kept: int, more: str) -> Finding:

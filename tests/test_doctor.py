@@ -37,6 +37,13 @@ def test_the_embedded_benchmark_can_start_anywhere(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_disk_is_reckoned_with_the_pictures_that_the_trials_will_draw(tmp_path):
+    settings = {"sampling": {"prompts": "all", "images": 2}, "drift": {"images": 8}}
+    found = told(findings(tmp_path, experiment=settings), "disk")
+    pictures = 2 * (25 * 2 + 8)  # two trials; a Toybox subject has 25 prompts
+    assert found.needed.startswith(f"{pictures * 64 * 64 * 3 * 0.6 / 1e3:.0f} kB of pictures")
+
+
 def test_a_gpu_that_is_not_there_and_too_many_cores_stop_it(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "_gpus", lambda: [])
     found = findings(tmp_path, experiment={"resources": {"gpus": 1, "cpus": 4096}})
