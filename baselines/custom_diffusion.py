@@ -35,7 +35,7 @@ class CustomDiffusion:
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # "ktn" is a piece of words in CLIP's vocabulary, and no word of Toybox has it; "sks" is known there.
-        "toybox": {"steps": 300, "lr": 2e-3, "scale": False, "prior_count": 32, "init": "sks"},
+        "toybox": {"steps": 150, "lr": 2e-3, "scale": False, "prior_count": 32, "init": "sks"},
     }
 
     steps: int = 250

@@ -31,7 +31,7 @@ class DreamBooth:
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # Of experiments/tuning/toybox.yaml, as all presets of this name.
-        "toybox": {"steps": 300, "batch": 4, "lr": 2e-4, "prior_count": 32},
+        "toybox": {"steps": 200, "batch": 4, "lr": 4e-4, "prior_count": 32},
     }
 
     steps: int = 1000

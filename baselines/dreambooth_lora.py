@@ -27,7 +27,7 @@ class DreamBoothLoRA:
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "toybox": {"steps": 140, "batch": 4, "lr": 2e-3},
+        "toybox": {"steps": 70, "batch": 4, "lr": 4e-3},
     }
 
     steps: int = 500

@@ -1,6 +1,7 @@
-"""Which setting of a method did best: the geometric mean of some measures, averaged over subjects.
+"""Which setting of a method to take: the shortest training course that is as good as the best one.
 
-A search is an experiment like any other; this reads its records. Imports no torch.
+Settings are ranked by the geometric mean of some measures, averaged over subjects. A search is an experiment
+like any other; this reads its records. Imports no torch.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.errors import ConfigError, one_of
-from harness.families import Form, form_of
+from harness.families import form_of
 from harness.layout import RENDERERS, Block, Section, Sheet, Text, spread
 from harness.records import Record
 from harness.rows import COLUMNS, Cell, Row, select
@@ -26,9 +28,29 @@ class Candidate:
     row: Row
     merit: Cell
 
+    @property
+    def steps(self) -> float:
+        """Optimizer steps; infinite where the method has no such parameter."""
+        steps = self.row.setting.get("params.steps")
+        return float(steps) if isinstance(steps, int) else math.inf
+
+
+def chosen(group: Sequence[Candidate]) -> Candidate:
+    """Take the fewest steps within one standard error of the best merit; of equally short ones the better.
+
+    The one-standard-error rule of Breiman et al., *Classification and Regression Trees* (1984), §3.4.3, with
+    the length of training for the size of the model. ``group`` is ranked, best first; one without a standard
+    error (a single subject) is taken at its word.
+    """
+    best = group[0].merit
+    good = [each for each in group if each.merit.mean >= best.mean - (best.error or 0.0)]
+    return min(good, key=lambda each: each.steps)
+
 
 def ranked(records: Sequence[Record], measures: Sequence[str] = BALANCE) -> list[list[Candidate]]:
-    """Rank the settings of every method, best first; with prior, penalty and bound it is another method.
+    """Rank the settings of every method, best first, apart for each number of shots, backbone and data set.
+
+    With class images, with a penalty and with a bound a method counts as another one.
 
     Raises ConfigError for an unknown measure, and for one that is not better when higher.
     """
@@ -37,11 +59,12 @@ def ranked(records: Sequence[Record], measures: Sequence[str] = BALANCE) -> list
             raise ConfigError(one_of(name, COLUMNS, noun="measure"))
         if COLUMNS[name].direction != "higher":
             raise ConfigError(f"--measure {name}: only measures that are better when higher can be weighed")
-    groups: dict[tuple[str, Form, bool], list[Candidate]] = {}
+    groups: dict[tuple[Any, ...], list[Candidate]] = {}
     for row in select(records).of("method"):
         merit = _merit(row, measures)
         if merit.n:
-            kind = (row.method, form_of(row), bool(row.setting.get("params.prior_weight")))
+            prior = bool(row.setting.get("params.prior_weight"))
+            kind = (row.method, form_of(row), prior, *row.contest)
             groups.setdefault(kind, []).append(Candidate(row, merit))
     return [sorted(group, key=lambda each: -each.merit.mean) for group in groups.values()]
 
@@ -58,8 +81,8 @@ def _merit(row: Row, measures: Sequence[str]) -> Cell:
 
 
 def table(records: Sequence[Record], measures: Sequence[str] = BALANCE, *, format: str = "markdown") -> str:
-    """Render the ranking, the best of each method in bold. Raises ConfigError, also where nothing can be
-    ranked."""
+    """Render the ranking, the chosen setting of each method in bold. Raises ConfigError, also where nothing
+    can be ranked."""
     if format not in RENDERERS:
         raise ConfigError(one_of(format, RENDERERS, noun="format"))
     groups = ranked(records, measures)
@@ -67,7 +90,10 @@ def table(records: Sequence[Record], measures: Sequence[str] = BALANCE, *, forma
         raise ConfigError(f"no finished trial of a method has {' and '.join(measures)}")
     titles = [COLUMNS[name].title for name in measures]
     sections = tuple(
-        Section(f"{len(group)} settings", tuple(_line(each, measures, each is group[0]) for each in group))
+        Section(
+            f"{group[0].row.shots_in_words}: {len(group)} setting{'' if len(group) == 1 else 's'}",
+            tuple(_line(each, measures, each is chosen(group)) for each in group),
+        )
         for group in groups
     )
     block = Block(
@@ -75,11 +101,14 @@ def table(records: Sequence[Record], measures: Sequence[str] = BALANCE, *, forma
         ("Method", "n", "Merit ↑", *(f"{title} ↑" for title in titles)),
         sections,
     )
-    tests = "Settings are chosen on other subjects than methods are compared on."
-    return RENDERERS[format](Sheet((), (block,), (f"Bold: the best setting of each method. {tests}",)))
+    notes = (
+        "Bold: the fewest steps within one standard error of the best setting of the same method.",
+        "Settings are chosen on other subjects than methods are compared on.",
+    )
+    return RENDERERS[format](Sheet((), (block,), notes))
 
 
-def _line(candidate: Candidate, measures: Sequence[str], best: bool) -> tuple[Text, ...]:
+def _line(candidate: Candidate, measures: Sequence[str], bold: bool) -> tuple[Text, ...]:
     cells = [candidate.merit, *(candidate.row.cells[name] for name in measures)]
     numbers = [spread(cell.mean, cell.error, 3) for cell in cells]
-    return tuple(Text(words, best) for words in (candidate.row.title, str(candidate.merit.n), *numbers))
+    return tuple(Text(words, bold) for words in (candidate.row.title, str(candidate.merit.n), *numbers))

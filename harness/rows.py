@@ -109,6 +109,11 @@ class Row:
         return self.setting.get("lipschitz.bound")
 
     @property
+    def contest(self) -> tuple[Any, ...]:
+        """Give what rivals have in common: the data set, the backbone, the number of shots."""
+        return self.setting["dataset"], self.setting["backbone"], "all" if self.all_shots else self.shots
+
+    @property
     def shots_in_words(self) -> str:
         """Say how many photos were learnt from: "5 shots", "all shots (4 to 6)", "no shots used"."""
         if self.all_shots:

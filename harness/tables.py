@@ -84,8 +84,7 @@ def best(rows: Sequence[Row], column: Column) -> list[Row]:
     rivals: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row.group == "method" and column.name in row.cells and not _structural(row, column):
-            shots = "all" if row.all_shots else row.shots
-            rivals.setdefault((row.setting["dataset"], row.setting["backbone"], shots), []).append(row)
+            rivals.setdefault(row.contest, []).append(row)
     chosen = []
     for group in rivals.values():
         won = [sum(sign * lead.mean > 0 for lead in _leads(row, group, column.name)) for row in group]

@@ -32,10 +32,10 @@ def test_every_committed_trial_is_done(folder):
 
 
 @pytest.mark.parametrize("folder", EXPERIMENTS, ids=lambda folder: folder.name)
-def test_committed_records_are_of_one_unmodified_commit(folder):
+def test_committed_records_are_of_unmodified_commits(folder):
     found = {(r.provenance["commit"], r.provenance["dirty"]) for r in records.read(folder)}
-    assert len(found) == 1
     assert not any(dirty for _, dirty in found)
+    assert len(found) <= (2 if folder.name == "tuning-toybox" else 1)  # the search was extended once
 
 
 def rows(name, shots):
@@ -80,9 +80,10 @@ def test_five_shots_teach_more_than_nothing(method):
 
 
 def chosen():
-    """Method, parameters and penalty of the best setting of each, as the committed search has it."""
-    best = [group[0].row for group in choice.ranked(records.read(RESULTS / "tuning-toybox"))]
-    return {(row.method, written(row.records[0].trial["params"]), row.penalty) for row in best}
+    """Method, parameters and penalty of the setting to take of each, as the committed search has it."""
+    groups = choice.ranked(records.read(RESULTS / "tuning-toybox"))
+    rows = [choice.chosen(group).row for group in groups]
+    return {(row.method, written(row.records[0].trial["params"]), row.penalty) for row in rows}
 
 
 def written(params):
@@ -91,14 +92,14 @@ def written(params):
 
 def test_every_method_was_given_as_many_settings():
     groups = choice.ranked(records.read(RESULTS / "tuning-toybox"))
-    assert {len(group) for group in groups} == {8}
+    assert {len(group) for group in groups} == {10}
     assert {candidate.merit.n for group in groups for candidate in group} == {4}
 
 
 def test_presets_are_what_the_search_chose():
-    best = chosen()
+    taken = chosen()
     for name in ("dreambooth", "dreambooth_lora", "custom_diffusion", "textual_inversion"):
-        assert (name, written(methods.resolve_params(methods.load(name), {}, "toybox")), None) in best
+        assert (name, written(methods.resolve_params(methods.load(name), {}, "toybox")), None) in taken
 
 
 def test_fewshot_compares_the_methods_at_the_settings_that_the_search_chose():
