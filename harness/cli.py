@@ -93,6 +93,8 @@ def best(
 ) -> None:
     """Rank the settings of every method by the geometric mean of some measures.
 
+    Bold is the one to take: the fewest steps within one standard error of the best.
+
     Example:  harness best tuning-toybox
     """
     folder = run_folder_of(experiment, runs)
