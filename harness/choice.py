@@ -16,6 +16,7 @@ from harness.families import form_of
 from harness.layout import RENDERERS, Block, Section, Sheet, Text, spread
 from harness.records import Record
 from harness.rows import COLUMNS, Cell, Row, select
+from harness.titles import counted
 
 BALANCE = ("dino_heldout", "prompt_accuracy")
 """What a setting is chosen by unless the user says otherwise: the subject, and what was asked of it."""
@@ -91,7 +92,7 @@ def table(records: Sequence[Record], measures: Sequence[str] = BALANCE, *, forma
     titles = [COLUMNS[name].title for name in measures]
     sections = tuple(
         Section(
-            f"{group[0].row.shots_in_words}: {len(group)} setting{'' if len(group) == 1 else 's'}",
+            f"{group[0].row.shots_in_words}: {counted(len(group), 'setting')}",
             tuple(_line(each, measures, each is chosen(group)) for each in group),
         )
         for group in groups

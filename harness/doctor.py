@@ -23,6 +23,7 @@ from harness.errors import HarnessError, one_line
 from harness.expand import expand
 from harness.plan import SMALL_SHARE
 from harness.settings import BackboneSpec, EncoderSpec, Trial
+from harness.titles import counted
 
 if TYPE_CHECKING:
     from harness.diffusion.memory import Memory
@@ -64,8 +65,7 @@ def examine(experiment: Experiment, *, runs: Path, mlflow: str | None = None) ->
     with _Caught(findings, "photos and prompts", experiment.dataset.name):
         trials = expand(experiment, catalog).trials
         subjects = {trial.subject for trial in trials}
-        plural = "" if len(subjects) == 1 else "s"
-        told = f"{len(subjects)} subject{plural}, {len(trials)} trials"
+        told = f"{counted(len(subjects), 'subject')}, {counted(len(trials), 'trial')}"
         findings.append(Finding("ok", "photos and prompts", told, f"found in {experiment.dataset.name}"))
     if trials:
         findings += _memory_and_disk(experiment, catalog.dataset, trials, runs)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -20,6 +21,7 @@ from harness.api import Progress
 from harness.measures import MEASURES
 from harness.observer import Status
 from harness.records import Record
+from harness.titles import counted
 from harness.worklist import Task
 
 SHOWN = ("dino_heldout", "dino", "clip_i", "clip_t", "weight_l2")
@@ -163,9 +165,9 @@ def what_is_left(tasks: Sequence[Task]) -> str:
     return f"{len(tasks)} trials: {', '.join(words)}{again}"
 
 
-def cell(trial: Mapping[str, object]) -> str:
+def cell(trial: Mapping[str, Any]) -> str:
     """Name a trial within its sweep."""
-    shots = f", {trial['shots']} shots" if trial["shots"] else ""
+    shots = f", {counted(trial['shots'], 'shot')}" if trial["shots"] else ""
     seed = f", seed {trial['seed']}" if trial["seed"] else ""
     return f"{trial['title']}, {trial['subject']}{shots}{seed}"
 

@@ -17,7 +17,7 @@ import pandas as pd
 from harness import stats
 from harness.measures import MEASURES, Direction
 from harness.records import Record
-from harness.titles import distinct_titles, identity, name, setting
+from harness.titles import counted, distinct_titles, identity, name, setting
 from harness.where import CEILINGS, FLOORS, holds, parse
 
 Group = Literal["floor", "method", "ceiling"]
@@ -119,7 +119,7 @@ class Row:
         if self.all_shots:
             fewest = min(record.trial["shots"] for record in self.records)
             return f"all shots ({self.shots if fewest == self.shots else f'{fewest} to {self.shots}'})"
-        return f"{self.shots} shot{'' if self.shots == 1 else 's'}" if self.shots else "no shots used"
+        return counted(self.shots, "shot") if self.shots else "no shots used"
 
     @property
     def constrained(self) -> bool:

@@ -11,6 +11,11 @@ PAPER = "P&P, the paper's method"
 """How the full fine-tune with the Lipschitz penalty is called beside its settings (arXiv 2505.19519)."""
 
 
+def counted(n: int, noun: str) -> str:
+    """Write how many there are of what a plural "s" makes many: "1 shot", "5 shots"."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def setting(trial: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten what tells one row from another, save shots, subject and seed: ``{"params.lr": 1e-5, …}``.
 
