@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -52,7 +53,7 @@ def session(experiment: Experiment, slots: int | None, address: str | None) -> I
         _check_gpus(experiment, local=address is None)
         yield folder
     finally:
-        ray.shutdown()
+        _leave()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -89,7 +90,7 @@ def _connect(settings: dict[str, Any]) -> None:
             ray.init(**settings, logging_level=logging.CRITICAL, log_to_driver=False)
             return
         except Exception as error:  # Ray raises a bare Exception where a node does not come up
-            ray.shutdown()
+            _leave()
             if "timed out" in str(error) and attempt < START_ATTEMPTS:
                 continue
             local = settings["address"] == "local"
@@ -97,6 +98,22 @@ def _connect(settings: dict[str, Any]) -> None:
                 "start Ray on this machine" if local else f"reach the Ray cluster at {settings['address']}"
             )
             raise HarnessError(f"cannot {where}: {one_line(error)}") from error
+
+
+def _leave() -> None:
+    """Shut Ray down while nobody frees an object of Ray's.
+
+    Ray ends the whole process, with status 1 and no word, when that happens during its shutdown; the thread
+    that mirrors to MLflow allocates enough for the garbage collector to run just there.
+    """
+    gc.collect()
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _modules() -> list[str]:
