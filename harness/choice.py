@@ -90,13 +90,7 @@ def table(records: Sequence[Record], measures: Sequence[str] = BALANCE, *, forma
     if not groups:
         raise ConfigError(f"no finished trial of a method has {' and '.join(measures)}")
     titles = [COLUMNS[name].title for name in measures]
-    sections = tuple(
-        Section(
-            f"{group[0].row.shots_in_words}: {counted(len(group), 'setting')}",
-            tuple(_line(each, measures, each is chosen(group)) for each in group),
-        )
-        for group in groups
-    )
+    sections = tuple(_section(group, measures) for group in groups)
     block = Block(
         f"Merit: the geometric mean of {' and '.join(titles)} for each subject; mean ± s.e. over n.",
         ("Method", "n", "Merit ↑", *(f"{title} ↑" for title in titles)),
@@ -107,6 +101,12 @@ def table(records: Sequence[Record], measures: Sequence[str] = BALANCE, *, forma
         "Settings are chosen on other subjects than methods are compared on.",
     )
     return RENDERERS[format](Sheet((), (block,), notes))
+
+
+def _section(group: Sequence[Candidate], measures: Sequence[str]) -> Section:
+    taken = chosen(group)
+    label = f"{taken.row.shots_in_words}: {counted(len(group), 'setting')}"
+    return Section(label, tuple(_line(each, measures, each is taken) for each in group))
 
 
 def _line(candidate: Candidate, measures: Sequence[str], bold: bool) -> tuple[Text, ...]:

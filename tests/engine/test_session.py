@@ -1,7 +1,10 @@
 """Ray can be left while other threads are at work."""
 
+import gc
 import subprocess
 import sys
+
+from harness.sweep import session
 
 SCRIPT = """
 import gc, sys, threading
@@ -38,10 +41,18 @@ with session.session(experiment, 1, None):
     session.ray._private.worker.global_worker.core_worker = Told(
         session.ray._private.worker.global_worker.core_worker
     )
-print("went on")
+thread.join(60)
+print("went on" if leaving.is_set() and not thread.is_alive() else "Ray leaves in another way")
 """
 
 
 def test_a_thread_that_collects_garbage_meanwhile_does_not_end_the_process():
     ended = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stdout) == (0, "went on\n"), ended.stderr
+
+
+def test_nothing_is_collected_while_ray_shuts_down_and_afterwards_it_is_again(monkeypatch):
+    during = []
+    monkeypatch.setattr(session.ray, "shutdown", lambda: during.append(gc.isenabled()))
+    session._leave()
+    assert during == [False] and gc.isenabled()
