@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.api import Personalized, Subject
 
 if TYPE_CHECKING:
-    from harness.diffusion.backbone import Backbone
+    from harness.diffusion.backbones.base import Backbone
     from harness.diffusion.training import Trainer
 
 

@@ -44,10 +44,10 @@ def measure(folder: Path, threads: int, steps: int) -> None:
 
     from baselines.dreambooth import DreamBooth
     from harness.api import Lipschitz, Subject
-    from harness.diffusion.loading import load_backbone, without_weights
-    from harness.diffusion.memory import rehearse
+    from harness.diffusion.backbones.loading import load_backbone, without_weights
     from harness.diffusion.training import Trainer
-    from harness.settings import BackboneSpec, Execution
+    from harness.specs import BackboneSpec, Execution
+    from harness.sweep.memory_estimate import rehearse
 
     torch.set_num_threads(threads)
     execution = Execution(checkpointing=True)

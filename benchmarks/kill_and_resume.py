@@ -103,17 +103,17 @@ sys.meta_path.insert(0, Finder())
 '''
 
 MOMENTS = {
-    "fit, worker": ("harness.trial", "fit", "progress", "self"),
-    "fit, driver": ("harness.trial", "fit", "progress", "driver"),
-    "sample, worker": ("harness.trial", "sample", "progress", "self"),
-    "sample, driver": ("harness.trial", "sample", "progress", "driver"),
-    "score, worker": ("harness.trial", "_scored", "after", "self"),
-    "score, driver": ("harness.trial", "_scored", "after", "driver"),
+    "fit, worker": ("harness.trial.worker", "fit", "progress", "self"),
+    "fit, driver": ("harness.trial.worker", "fit", "progress", "driver"),
+    "sample, worker": ("harness.trial.worker", "sample", "progress", "self"),
+    "sample, driver": ("harness.trial.worker", "sample", "progress", "driver"),
+    "score, worker": ("harness.trial.worker", "_scored", "after", "self"),
+    "score, driver": ("harness.trial.worker", "_scored", "after", "driver"),
     "pictures filed, no record yet": ("harness.records", "Lines.append", "before", "self"),
     "half of a record": ("harness.records", "_write_whole", "half", "self"),
     "record written, nothing else": ("harness.records", "Lines.append", "after", "self"),
-    "mirror, before a run": ("harness.store", "Store._fill", "before", "self"),
-    "mirror, after a run": ("harness.store", "Store._fill", "after", "self"),
+    "mirror, before a run": ("harness.tracking.mlflow_store", "Store._fill", "before", "self"),
+    "mirror, after a run": ("harness.tracking.mlflow_store", "Store._fill", "after", "self"),
 }
 
 
@@ -153,7 +153,7 @@ def tracked(runs: Path, trials: int) -> list[str]:
     """What of the tracking database is not as it should be."""
     from mlflow import MlflowClient
 
-    from harness.store import default_uri
+    from harness.tracking.mlflow_store import default_uri
 
     client = MlflowClient(default_uri(runs))
     (experiment,) = (e for e in client.search_experiments() if e.name == "kills")

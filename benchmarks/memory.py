@@ -3,8 +3,9 @@
     python benchmarks/memory.py
 
 Networks are built from their released configurations on the device "meta"; methods set up their training on
-them with their own defaults (``harness.diffusion.memory``). Bytes are of weights, θ0, gradients and Adam;
-activations come on top. "Card": the smallest of 16, 24, 40 and 80 GB that leaves a quarter of itself free.
+them with their own defaults (``harness.sweep.memory_estimate``). Bytes are of weights, θ0, gradients and
+Adam; activations come on top. "Card": the smallest of 16, 24, 40 and 80 GB that leaves a quarter of itself
+free.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 from released import sd3, sd15, sdxl
 
 from harness import methods
-from harness.diffusion.loading import without_weights
-from harness.diffusion.memory import rehearse
-from harness.settings import BackboneSpec
+from harness.diffusion.backbones.loading import without_weights
+from harness.specs import BackboneSpec
+from harness.sweep.memory_estimate import rehearse
 
 CARDS = (16, 24, 40, 80)
 SPARE = 0.75

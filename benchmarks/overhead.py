@@ -46,7 +46,8 @@ class Bare:
         import torch
         from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline
 
-        from harness.toybox import loading, render, subjects
+        from harness.toybox import loading, subjects
+        from harness.toybox.scenes import render
 
         folder = loading.pipeline_folder()
         pipe = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from harness.diffusion.backbone import Backbone
-    from harness.diffusion.training import Trainer
 
 
 @dataclass(frozen=True)
@@ -87,26 +84,6 @@ class Ceiling:
     """Photos of the subject scored in place of samples: as they are, or through the autoencoder."""
 
     through_autoencoder: bool = False
-
-
-@runtime_checkable
-class Method(Protocol):
-    """A personalization method: a frozen dataclass whose fields are its hyperparameters, with one verb.
-
-    Class variables: ``title`` (the name in tables), ``version`` (raise it when the outcome changes),
-    ``changes_weights`` (accepts a Lipschitz constraint), ``uses_shots`` (False: one trial for all shot
-    counts), ``presets`` (backbone name → hyperparameters tuned for it).
-    """
-
-    title: ClassVar[str]
-    version: ClassVar[int]
-    changes_weights: ClassVar[bool]
-    uses_shots: ClassVar[bool]
-    presets: ClassVar[dict[str, dict[str, Any]]]
-
-    def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized | Ceiling:
-        """Teach ``backbone`` the subject, in place; the harness restores the backbone afterwards."""
-        ...
 
 
 Progress = Callable[[str, int, int, float | None], None]

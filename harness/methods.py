@@ -12,12 +12,17 @@ import typing
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.api import Method, Subject
+from harness.api import Ceiling, Personalized, Subject
 from harness.errors import HarnessError, one_of
+from harness.specs import is_path
+
+if TYPE_CHECKING:
+    from harness.diffusion.backbones.base import Backbone
+    from harness.diffusion.training import Trainer
 
 CLASS_VARIABLES: dict[str, type] = {
     "title": str,
@@ -32,6 +37,26 @@ class MethodError(HarnessError):
     """A method that does not exist, breaks its contract, or is given hyperparameters it does not have."""
 
 
+@runtime_checkable
+class Method(Protocol):
+    """A personalization method: a frozen dataclass whose fields are its hyperparameters, with one verb.
+
+    Class variables: ``title`` (the name in tables), ``version`` (raise it when the outcome changes),
+    ``changes_weights`` (accepts a Lipschitz constraint), ``uses_shots`` (False: one trial for all shot
+    counts), ``presets`` (backbone name → hyperparameters tuned for it).
+    """
+
+    title: ClassVar[str]
+    version: ClassVar[int]
+    changes_weights: ClassVar[bool]
+    uses_shots: ClassVar[bool]
+    presets: ClassVar[dict[str, dict[str, Any]]]
+
+    def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized | Ceiling:
+        """Teach ``backbone`` the subject, in place; the harness restores the backbone afterwards."""
+        ...
+
+
 def known() -> dict[str, Path]:
     """Name → file of every method in ``baselines/``, sorted by name."""
     spec = importlib.util.find_spec("baselines")
@@ -40,11 +65,6 @@ def known() -> dict[str, Path]:
         path for folder in folders for path in Path(folder).glob("*.py") if not path.stem.startswith("_")
     ]
     return {path.stem: path for path in sorted(files, key=lambda path: path.stem)}
-
-
-def is_path(name_or_path: str) -> bool:
-    """Whether a ``name:`` of a YAML means a file of the user's own."""
-    return name_or_path.endswith(".py") or "/" in name_or_path
 
 
 def source(name_or_path: str) -> str:
@@ -105,7 +125,7 @@ def _method_of(module: types.ModuleType, name: str) -> type[Method]:
 
 
 def _check(kind: type, name: str) -> None:
-    """Refuse a class that breaks the contract of :class:`harness.api.Method`."""
+    """Refuse a class that breaks the contract of :class:`harness.methods.Method`."""
     settings = getattr(kind, "__dataclass_params__", None)
     if settings is None or not settings.frozen:
         raise MethodError(

@@ -30,7 +30,7 @@ class Record(BaseModel):
 
     key        the sample key: identity of the pictures, and their folder's name
     trial      {dataset, backbone, method, title, params, lipschitz, subject, shots, seed, sampling}
-    scores     name → value, None where it cannot be had (``notes`` says why); see :mod:`harness.measures`
+    scores     name → value, None where it cannot be had (``notes`` says why); see ``harness.metrics``
     drift      likewise
     by_prompt  score → values in prompt order
     seconds    fit, sample, score

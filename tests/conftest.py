@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from pipelines import WRITERS
+
+from harness.config import strict_yaml
+from harness.config.experiment import Experiment
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
@@ -45,7 +50,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def loaded(tiny_sd: Path, cache: Path):
-    from harness.diffusion.loading import load_backbone
+    from harness.diffusion.backbones.loading import load_backbone
 
     return load_backbone(str(tiny_sd), cache=cache)
 
@@ -106,3 +111,30 @@ def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
         network = timm.create_model("test_vit", pretrained=False)
     save_file(network.state_dict(), path)
     return path
+
+
+Make = Callable[..., Experiment]
+
+
+@pytest.fixture
+def make() -> Make:
+    """Build an experiment of the fakes from keywords, over small defaults."""
+
+    def build(**changes: Any) -> Experiment:
+        defaults = {
+            "name": "x",
+            "methods": ["frozen", {"name": "tuned", "params": {"lr": [0.001, 0.0001]}}],
+            "subjects": {"split": "test", "count": 2},
+            "shots": [1, 3],
+        }
+        return strict_yaml.check(Experiment, defaults | changes, source="x.yaml")
+
+    return build
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for runs; the fakes' cache lies in it too."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    return tmp_path / "runs"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.batching import Batches
-from harness.encoders.pixels import in_batches
+from harness.metrics.encoders.pixels import in_batches
 
 
 def fitting(limit, asked):

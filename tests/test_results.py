@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import choice, config, methods, publish, records, stats
-from harness.rows import select
+from harness import methods, records
+from harness.config import experiment
+from harness.report import publish, stats
+from harness.report.rows import select
+from harness.report.tables import best_settings
+from harness.sweep.grid import trials
 
 RESULTS = Path(__file__).parents[1] / "results"
 EXPERIMENTS = sorted(path.parent for path in RESULTS.glob("*/records.jsonl"))
@@ -81,8 +85,8 @@ def test_five_shots_teach_more_than_nothing(method):
 
 def chosen():
     """Method, parameters and penalty of the setting to take of each, as the committed search has it."""
-    groups = choice.ranked(records.read(RESULTS / "tuning-toybox"))
-    rows = [choice.chosen(group).row for group in groups]
+    groups = best_settings.ranked(records.read(RESULTS / "tuning-toybox"))
+    rows = [best_settings.chosen(group).row for group in groups]
     return {(row.method, written(row.records[0].trial["params"]), row.penalty) for row in rows}
 
 
@@ -91,7 +95,7 @@ def written(params):
 
 
 def test_every_method_was_given_as_many_settings():
-    groups = choice.ranked(records.read(RESULTS / "tuning-toybox"))
+    groups = best_settings.ranked(records.read(RESULTS / "tuning-toybox"))
     assert {len(group) for group in groups} == {11}
     assert {candidate.merit.n for group in groups for candidate in group} == {4}
 
@@ -103,10 +107,10 @@ def test_presets_are_what_the_search_chose():
 
 
 def test_fewshot_compares_the_methods_at_the_settings_that_the_search_chose():
-    trials = config.trials(config.load(RESULTS.parent / "experiments" / "fewshot.yaml"))
+    found = trials(experiment.load(RESULTS.parent / "experiments" / "fewshot.yaml"))
     ran = {
         (each.method, written(each.params), each.lipschitz.penalty if each.lipschitz else None)
-        for each in trials
+        for each in found
     }
     assert chosen() <= ran
 

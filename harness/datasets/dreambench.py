@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.api import Prompt
-from harness.datasets import DatasetError, wording
+from harness.datasets import prompts as wording
+from harness.datasets.base import DatasetError
 from harness.datasets.folder import FolderDataset, SubjectEntry, SubjectsFile, resize_option
 from harness.errors import one_of
-from harness.settings import DatasetSpec
+from harness.specs import DatasetSpec
 
 FILE = "prompts_and_classes.txt"
 HEADINGS = ("Object Prompts", "Live Subject Prompts")
@@ -39,7 +40,7 @@ class Listing:
 
 
 class DreamBenchDataset(FolderDataset):
-    """DreamBench's subjects; see :class:`harness.datasets.Dataset`. Photos that are no shots are held out."""
+    """DreamBench's subjects; see :class:`~.base.Dataset`. Photos that are no shots are held out."""
 
     name = "dreambench"
 

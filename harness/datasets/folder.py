@@ -15,14 +15,14 @@ from typing import Annotated, Any
 from PIL.Image import Image
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from harness import document
 from harness.api import Prompt, Subject, checked_template
-from harness.datasets import DatasetError, wording
-from harness.datasets.draws import draw, fingerprint
-from harness.datasets.photos import RESIZES, file_digest, photo_files, photos_in, read_photo, squared
-from harness.datasets.recent import Recent
+from harness.config import strict_yaml
+from harness.datasets import prompts as wording
+from harness.datasets.base import DatasetError
+from harness.datasets.photos import RESIZES, Recent, file_digest, photo_files, photos_in, read_photo, squared
+from harness.datasets.shots import draw, fingerprint
 from harness.errors import one_of
-from harness.settings import DatasetSpec, Frozen
+from harness.specs import DatasetSpec, Frozen
 
 FILE = "subjects.yaml"
 
@@ -65,7 +65,7 @@ class SubjectsFile(Frozen):
 
 
 class FolderDataset:
-    """Photos from a folder; see :class:`harness.datasets.Dataset`. Photos that are no shots are held out."""
+    """Photos from a folder; see :class:`~.base.Dataset`. Photos that are no shots are held out."""
 
     name = "folder"
 
@@ -209,14 +209,14 @@ def _entries(options: dict[str, Any], folder: Path) -> SubjectsFile:
     if options:
         if file is not None:
             raise DatasetError("dataset.options: give either 'file' or 'subjects' and 'prompts', not both")
-        return document.check(SubjectsFile, options, source="dataset.options")
+        return strict_yaml.check(SubjectsFile, options, source="dataset.options")
     path = folder / FILE if file is None else _found(Path(file), folder)
     if not path.is_file():
         example = next((each.name for each in sorted(folder.iterdir()) if each.is_dir()), "rex")
         raise DatasetError(
             f"{path}: no such file; it says what the subjects are: 'subjects: {{{example}: dog}}'"
         )
-    return document.check(SubjectsFile, document.read(path), source=str(path))
+    return strict_yaml.check(SubjectsFile, strict_yaml.read(path), source=str(path))
 
 
 def _found(path: Path, folder: Path) -> Path:

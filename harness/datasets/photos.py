@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections import OrderedDict
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from harness.datasets import DatasetError
+from harness.datasets.base import DatasetError
+
+T = TypeVar("T")
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 LONGEST_SIDE = 2048
@@ -94,3 +99,23 @@ def file_digest(path: Path) -> str:
 def _digest(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Recent(Generic[T]):
+    """Remembers the last ``size`` values by key."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._known: OrderedDict[str, T] = OrderedDict()
+
+    def get(self, key: str, make: Callable[[], T]) -> T:
+        """Return the value of ``key``, made if it is not remembered."""
+        if key not in self._known:
+            self._known[key] = make()
+            if len(self._known) > self.size:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return self._known[key]
+
+    def __reduce__(self) -> tuple[type[Recent[T]], tuple[int]]:
+        return type(self), (self.size,)

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from PIL.Image import Image
 
 from harness.api import Prompt, Subject
-from harness.datasets import DatasetError
-from harness.datasets.draws import draw, fingerprint, group_sizes
-from harness.datasets.recent import Recent
+from harness.datasets.base import DatasetError
+from harness.datasets.photos import Recent
+from harness.datasets.shots import draw, fingerprint, group_sizes
 from harness.errors import one_of
-from harness.settings import DatasetSpec
+from harness.specs import DatasetSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from harness.toybox.scenes.world import Scene
     from harness.toybox.subjects import ToySubject
-    from harness.toybox.world import Scene
 
 SIZE = 64
 RENDERER_VERSION = 1
@@ -30,7 +30,7 @@ SPLITS = {"development": "dev", "test": "test"}
 
 
 class ToyboxDataset:
-    """Toybox's subjects; see :class:`harness.datasets.Dataset`. Six photos to learn from, six held out."""
+    """Toybox's subjects; see :class:`~.base.Dataset`. Six photos to learn from, six held out."""
 
     name = "toybox"
     resize = "direct"
@@ -161,7 +161,7 @@ class ToyboxDataset:
             return []
         from torchvision.transforms.functional import to_pil_image
 
-        from harness.diffusion.cache import Cache
+        from harness.cache import Cache
 
         cache = Cache(self.cache)
         content = {"renderer": RENDERER_VERSION, "size": SIZE}
@@ -178,6 +178,6 @@ class ToyboxDataset:
 
 
 def _rendered(scene: Scene) -> dict[str, Tensor]:
-    from harness.toybox.render import render
+    from harness.toybox.scenes.render import render
 
     return {"picture": render([scene], size=SIZE)[0]}

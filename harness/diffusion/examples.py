@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from harness.diffusion.augment import Augment, vary
-from harness.diffusion.backbone import Backbone
-from harness.diffusion.conditioning import LatentDistribution
+from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.backbones.conditioning import LatentDistribution
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from peft import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from harness.diffusion.backbone import Backbone
-from harness.diffusion.folders import BackboneError
-from harness.diffusion.pipelines import FAMILIES
+from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.backbones.families import FAMILIES
+from harness.diffusion.backbones.locate import BackboneError
 
 LORA, TOKENS, WEIGHTS = (
     "pytorch_lora_weights.safetensors",

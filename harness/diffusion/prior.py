@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from harness.diffusion import SAMPLING_VERSION
 from harness.diffusion.seeds import named_seed
+from harness.diffusion.versions import SAMPLING_VERSION
 
 if TYPE_CHECKING:
-    from harness.diffusion.backbone import Backbone
+    from harness.diffusion.backbones.base import Backbone
 
 
 def prior_images(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from harness.diffusion.conditioning import Conditioning
+from harness.diffusion.backbones.conditioning import Conditioning
 
 if TYPE_CHECKING:
-    from harness.diffusion.backbone import Backbone
+    from harness.diffusion.backbones.base import Backbone
 
 
 @torch.no_grad()

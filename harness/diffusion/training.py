@@ -14,7 +14,7 @@ from torch.nn import Parameter
 
 from harness.api import Lipschitz, Progress
 from harness.diffusion.augment import Augment
-from harness.diffusion.backbone import Backbone
+from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.examples import Example, Material, Prior
 from harness.diffusion.lipschitz import Constraint, LowRank
 from harness.diffusion.prior import prior_images

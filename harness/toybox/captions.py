@@ -10,10 +10,10 @@ from functools import cache
 
 import numpy as np
 
-from harness.toybox.backdrops import BACKDROPS
-from harness.toybox.patterns import PATTERNS
-from harness.toybox.shapes import FORMS
-from harness.toybox.world import ACCESSORIES, CLASSES, COLOURS, Scene, nearest_colour, pick
+from harness.toybox.scenes.backdrops import BACKDROPS
+from harness.toybox.scenes.patterns import PATTERNS
+from harness.toybox.scenes.shapes import FORMS
+from harness.toybox.scenes.world import ACCESSORIES, CLASSES, COLOURS, Scene, nearest_colour, pick
 
 OPENINGS = (
     "a photo of {}",

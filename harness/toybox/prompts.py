@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness.toybox.backdrops import BACKDROPS
 from harness.toybox.captions import ACCESSORY_PHRASES, article
-from harness.toybox.world import BACKGROUNDS, CLASSES, COLOURS, LIVE, pick
+from harness.toybox.scenes.backdrops import BACKDROPS
+from harness.toybox.scenes.world import BACKGROUNDS, CLASSES, COLOURS, LIVE, pick
 
 PROPERTY_COLOURS = ("red", "yellow", "purple", "blue", "orange")
 LIVE_BACKGROUNDS = 10

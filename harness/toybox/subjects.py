@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from harness.toybox.prompts import Prompt, class_prompts, other_prompts, prior_prompts, subject_prompts
-from harness.toybox.shapes import FORMS
-from harness.toybox.world import BACKGROUNDS, RGB, Scene, colour_name, sample_view, uniform
+from harness.toybox.scenes.shapes import FORMS
+from harness.toybox.scenes.world import BACKGROUNDS, RGB, Scene, colour_name, sample_view, uniform
 
 __all__ = [
     "ToySubject",

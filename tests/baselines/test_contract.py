@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from harness import methods
-from harness.api import Ceiling, Lipschitz, Method, Personalized, Subject
+from harness.api import Ceiling, Lipschitz, Personalized, Subject
 from harness.diffusion.training import Trainer
+from harness.methods import Method
 
 FOUND = methods.known()
 CHANGES = {

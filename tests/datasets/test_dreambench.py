@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from harness import config
-from harness.datasets import DatasetError, load_dataset
+from harness.config import experiment
+from harness.datasets.base import DatasetError
 from harness.datasets.dreambench import FOUR, SIX
-from harness.settings import DatasetSpec
+from harness.datasets.registry import load_dataset
+from harness.specs import DatasetSpec
+from harness.sweep.grid import trials
 
 NOUNS = dict.fromkeys((*SIX, *FOUR, *(f"thing{i}" for i in range(17))), "toy") | {
     "dog2": "dog",
@@ -119,11 +121,11 @@ def test_experiments_take_one_three_and_all_shots(clone, tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text(f"methods: [dreambooth]\nsubjects: [vase, cat]\n"
                     f"dataset: {{name: dreambench, path: {clone}}}\n")  # fmt: skip
-    found = config.trials(config.load(path))
+    found = trials(experiment.load(path))
     assert [(t.subject, t.shots) for t in found] == [
         (s, k) for s, n in (("vase", 6), ("cat", 5)) for k in (1, 3, n)
     ]
-    fixed = config.trials(config.load(path, ["shots=[5, all]"]))
+    fixed = trials(experiment.load(path, ["shots=[5, all]"]))
     assert [(t.subject, t.shots) for t in fixed] == [("vase", 5), ("vase", 6), ("cat", 5)]
 
 
@@ -142,13 +144,13 @@ def test_the_published_data_set_reads_whole():
     data.check(data.subjects(), [1, 3])
 
 
-@pytest.mark.parametrize(("model", "trials"), [("sd15", 810), ("sdxl", 450), ("sd3", 450)])
-def test_the_published_protocol_expands(clone, model, trials):
+@pytest.mark.parametrize(("model", "count"), [("sd15", 810), ("sdxl", 450), ("sd3", 450)])
+def test_the_published_protocol_expands(clone, model, count):
     """3 rows without photos and the others at 1, 3 and all shots, on 30 subjects; 4 pictures a prompt."""
     path = Path(__file__).parents[2] / "experiments" / f"dreambench_{model}.yaml"
-    found = config.trials(config.load(path, [f"dataset.path={clone}"]))
+    found = trials(experiment.load(path, [f"dataset.path={clone}"]))
     rows = {trial.title for trial in found}
-    assert len(found) == trials == 30 * (3 + 3 * (len(rows) - 3))
+    assert len(found) == count == 30 * (3 + 3 * (len(rows) - 3))
     assert {trial.sampling.images for trial in found} == {4}
     on_entries = [t.lipschitz for t in found if t.method == "dreambooth_lora" and t.lipschitz]
     assert {(each.norm, each.on) for each in on_entries} == {("sum", "entries")}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from harness.datasets import DatasetError, chosen_prompts, load_dataset
+from harness.datasets.base import DatasetError, chosen_prompts
+from harness.datasets.registry import load_dataset
 from harness.errors import HarnessError
-from harness.settings import DatasetSpec
+from harness.specs import DatasetSpec
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness.datasets import DatasetError
-from harness.datasets.draws import draw
+from harness.datasets.base import DatasetError
 from harness.datasets.photos import LONGEST_SIDE, file_digest, photo_files, read_photo, squared
+from harness.datasets.shots import draw
 
 
 def colours(image):

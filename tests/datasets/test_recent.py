@@ -2,9 +2,9 @@
 
 import pickle
 
-from harness.datasets import load_dataset
-from harness.datasets.recent import Recent
-from harness.settings import DatasetSpec
+from harness.datasets.photos import Recent
+from harness.datasets.registry import load_dataset
+from harness.specs import DatasetSpec
 
 
 def test_a_data_set_that_has_read_photos_can_be_pickled(tmp_path):

@@ -8,12 +8,14 @@ import sys
 import pytest
 import torch
 
-from harness import document
-from harness.catalog import Installed
-from harness.config import Experiment, trials
-from harness.datasets import DatasetError, load_dataset
+from harness.config import strict_yaml
+from harness.config.experiment import Experiment
+from harness.datasets.base import DatasetError
+from harness.datasets.registry import load_dataset
 from harness.errors import ConfigError
-from harness.measures import ATTRIBUTES
+from harness.metrics.registry import ATTRIBUTES
+from harness.sweep.catalog import Installed
+from harness.sweep.grid import trials
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def test_photos_are_rendered_once_and_shots_are_among_them(tmp_path, monkeypatch
         level = sum(scenes[0].background.encode()) % 256
         return torch.full((1, 3, size, size), level, dtype=torch.uint8)
 
-    monkeypatch.setattr("harness.toybox.render.render", fake_render)
+    monkeypatch.setattr("harness.toybox.scenes.render.render", fake_render)
     first, second = (load_dataset("toybox", cache=tmp_path) for _ in range(2))
     name = first.subjects("development")[0]
     subject = first.shots(name, 2, 0)
@@ -82,7 +84,7 @@ def test_prior_prompts_name_the_class_or_others(toybox):
 
 def test_names_and_identities_load_no_torch():
     check = (
-        "import sys; from harness.datasets import load_dataset; data = load_dataset('toybox')\n"
+        "import sys; from harness.datasets.registry import load_dataset; data = load_dataset('toybox')\n"
         "name = data.subjects('test')[0]\n"
         "data.check([name], [1, 6]); data.shots_identity(name, 3, 0); data.references_identity(name)\n"
         "data.prompts_identity(name); data.shots(name, 0, 0); print('torch' in sys.modules)"
@@ -93,6 +95,6 @@ def test_names_and_identities_load_no_torch():
 
 def test_more_prompts_than_there_are_is_refused_before_anything_is_fitted():
     asked = {"name": "x", "methods": ["frozen"], "subjects": ["mossy-mug"], "sampling": {"prompts": 26}}
-    experiment = document.check(Experiment, asked, source="x.yaml")
+    experiment = strict_yaml.check(Experiment, asked, source="x.yaml")
     with pytest.raises(ConfigError, match=r"sampling\.prompts: 26 asked for, 'mossy-mug' has 25"):
         trials(experiment, Installed(experiment))

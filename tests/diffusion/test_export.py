@@ -8,8 +8,8 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 import harness.diffusion.export
+from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.export import load, write
-from harness.diffusion.folders import BackboneError
 
 SEEDS = [3, 4]
 
@@ -51,7 +51,7 @@ def drawn(pipe, prompts):
 def test_plain_diffusers_makes_the_same_pictures(backbone, tiny_sd, tmp_path, change):
     change(backbone)
     prompts = ["a photo of a <v> dog" if backbone.new_tokens else "a photo of a dog", "a red mug"]
-    latents = harness.diffusion.backbone.sample(
+    latents = harness.diffusion.backbones.base.sample(
         backbone, prompts, seeds=SEEDS, sampler="ddim", steps=4, guidance=5.0
     )
     with torch.no_grad():

@@ -12,8 +12,8 @@ from diffusers import (
     StableDiffusionPipeline,
 )
 
-from harness.diffusion.folders import BackboneError
-from harness.diffusion.loading import load_backbone
+from harness.diffusion.backbones.loading import load_backbone
+from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.sampling import sample
 
 REFERENCE = {

@@ -7,8 +7,8 @@ import torch
 
 from harness.api import Lipschitz
 from harness.diffusion.augment import Augment
+from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.lipschitz import Constraint
-from harness.diffusion.loading import load_backbone
 from harness.diffusion.training import Example, Material, Prior, Trainer, TrainingDiverged, _loss
 
 CAPTION = "a photo of a sks dog"

@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from harness.cli.toybox.networks import Shelf
 from harness.toybox import loading
-from harness.toybox.shelf import Shelf
 from harness.toybox.tokenizer import tokenizer
 
 ELSEWHERE = """

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from harness.toybox import loading
-from harness.toybox.attributes import LABELS, NAMELESS, numbers, words
 from harness.toybox.probe import NOTHING, Probe, ProbeNetwork, Reading
-from harness.toybox.render import render
-from harness.toybox.world import sample_scene
+from harness.toybox.scenes.attributes import LABELS, NAMELESS, numbers, words
+from harness.toybox.scenes.render import render
+from harness.toybox.scenes.world import sample_scene
 
 CHOICES = {"category": ("mug", "cat", NOTHING)}
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from harness.toybox.pretrain import autoencoder, shipping
 from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import POOLS, Pool, as_signed
-from harness.toybox.world import CLASSES
+from harness.toybox.scenes.world import CLASSES
 
 ARCHITECTURE: dict[str, Any] = {
     "architecture": "vit_tiny_patch16_224",

@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.toybox.attributes import LABELS, numbers
 from harness.toybox.pretrain import autoencoder, shipping
 from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 from harness.toybox.pretrain.unet import alphas, noised
 from harness.toybox.probe import NOTHING, ProbeNetwork
+from harness.toybox.scenes.attributes import LABELS, numbers
 
 CHANNELS = (48, 96, 160, 224)
 ANSWERS = {name: LABELS[name] for name in ("category", "background", "colour", "pattern", "accessory")}

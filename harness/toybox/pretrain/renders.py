@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from harness.errors import ConfigError
-from harness.toybox.render import render
-from harness.toybox.world import Looks, Scene, Split, another_view, sample_scene
+from harness.toybox.scenes.render import render
+from harness.toybox.scenes.world import Looks, Scene, Split, another_view, sample_scene
 
 SHARD = 1_000
 

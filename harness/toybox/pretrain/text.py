@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from harness.toybox.attributes import LABELS, numbers
 from harness.toybox.captions import caption
 from harness.toybox.pretrain import shipping
 from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.scenes.attributes import LABELS, numbers
+from harness.toybox.scenes.world import sample_scene
 from harness.toybox.tokenizer import LENGTH, tokenizer
-from harness.toybox.world import sample_scene
 
 WIDTH = 160
 ARCHITECTURE: dict[str, Any] = {

@@ -1,0 +1,140 @@
+"""What there is, in words: the tables of ``harness list`` and ``harness sweep --dry-run``. Loads no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.config.experiment import Experiment
+from harness.records import Lines
+from harness.sweep.catalog import Catalog
+from harness.sweep.grid import expand
+from harness.sweep.worklist import STAGES, Task, tasks
+
+
+def console() -> Console:
+    """Print for a terminal at its width, for a file or pipe without cutting."""
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
+def dry_run(experiment: Experiment, catalog: Catalog, folder: Path) -> tuple[Table, list[Task], list[str]]:
+    """Tell what a sweep would do: a table by row, the worklist, and a line for each thing that is skipped."""
+    expansion = expand(experiment, catalog)
+    work = tasks(experiment, catalog, Lines(folder), folder, expanded=expansion.trials)
+    reasons = Counter((skip.title, skip.reason) for skip in expansion.skips)
+    skips = [f"skipped: {title}: {reason}" + f" (×{n})" * (n > 1) for (title, reason), n in reasons.items()]
+    return _plan_table(work), work, skips
+
+
+def _plan_table(work: Sequence[Task]) -> Table:
+    rows: dict[tuple[str, str, str], list[Task]] = {}
+    for task in work:
+        trial = task.trial
+        sampling = f"{trial.sampling.sampler} {trial.sampling.steps} × {trial.sampling.guidance:g}"
+        rows.setdefault((trial.backbone.name, trial.title, sampling), []).append(task)
+    table = Table(box=None, padding=(0, 2), header_style="bold", show_footer=True)
+    counted = ("trials", "done", "score", "sample", "run")
+    names = ("backbone", "method", "sampling", "shots", "subjects", "seeds", *counted)
+    stages = Counter(task.stage for task in work)
+    totals = [str(n) for n in (len(work), *(stages[stage] for stage in STAGES))]
+    for name, footer in zip(names, ["total", *[""] * 5, *totals]):
+        right = name in (*counted, "subjects", "seeds")
+        table.add_column(name, footer=footer, justify="right" if right else "left", no_wrap=True)
+    for (backbone, title, sampling), group in rows.items():
+        shots = sorted({task.trial.shots for task in group})
+        counts = Counter(task.stage for task in group)
+        table.add_row(
+            backbone,
+            title,
+            sampling,
+            ", ".join(map(str, shots)) if shots != [0] else "–",
+            str(len({task.trial.subject for task in group})),
+            str(len({task.trial.seed for task in group})),
+            *(str(n) for n in (len(group), *(counts[stage] for stage in STAGES))),
+        )
+    return table
+
+
+def methods_table() -> Table:
+    """List the methods of ``baselines/`` with their parameters and defaults."""
+    from harness import methods
+
+    table = _table("method", "title", "Lipschitz", "photos", "parameters (defaults)")
+    for name in methods.known():
+        kind = methods.load(name)
+        defaults = dataclasses.asdict(kind())  # type: ignore[call-overload]
+        words = ", ".join(f"{key}={value}" for key, value in defaults.items())
+        table.add_row(
+            name, kind.title, "yes" if kind.changes_weights else "–", "yes" if kind.uses_shots else "–", words
+        )
+    return table
+
+
+def backbones_table() -> Table:
+    """List what a ``backbone:`` may be."""
+    table = _table("backbone", "what it is")
+    table.add_row("toybox", "the embedded benchmark's small Stable Diffusion, 64 × 64 pixels")
+    table.add_row("ORG/NAME", "a model of the Hugging Face hub in diffusers' format; revision: to pin one")
+    table.add_row("./FOLDER", "a local folder in diffusers' format, safetensors only")
+    return table
+
+
+def datasets_table() -> Table:
+    """List the data sets."""
+    from harness.datasets.registry import DESCRIPTIONS
+
+    return _described("dataset", DESCRIPTIONS)
+
+
+def encoders_table() -> Table:
+    """List the encoders."""
+    from harness.metrics.encoders.registry import DESCRIPTIONS
+
+    return _described("encoder", DESCRIPTIONS)
+
+
+def scores_table() -> Table:
+    """List scores and drift measures with unit, direction, version and encoder."""
+    from harness.metrics.registry import MEASURES
+
+    table = _table("name", "kind", "better", "unit", "version", "encoder", "what it is")
+    for measure in MEASURES.values():
+        table.add_row(
+            measure.name,
+            measure.kind,
+            measure.direction or "–",
+            measure.unit,
+            str(measure.version),
+            measure.encoder or "–",
+            measure.description,
+        )
+    return table
+
+
+LISTS: dict[str, Callable[[], Table]] = {
+    "methods": methods_table,
+    "backbones": backbones_table,
+    "datasets": datasets_table,
+    "encoders": encoders_table,
+    "scores": scores_table,
+}
+
+
+def _described(noun: str, descriptions: dict[str, str]) -> Table:
+    table = _table(noun, "what it is")
+    for name, words in descriptions.items():
+        table.add_row(name, words)
+    return table
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table

@@ -1,0 +1,280 @@
+"""The command line. Composes the other modules and imports the heavy ones inside the commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.doctor import doctor
+from harness.cli.score import score
+from harness.cli.sweep import INTERRUPTED, MLflow, Runs, sweep
+from harness.cli.toybox.commands import pretrain, toybox
+from harness.errors import ConfigError, HarnessError, one_line, one_of
+
+UsageError: Any = typer.BadParameter.__bases__[0]  # click's; some versions of typer bring their own click
+
+app = typer.Typer(
+    name="harness",
+    help="Compare few-shot personalization methods of text-to-image models: one YAML file per question.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(sweep)
+app.command()(score)
+app.command()(doctor)
+app.command()(pretrain)
+app.add_typer(toybox, name="toybox")
+
+Experiment = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="An experiment's YAML file, or its name under runs/.")
+]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options that hold for every command; ``--debug`` is read in :func:`main`."""
+
+
+@app.command()
+def table(
+    experiment: Experiment,
+    runs: Runs = Path("runs"),
+    format: Annotated[str, typer.Option(help="markdown, csv or tex.")] = "markdown",
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only such trials, e.g. shots=5.")
+    ] = None,
+    measure: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this column; may be repeated.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All columns that hold a number.")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="The scores that have a published counterpart, beside it.")
+    ] = False,
+) -> None:
+    """Print the table of an experiment: mean ± s.e. over subjects.
+
+    Example:  harness table fewshot --where shots=5 --format tex
+    """
+    folder = run_folder_of(experiment, runs)
+    from harness.report.tables import method_table, published_table
+
+    if published:
+        sys.stdout.write(published_table.table(_current(folder), where=where or (), format=format))
+        return
+    text = method_table.table(
+        _current(folder),
+        where=where or (),
+        format=format,
+        measures=measure,
+        everything=everything,
+        experiment=folder.name,
+    )
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+@app.command()
+def best(
+    experiment: Experiment,
+    runs: Runs = Path("runs"),
+    format: Annotated[str, typer.Option(help="markdown or tex.")] = "markdown",
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Weigh these [default: dino_heldout and prompt_accuracy]."),
+    ] = None,
+) -> None:
+    """Rank the settings of every method by the geometric mean of some measures.
+
+    Bold is the one to take: the fewest steps within one standard error of the best.
+
+    Example:  harness best tuning-toybox
+    """
+    folder = run_folder_of(experiment, runs)
+    from harness.report.tables import best_settings
+
+    sys.stdout.write(best_settings.table(_current(folder), measure or best_settings.BALANCE, format=format))
+
+
+@app.command()
+def figures(
+    experiment: Experiment,
+    runs: Runs = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where to [default: the run's figures/, figures/CONDITION/].")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only such trials, e.g. shots=5.")
+    ] = None,
+) -> None:
+    """Draw the figures of an experiment as PNG files.
+
+    Example:  harness figures lipschitz_bounds --out paper/figures
+    """
+    folder = run_folder_of(experiment, runs)
+    from harness.report.figures import render_all as drawing
+
+    for path in drawing.render_all(
+        _current(folder),
+        folder,
+        out or drawing.folder_of(folder, where or ()),
+        where=where or (),
+        experiment=folder.name,
+        say=_note,
+    ):
+        typer.echo(path)
+
+
+@app.command()
+def ui(
+    runs: Runs = Path("runs"),
+    mlflow: MLflow = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 in a container.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+) -> None:
+    """Open the MLflow UI on the mirrored runs, by default for this machine only (127.0.0.1).
+
+    Example:  harness ui --port 5001
+    """
+    import subprocess
+
+    from harness.tracking.mlflow_store import QUIET, default_uri
+
+    if mlflow is None and not (runs / "mlflow.db").is_file():
+        raise ConfigError(f"{runs / 'mlflow.db'}: not there yet; a sweep or `harness mirror` makes it")
+    uri = mlflow or default_uri(runs)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    _note(f"http://{host}:{port}  (Ctrl-C ends it)")
+    where = ["--host", host, "--port", str(port)]
+    raise typer.Exit(subprocess.call([*command, *where], env={**QUIET, **os.environ}))
+
+
+@app.command()
+def mirror(experiment: Experiment, runs: Runs = Path("runs"), mlflow: MLflow = None) -> None:
+    """Bring MLflow up to date with an experiment's records; what is there already stays.
+
+    Example:  harness mirror fewshot --mlflow http://tracking.example:5000
+    """
+    from harness.tracking.mirror import Store, catch_up
+
+    folder = run_folder_of(experiment, runs)
+    _current(folder)  # says what is left out
+    store = Store(folder.parent, folder.name, mlflow)
+    count = catch_up(store, tables=[folder / "tables", folder / "figures"])
+    typer.echo(f"{count} records of {folder.name} are in {store.hide(store.uri)}")
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="methods, backbones, datasets, encoders or scores.")
+    ],
+) -> None:
+    """List what there is to choose from in an experiment file.
+
+    Example:  harness list methods
+    """
+    from harness.cli.listing import LISTS, console
+
+    if what not in LISTS:
+        raise ConfigError(one_of(what, LISTS, noun="list"))
+    console().print(LISTS[what]())
+
+
+@app.command()
+def show(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="A record's key, or how it starts.")],
+    runs: Runs = Path("runs"),
+) -> None:
+    """Show everything that is recorded of one trial.
+
+    Example:  harness show 3fa9
+    """
+    from harness.cli.listing import console
+    from harness.cli.lookup import find_record
+
+    folder, record = find_record(key, runs)
+    console().print_json(record.model_dump_json(exclude_none=True))
+    typer.echo(f"files: {folder / record.key}")
+
+
+@app.command()
+def export(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="A record's key, or how it starts.")],
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write; must not exist.")],
+    runs: Runs = Path("runs"),
+    device: Annotated[str, typer.Option(help="cpu or cuda, where it has to be fitted again.")] = "cpu",
+) -> None:
+    """Write a trial's tuned model in the files that diffusers reads; fitted again where it was not kept.
+
+    Example:  harness export 3fa9 /tmp/my-mug
+    """
+    from harness.cli.lookup import find_record
+    from harness.cli.progress import meter
+    from harness.sweep.export import take
+
+    if out.exists():
+        raise ConfigError(f"{out}: is there already; give a new folder")
+    folder, record = find_record(key, runs)
+    with meter() as progress:
+        lines = take(folder, record, out, progress=progress, device=device)
+    typer.echo("\n".join(["# pipe: the base model's pipeline in diffusers", *lines]))
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one line on stderr and exit status 2, another error 1."""
+    debug = "--debug" in sys.argv
+    warnings.formatwarning = lambda message, *where, **more: f"harness: {message}\n"
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except HarnessError as error:
+        if debug:
+            raise
+        _stop(one_line(error), 2 if isinstance(error, ConfigError) else 1)
+    except UsageError as error:
+        _misuse(error.format_message())
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _stop(line: str, status: int) -> None:
+    typer.echo(f"harness: {line}", err=True)
+    sys.exit(status)
+
+
+def _misuse(message: str) -> None:
+    if message.startswith("Usage:"):  # no command was given: that is a question, not a mistake
+        typer.echo(message)
+        sys.exit(0)
+    _stop(" ".join(message.split()), 2)
+
+
+def _note(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _current(folder: Path) -> list[Any]:
+    """Read the wanted records of a run directory; say how many others there are."""
+    from harness.records import read_current
+
+    current = read_current(folder)
+    if current.remark:
+        _note(current.remark)
+    return current.records
+
+
+def run_folder_of(experiment: str, runs: Path) -> Path:
+    """Look an experiment up among the run directories."""
+    from harness.cli.lookup import run_folder
+
+    return run_folder(experiment, runs)

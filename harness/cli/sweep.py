@@ -1,0 +1,129 @@
+"""``harness sweep``: what it says before, the sweep, what it writes and says after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.errors import ConfigError
+
+if TYPE_CHECKING:
+    from harness.config.experiment import Experiment
+    from harness.sweep.catalog import Installed
+    from harness.sweep.run import Summary
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+Runs = Annotated[Path, typer.Option(help="Where the run directories are.", envvar="HARNESS_RUNS")]
+MLflow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", envvar="MLFLOW_TRACKING_URI", help="MLflow store [default: RUNS/mlflow.db, sqlite]."
+    ),
+]
+
+
+def sweep(
+    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment's YAML file.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change the file's setting, e.g. dataset.path=photos."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the trials and run none.")] = False,
+    runs: Runs = Path("runs"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time [default: resources.workers].")
+    ] = None,
+    mlflow: MLflow = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="A", help="A Ray cluster, host:port or auto.")
+    ] = None,
+) -> None:
+    """Run what an experiment still lacks: fit, sample, score; then tables, figures, MLflow.
+
+    The same command continues after an interruption and does nothing twice.
+
+    Example:  harness sweep experiments/fewshot.yaml --workers 2
+    """
+    from harness.cli.lookup import experiment_file
+    from harness.config import experiment as config
+    from harness.sweep.catalog import Installed
+    from harness.sweep.grid import expand
+
+    loaded = config.load(experiment_file(experiment, runs), changes or ())
+    if dry_run:
+        _show_plan(loaded, Installed(loaded, plan_only=True), runs)
+        return
+    catalog = Installed(loaded)
+    expansion = expand(loaded, catalog)  # says what is wrong before anything slow
+    from harness.cli.progress import Display
+    from harness.sweep.run import run_sweep
+    from harness.tracking.mirror import Mirror, Store
+
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--runs {runs}: cannot be made: {error.strerror or error}") from None
+    display = Display()
+    with Mirror(Store(runs, loaded.name, mlflow), display.say) as mirror:
+        with display:
+            summary = run_sweep(
+                loaded,
+                runs=runs,
+                catalog=catalog,
+                expanded=expansion.trials,
+                workers=workers,
+                address=address,
+                observers=[display, mirror],
+            )
+        if not summary.interrupted:
+            written = _publish(runs.resolve() / loaded.name, display.say)
+            mirror.close(failed=len(summary.failed), tables=written)
+    _conclude(summary, experiment, runs / loaded.name)
+
+
+def _publish(folder: Path, say: Callable[[str], None]) -> list[Path]:
+    """Rewrite tables and figures, unless they are of these very records."""
+    from harness.report import publish
+
+    return publish.published(folder) if publish.is_current(folder) else publish.publish(folder, say=say)
+
+
+def _show_plan(experiment: Experiment, catalog: Installed, runs: Path) -> None:
+    from harness.cli.listing import console, dry_run
+    from harness.cli.progress import what_is_left
+
+    plan, work, skips = dry_run(experiment, catalog, runs / experiment.name)
+    console().print(plan)
+    for line in skips:
+        typer.echo(line)
+    typer.echo(what_is_left(work))
+    for remark in catalog.remarks:
+        typer.echo(remark, err=True)
+
+
+def _conclude(summary: Summary, experiment: Path, folder: Path) -> None:
+    """Say how it ended, and leave with the status that says it too."""
+    from harness.cli.progress import cell
+
+    for record in summary.failed:
+        typer.echo(f"failed {record.key}: {cell(record.trial)}: {record.error}", err=True)
+    if summary.interrupted:
+        typer.echo(
+            f"interrupted; {summary.before + summary.done} of {summary.total} trials are done and safe; "
+            f"to continue: harness sweep {experiment}",
+            err=True,
+        )
+        raise typer.Exit(INTERRUPTED)
+    if summary.failed:
+        typer.echo(
+            f"{len(summary.failed)} of {summary.total} trials failed; run it again to retry them", err=True
+        )
+        raise typer.Exit(1)
+    typer.echo(f"all {summary.total} trials are done; tables and figures: {folder}")

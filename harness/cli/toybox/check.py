@@ -1,0 +1,312 @@
+"""Whether the shipped networks are good enough: each figure of the data sheet with its floor.
+
+Everything is measured on scenes, captions and subjects that no training saw.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness.cli.toybox.networks import SEED, Shelf
+from harness.metrics.scores.kid import kid
+from harness.toybox import loading
+from harness.toybox.captions import ACCESSORY_PHRASES, article, caption, look_phrase
+from harness.toybox.pretrain.dino import separation
+from harness.toybox.probe import Reading
+from harness.toybox.scenes import attributes
+from harness.toybox.scenes.backdrops import BACKDROPS
+from harness.toybox.scenes.render import rays, render, screen, trace
+from harness.toybox.scenes.world import CLASSES, Scene, Split, another_view, sample_scene
+from harness.toybox.subjects import ToySubject, prompts, references, shots, subjects
+
+MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number and its limits: ``floor`` the least, ``ceiling`` the most; None if it informs."""
+
+    name: str
+    value: float
+    floor: float | None = None
+    ceiling: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value keeps to its limits; NaN does not."""
+        above = self.floor is None or self.value >= self.floor
+        below = self.ceiling is None or self.value <= self.ceiling
+        return above and below
+
+
+def object_mask(scene: Scene, size: int = 64) -> Tensor:
+    """Pixels at least half of whose four rays meet the object or its accessory: bool [size, size]."""
+    hit, _ = trace(scene, *rays(scene, *screen(2 * size)))
+    fine = torch.zeros(4 * size * size)
+    fine[torch.from_numpy(hit)] = 1
+    return F.avg_pool2d(fine.view(1, 1, 2 * size, 2 * size), 2)[0, 0] >= 0.5
+
+
+def decibels(first: Tensor, second: Tensor, where: Tensor | None = None) -> Tensor:
+    """Peak signal-to-noise ratio of uint8 pictures in dB, over the pixels of bool [n, h, w] if given: [n]."""
+    error = (first.float() - second.float()).square().mean(dim=1)
+    where = torch.ones_like(error) if where is None else where.float()
+    mean = (error * where).sum(dim=(1, 2)) / where.sum(dim=(1, 2))
+    return 10 * torch.log10(255**2 / mean.clamp_min(1e-6))
+
+
+def check_autoencoder(shelf: Shelf) -> Iterator[Figure]:
+    """PSNR of unseen pictures, named and wide looks alike, and of their objects' pixels alone."""
+    rng = np.random.default_rng([SEED, 1])
+    scenes = [sample_scene(rng, split="any", looks=looks) for looks in ("named", "wide") for _ in range(200)]
+    pictures, masks = render(scenes), torch.stack([object_mask(scene) for scene in scenes])
+    through = shelf.reconstruct(pictures)
+    yield Figure("autoencoder: PSNR, whole pictures (dB)", decibels(through, pictures).mean().item(), 28)
+    yield Figure(
+        "autoencoder: PSNR, object pixels (dB)", decibels(through, pictures, masks).mean().item(), 24
+    )
+
+
+def check_clip(shelf: Shelf) -> Iterator[Figure]:
+    """Caption to picture recall among 100 pictures with distinct full captions."""
+    splits: tuple[tuple[Split, str, float], ...] = (
+        ("any", "unseen", 0.85),
+        ("heldout", "held-out triples", 0.8),
+    )
+    for split, words, floor in splits:
+        rng = np.random.default_rng([SEED, 2])
+        found: dict[str, Scene] = {}
+        while len(found) < 500:
+            scene = sample_scene(rng, split=split)
+            found.setdefault(caption(scene, rng, drop=0.0), scene)
+        yield Figure(
+            f"clip: recall@1 among 100, {words}", recall(shelf, list(found.values()), list(found)), floor
+        )
+
+
+@torch.no_grad()
+def recall(shelf: Shelf, scenes: Sequence[Scene], texts: Sequence[str]) -> float:
+    """Share of texts whose own picture is the nearest of its hundred."""
+    model, _, tokenize = shelf.clip
+    shown = shelf.clip_features(render(scenes)).split(100)
+    said = model.encode_text(tokenize(list(texts)), normalize=True).split(100)
+    hits = [
+        (text @ image.T).argmax(1) == torch.arange(len(text)) for text, image in zip(said, shown, strict=True)
+    ]
+    return torch.cat(hits).float().mean().item()
+
+
+def check_dino(shelf: Shelf) -> Iterator[Figure]:
+    """Subjects against each other, and new instances against others of their class."""
+    everyone = subjects()
+    photos = [scene for subject in everyone for scene in subject.photos]
+    count = len(photos) // len(everyone)
+    kinds = torch.tensor([CLASSES.index(scene.category) for scene in photos])
+    ours = separation(shelf.dino_features(render(photos)), torch.arange(len(photos)) // count, kinds)
+    yield Figure("dino: same or different subject, AUC", ours["auc"], 0.95)
+    yield Figure("dino: subjects of one class, AUC", ours["auc_class"], 0.90)
+    yield Figure("dino: real-vs-real above real-vs-other", ours["gap"], 0.25)
+    features, instances, kinds = new_instances(shelf)
+    others = separation(features, instances, kinds)
+    yield Figure("dino: new instances of one class, AUC", others["auc_class"], 0.90)
+
+
+def new_instances(shelf: Shelf, count: int = 200, views: int = 4) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, instance and class of unseen wide instances, ``views`` pictures each."""
+    rng = np.random.default_rng([SEED, 3])
+    scenes: list[Scene] = []
+    for _ in range(count):
+        scene = sample_scene(rng, split="any", looks="wide")
+        scenes += [scene, *(another_view(scene, rng) for _ in range(views - 1))]
+    kinds = torch.tensor([CLASSES.index(scene.category) for scene in scenes])
+    return shelf.dino_features(render(scenes)), torch.arange(len(scenes)) // views, kinds
+
+
+def agreement(reading: Reading, truths: Sequence[dict[str, str]], name: str) -> float:
+    """Share of pictures whose likeliest label is the true one, of those whose truth names the attribute."""
+    pairs = [
+        (word, truth[name]) for word, truth in zip(reading.words(name), truths, strict=True) if name in truth
+    ]
+    return float(np.mean([word == true for word, true in pairs]))
+
+
+def truth(scene: Scene) -> dict[str, str]:
+    """A scene's labels, without a main colour that has no name."""
+    words = attributes.words(scene)
+    return {
+        name: word for name, word in words.items() if not (name == "colour" and word == attributes.NAMELESS)
+    }
+
+
+def check_probe(shelf: Shelf) -> Iterator[Figure]:
+    """Accuracies on autoencoded unseen renders and subjects, and rejections of garbage."""
+    rng = np.random.default_rng([SEED, 4])
+    scenes = [sample_scene(rng, split="any") for _ in range(500)]
+    reading = shelf.probe.attributes(shelf.reconstruct(render(scenes)))
+    truths = [truth(scene) for scene in scenes]
+    for name, floor in (
+        ("category", 0.95),
+        ("background", 0.95),
+        ("colour", 0.90),
+        ("accessory", None),
+        ("pattern", None),
+    ):
+        yield Figure(f"probe: {name}, autoencoded", agreement(reading, truths, name), floor)
+    photos = [scene for subject in subjects() for scene in subject.photos]
+    reading = shelf.probe.attributes(shelf.reconstruct(render(photos)))
+    for name in ("category", "background"):
+        yield Figure(
+            f"probe: {name}, subjects", agreement(reading, [truth(scene) for scene in photos], name), 0.95
+        )
+    yield from check_rejection(shelf, [text for text, _ in asked(rng, 100, "train")])
+
+
+def check_rejection(shelf: Shelf, texts: Sequence[str]) -> Iterator[Figure]:
+    """How much of decoded noise and of half-denoised samples the probe rejects."""
+    noise = torch.randn(len(texts), 16, 8, 8, generator=torch.Generator().manual_seed(SEED))
+    for name, latents in (
+        ("decoded noise", noise),
+        ("half-denoised samples", shelf.latents(texts, until=0.5)),
+    ):
+        rejected = shelf.probe.attributes(shelf.decode(latents)).rejected().float().mean().item()
+        yield Figure(f"probe: rejects {name}", rejected, 0.90)
+
+
+def asked(rng: np.random.Generator, count: int, split: Split) -> list[tuple[str, dict[str, str]]]:
+    """Prompts naming class, main colour, background and, for half of them, an accessory; their truths."""
+    found: dict[str, dict[str, str]] = {}
+    while len(found) < count:
+        scene = sample_scene(rng, split=split)
+        thing = article(f"{scene.colours[0]} {scene.category}")
+        extra = f" {ACCESSORY_PHRASES[scene.accessory]}" if scene.accessory != "none" else ""
+        wanted = {name: truth(scene)[name] for name in ("category", "background", "colour")}
+        if extra:
+            wanted["accessory"] = scene.accessory
+        found[f"a photo of {thing}{extra} {BACKDROPS[scene.background].phrase}"] = wanted
+    return list(found.items())
+
+
+def check_generation(shelf: Shelf) -> Iterator[Figure]:
+    """The probe's agreement with prompts, a third of them of held-out triples, and KID against renders."""
+    rng = np.random.default_rng([SEED, 5])
+    pairs = asked(rng, 200, "train") + asked(rng, 100, "heldout")
+    pictures = shelf.generate([text for text, _ in pairs])
+    floors = {"category": 0.85, "background": 0.90, "colour": 0.75, "accessory": 0.60}
+    reading, truths = shelf.probe.attributes(pictures), [wanted for _, wanted in pairs]
+    for name, floor in floors.items():
+        yield Figure(f"sd: {name} as asked", agreement(reading, truths, name), floor)
+    held = shelf.probe.attributes(pictures[200:])
+    for name in floors:
+        yield Figure(f"sd: {name} as asked, held-out triples", agreement(held, truths[200:], name))
+    rejected = reading.rejected().float().mean().item()
+    yield Figure("sd: pictures that the probe rejects", rejected)
+    yield from check_distance(shelf, pictures[:200])
+
+
+def check_distance(shelf: Shelf, pictures: Tensor, *, sets: int = 6) -> Iterator[Figure]:
+    """KID, in toybox-clip's features, of samples against renders and of renders against renders."""
+    rng, size = np.random.default_rng([SEED, 6]), len(pictures)
+    renders = shelf.clip_features(render([sample_scene(rng) for _ in range(sets * size)])).numpy()
+    ours = kid(shelf.clip_features(pictures).numpy(), renders, gamma=1.0)
+    folds = [slice(number * size, (number + 1) * size) for number in range(sets)]
+    floors = [kid(renders[fold], np.delete(renders, fold, axis=0), gamma=1.0) for fold in folds]
+    yield Figure("sd: KID against renders (x 1000)", 1_000 * ours)
+    yield Figure("sd: KID of renders against renders, mean (x 1000)", 1_000 * float(np.mean(floors)))
+    yield Figure("sd: KID of renders against renders, largest (x 1000)", 1_000 * max(floors))
+
+
+def check_subjects(shelf: Shelf) -> Iterator[Figure]:
+    """How far the best words stay from each subject, in DINO, below its own autoencoded photos."""
+    gaps = {subject.name: subject_gap(shelf, subject) for subject in subjects()}
+    worst = min(gaps, key=gaps.__getitem__)
+    yield Figure("subjects: DINO(real_ae) - DINO(frozen_oracle), mean", float(np.mean(list(gaps.values()))))
+    yield Figure(f"subjects: DINO(real_ae) - DINO(frozen_oracle), least ({worst})", gaps[worst], 0.15)
+
+
+def subject_gap(shelf: Shelf, subject: ToySubject, count: int = 10) -> float:
+    """DINO of autoencoded shots less DINO of samples of the description, both against the references."""
+    real = shelf.dino_features(render(references(subject)))
+    through = shelf.dino_features(shelf.reconstruct(render(shots(subject))))
+    phrase = look_phrase(subject.look)
+    templates = [prompt for prompt in prompts(subject) if prompt.kind == "recontextualization"][:count]
+    described = shelf.dino_features(shelf.generate([prompt.fill(phrase) for prompt in templates]))
+    return (through @ real.T).mean().item() - (described @ real.T).mean().item()
+
+
+def check_size(shelf: Shelf) -> Iterator[Figure]:
+    """Bytes shipped, and the time to load everything: of a shelf that has loaded nothing yet."""
+    sizes = [path.stat().st_size / MEGABYTE for path in shelf.weights.rglob("*") if path.is_file()]
+    if not sizes:
+        raise FileNotFoundError(f"{shelf.weights}: no weights there; `harness pretrain` makes them")
+    yield Figure("weights: all files (MB)", sum(sizes), ceiling=80)
+    yield Figure("weights: largest file (MB)", max(sizes), ceiling=20)
+    began = time.perf_counter()
+    shelf.load()
+    yield Figure("weights: time to load (s)", time.perf_counter() - began, ceiling=3)
+
+
+CHECKS: dict[str, Callable[[Shelf], Iterator[Figure]]] = {
+    "size": check_size,
+    "autoencoder": check_autoencoder,
+    "clip": check_clip,
+    "dino": check_dino,
+    "probe": check_probe,
+    "generation": check_generation,
+    "subjects": check_subjects,
+}
+
+
+def check(
+    parts: Collection[str] = tuple(CHECKS),
+    *,
+    weights: Path = loading.WEIGHTS,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[Figure]:
+    """Measure the figures of ``parts``, all by default, giving each as soon as it is known.
+
+    In the order of CHECKS: the time to load is measured before anything is. ``say`` gets a line before each
+    part. Raises ``ValueError`` for an unknown part, before anything is measured.
+    """
+    unknown = [part for part in parts if part not in CHECKS]
+    if unknown:
+        raise ValueError(f"unknown check {unknown[0]!r}; known: {', '.join(CHECKS)}")
+    return _measured([part for part in CHECKS if part in parts], Shelf(weights), say)
+
+
+def _measured(parts: Sequence[str], shelf: Shelf, say: Callable[[str], None]) -> Iterator[Figure]:
+    for number, part in enumerate(parts, start=1):
+        say(f"measuring {part} ({number} of {len(parts)})")
+        yield from CHECKS[part](shelf)
+
+
+def line(figure: Figure) -> str:
+    """One line of text: value, limit and verdict."""
+    limit, verdict = "", ""
+    if figure.floor is not None:
+        limit, verdict = f"at least {figure.floor:g}", "BELOW"
+    elif figure.ceiling is not None:
+        limit, verdict = f"at most {figure.ceiling:g}", "ABOVE"
+    verdict = "ok" if limit and figure.passed else verdict
+    return f"{figure.name:<66} {figure.value:>9.3f}  {limit:<14} {verdict}".rstrip()
+
+
+def summary(figures: Sequence[Figure], *, revision: str) -> dict[str, Any]:
+    """Gather figures for JSON: each with its limits and whether it keeps to them, and whether all do.
+
+    A value that is no finite number is None.
+    """
+    entries = [
+        {**asdict(each), "value": each.value if math.isfinite(each.value) else None, "passed": each.passed}
+        for each in figures
+    ]
+    return {"revision": revision, "passed": all(each.passed for each in figures), "figures": entries}

@@ -1,0 +1,132 @@
+"""The shipped networks at work, as plainly as a user would put them to use, without an experiment.
+
+The sampler, its steps and its guidance are those that experiments use by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from harness.toybox import loading
+from harness.toybox.probe import Probe
+
+SEED = 977
+STEPS, GUIDANCE = 20, 5.0
+
+
+class Shelf:
+    """The shipped networks, each loaded on first use; what they make of texts and pictures."""
+
+    def __init__(self, weights: Path = loading.WEIGHTS) -> None:
+        self.weights = weights
+
+    @cached_property
+    def pipeline(self) -> Any:
+        """The generator."""
+        from diffusers import StableDiffusionPipeline
+
+        from harness.diffusion.backbones.loading import no_progress_bar
+
+        folder = loading.pipeline_folder(self.weights)
+        with no_progress_bar():
+            pipeline: Any = StableDiffusionPipeline.from_pretrained(folder)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    @cached_property
+    def clip(self) -> tuple:
+        """Toybox-clip: model, preprocessing, tokenizer."""
+        return loading.load_clip(self.weights)
+
+    @cached_property
+    def dino(self) -> tuple:
+        """Toybox-dino: model, preprocessing."""
+        return loading.load_dino(self.weights)
+
+    @cached_property
+    def probe(self) -> Probe:
+        """The attribute probe."""
+        return loading.load_probe(self.weights)
+
+    def load(self) -> None:
+        """Load every network that is not loaded yet."""
+        _ = self.pipeline, self.clip, self.dino, self.probe
+
+    @torch.no_grad()
+    def reconstruct(self, pictures: Tensor) -> Tensor:
+        """Pictures through the autoencoder: uint8 to uint8."""
+        vae = self.pipeline.vae
+        parts = [
+            vae.decode(vae.encode(part.float() / 127.5 - 1).latent_dist.mode()).sample
+            for part in pictures.split(50)
+        ]
+        return as_bytes(torch.cat(parts))
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents to uint8 pictures."""
+        vae = self.pipeline.vae
+        return as_bytes(
+            torch.cat([vae.decode(part / vae.config.scaling_factor).sample for part in latents.split(50)])
+        )
+
+    def generate(self, texts: Sequence[str], *, seed: int = SEED, batch: int = 50) -> Tensor:
+        """One picture of each text: uint8 [n, 3, 64, 64]."""
+        return self.decode(self.latents(texts, seed=seed, batch=batch))
+
+    @torch.no_grad()
+    def latents(
+        self, texts: Sequence[str], *, seed: int = SEED, batch: int = 50, until: float = 1.0
+    ) -> Tensor:
+        """One sampled latent of each text, scaled; ``until`` < 1 stops after that share of the steps."""
+        kept: list[Tensor] = []
+
+        def keep(pipeline: object, step: int, moment: int, state: dict[str, Tensor]) -> dict[str, Tensor]:
+            if step + 1 == round(STEPS * until):
+                kept.append(state["latents"].clone())
+            return {}
+
+        for start in range(0, len(texts), batch):
+            some = list(texts[start : start + batch])
+            generators = [torch.Generator().manual_seed(seed + start + number) for number in range(len(some))]
+            self.pipeline(
+                some,
+                num_inference_steps=STEPS,
+                guidance_scale=GUIDANCE,
+                generator=generators,
+                output_type="latent",
+                callback_on_step_end=keep,
+            )
+        return torch.cat(kept)
+
+    @torch.no_grad()
+    def dino_features(self, pictures: Tensor) -> Tensor:
+        """Class tokens, normalized: [n, 192]."""
+        model, preprocess = self.dino
+        shown = torch.stack([preprocess(picture) for picture in as_images(pictures)])
+        return F.normalize(torch.cat([model(part) for part in shown.split(100)]), dim=-1)
+
+    @torch.no_grad()
+    def clip_features(self, pictures: Tensor) -> Tensor:
+        """Picture features, normalized: [n, 128]."""
+        model, preprocess, _ = self.clip
+        shown = torch.stack([preprocess(picture) for picture in as_images(pictures)])
+        return torch.cat([model.encode_image(part, normalize=True) for part in shown.split(100)])
+
+
+def as_bytes(pictures: Tensor) -> Tensor:
+    """[-1, 1] to uint8."""
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def as_images(pictures: Tensor) -> list[Image.Image]:
+    """uint8 [n, 3, h, w] to PIL pictures."""
+    return [Image.fromarray(picture) for picture in pictures.permute(0, 2, 3, 1).numpy()]

@@ -1,0 +1,109 @@
+"""What a data set is: subjects with photos, test prompts and prior prompts. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from PIL.Image import Image
+
+from harness.api import Prompt, Subject
+from harness.errors import HarnessError
+
+Split = Literal["development", "test", "all"]
+
+
+class DatasetError(HarnessError):
+    """A data set that cannot be used as it is: one line with the file and what to do."""
+
+
+class Dataset(Protocol):
+    """Subjects by name, with what belongs to each.
+
+    A subject's photos have names, in a fixed order. ``shots`` of them, drawn by ``seed``, are for a method to
+    learn from; ``shots`` = 0 draws none. Draws are nested: the 1-shot set lies inside the 3-shot set.
+    ``resize`` says how a photo that is learnt from becomes a square (:mod:`harness.datasets.photos`).
+    Identities are fingerprints (16 hex digits) for the keys of trials; they read files but decode no picture.
+    """
+
+    name: str
+    resize: str
+
+    @property
+    def revision(self) -> str:
+        """Fingerprint of the whole data set."""
+        ...
+
+    def subjects(self, split: str = "all") -> list[str]:
+        """List the subjects of a split, in a fixed order. Raises DatasetError if there is no such split."""
+        ...
+
+    def category(self, subject: str) -> str:
+        """Return the class noun of a subject."""
+        ...
+
+    def photo_names(self, subject: str) -> list[str]:
+        """List the photos of a subject, in a fixed order."""
+        ...
+
+    def shot_names(self, subject: str, shots: int, seed: int) -> list[str]:
+        """List the photos to learn from. Raises DatasetError where there are too few."""
+        ...
+
+    def most_shots(self, subject: str) -> int:
+        """Count the photos that there are to learn from: what ``shots: all`` stands for."""
+        ...
+
+    def reference_names(self, subject: str, shots: int, seed: int) -> list[str]:
+        """List the photos that are held out from learning."""
+        ...
+
+    def photos(self, subject: str) -> list[Image]:
+        """Read all photos, upright RGB, in the order of ``photo_names``."""
+        ...
+
+    def shots(self, subject: str, shots: int, seed: int) -> Subject:
+        """Return what a method gets to see; reads exactly the photos of ``shot_names``."""
+        ...
+
+    def prompts(self, subject: str) -> list[Prompt]:
+        """List the test prompts."""
+        ...
+
+    def prior_prompts(self, category: str, n: int) -> dict[str, list[str]]:
+        """Return n prompts without a subject, by group: ``class``, ``other``, ``empty``. More n only adds."""
+        ...
+
+    def shots_identity(self, subject: str, shots: int, seed: int) -> str:
+        """Fingerprint of the class noun and of exactly the photos of ``shot_names``."""
+        ...
+
+    def references_identity(self, subject: str) -> str:
+        """Fingerprint of all photos of the subject."""
+        ...
+
+    def prompts_identity(self, subject: str) -> str:
+        """Fingerprint of the subject's test prompts and of the prior prompts of its class."""
+        ...
+
+    def check(self, subjects: Sequence[str], shots: Sequence[int]) -> None:
+        """Raise DatasetError for an unknown subject, an unreadable photo, or fewer photos than shots."""
+        ...
+
+
+def chosen_prompts(
+    dataset: Dataset, subject: str, wanted: int | Sequence[str] | Literal["all"]
+) -> list[Prompt]:
+    """Return the test prompts that ``sampling.prompts`` stands for.
+
+    ``all``; a count, spread evenly over the list so that every kind of prompt takes part; or templates of the
+    user's own. Raises DatasetError where the subject has fewer prompts.
+    """
+    if not isinstance(wanted, int | str):
+        return [Prompt(template, kind="custom") for template in wanted]
+    prompts = dataset.prompts(subject)
+    if isinstance(wanted, str):
+        return prompts
+    if wanted > len(prompts):
+        raise DatasetError(f"sampling.prompts: {wanted} asked for, {subject!r} has {len(prompts)}")
+    return [prompts[(2 * i + 1) * len(prompts) // (2 * wanted)] for i in range(wanted)]

@@ -1,0 +1,82 @@
+"""Default test prompts and prior prompts for photos, in DreamBench's wording (arXiv 2208.12242)."""
+
+from __future__ import annotations
+
+import itertools
+
+from harness.api import Prompt
+from harness.datasets.shots import group_sizes
+
+PLACES = (
+    "in the jungle",
+    "in the snow",
+    "on the beach",
+    "on a cobblestone street",
+    "on top of pink fabric",
+    "on top of a wooden floor",
+    "with a city in the background",
+    "with a mountain in the background",
+    "with a blue house in the background",
+    "on top of a purple rug in a forest",
+)
+OBJECT_PLACES = (
+    "with a wheat field in the background",
+    "with a tree and autumn leaves in the background",
+    "with the Eiffel Tower in the background",
+    "floating on top of water",
+    "floating in an ocean of milk",
+    "on top of green grass with sunflowers around it",
+    "on top of a mirror",
+    "on top of the sidewalk in a crowded street",
+    "on top of a dirt road",
+    "on top of a white rug",
+)
+OUTFITS = (
+    "wearing a red hat",
+    "wearing a santa hat",
+    "wearing a rainbow scarf",
+    "wearing a black top hat and a monocle",
+    "in a chef outfit",
+    "in a firefighter outfit",
+    "in a police outfit",
+    "wearing pink glasses",
+    "wearing a yellow shirt",
+    "in a purple wizard outfit",
+)
+PROPERTIES = ("red", "purple", "shiny", "wet", "cube shaped")
+LIVE_NOUNS = frozenset({"bird", "cat", "dog", "hamster", "horse", "parrot", "rabbit"})
+NOUNS = (
+    "dog", "backpack", "cat", "bowl", "sneaker", "teapot", "candle", "boot", "clock", "vase",
+    "toy", "can", "stuffed animal", "chair", "car", "bird",
+)  # fmt: skip
+
+
+def default_prompts(*, live: bool) -> list[Prompt]:
+    """25 prompts for an object (20 contexts, 5 properties) or a live subject (10, 10 outfits, 5)."""
+    contexts = [Prompt(f"a {{}} {place}", "recontextualization") for place in PLACES]
+    if live:
+        contexts += [Prompt(f"a {{}} {outfit}", "accessory") for outfit in OUTFITS]
+    else:
+        contexts += [Prompt(f"a {{}} {place}", "recontextualization") for place in OBJECT_PLACES]
+    return contexts + [Prompt(f"a {word} {{}}", "property") for word in PROPERTIES]
+
+
+def prior_prompts(category: str, n: int) -> dict[str, list[str]]:
+    """Return n prompts that name no subject, by group: of the class, of other classes, empty.
+
+    The first of the class is the plain one; the others are of NOUNS. A larger n only adds prompts; past the
+    supply of wordings they repeat (and are told apart by their seeds).
+    """
+    sizes = group_sizes(n)
+    others = [noun for noun in NOUNS if noun != category]
+    wordings = ["a photo of a {}", *(f"a {{}} {place}" for place in (*PLACES, *OBJECT_PLACES))]
+    wordings += [f"a photo of a {{}} {place}" for place in (*PLACES, *OBJECT_PLACES)]
+    of_class = (wording.format(category) for wording in itertools.cycle(wordings))
+    of_others = (
+        wording.format(noun) for wording, noun in zip(itertools.cycle(wordings), itertools.cycle(others))
+    )
+    return {
+        "class": list(itertools.islice(of_class, sizes["class"])),
+        "other": list(itertools.islice(of_others, sizes["other"])),
+        "empty": [""] * sizes["empty"],
+    }

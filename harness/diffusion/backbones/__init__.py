@@ -1,0 +1,1 @@
+"""Base models behind one interface."""

@@ -1,0 +1,58 @@
+"""Where a base model's networks are while they are not needed, and how they spare memory. Knows no method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from harness.specs import Execution
+
+SLICED_FROM = 256
+"""Pixels along a side from which ``autoencoder: auto`` takes one picture at a time."""
+
+
+class Placement:
+    """Carries out an :class:`~harness.specs.Execution` on a device.
+
+    parking  where networks wait; the device itself where that is the CPU already
+    """
+
+    def __init__(self, device: torch.device, execution: Execution) -> None:
+        self.device, self.execution = device, execution
+        self.parking = torch.device("cpu")
+
+    def prepare(self, denoiser: Any, autoencoder: Any, *, resolution: int) -> None:
+        """Lay out the denoiser, and choose how the autoencoder goes through its pictures."""
+        chosen = self.execution
+        if chosen.checkpointing:
+            denoiser.enable_gradient_checkpointing()
+        last = self.device.type == "cuda" if chosen.channels_last == "auto" else chosen.channels_last
+        if last:
+            denoiser.to(memory_format=torch.channels_last)
+        way = chosen.autoencoder
+        if way == "auto":
+            way = "sliced" if resolution >= SLICED_FROM else "whole"
+        if way in ("sliced", "tiled"):
+            autoencoder.enable_slicing()
+        if way == "tiled":
+            autoencoder.enable_tiling()
+
+    def ready(self, network: Any) -> Any:
+        """Return a network that is on the device; one that was parked comes back."""
+        if next(network.parameters()).device.type != self.device.type:
+            network.to(self.device)
+        return network
+
+    def park(self, *networks: Any) -> None:
+        """Move networks off the device until they are asked for again, if the execution says so."""
+        if self.execution.park and self.parking.type != self.device.type:
+            for network in networks:
+                network.to(self.parking)
+            free(self.device)
+
+
+def free(device: torch.device) -> None:
+    """Give cached memory back to other processes that share the GPU; nothing on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,7 @@
+"""Versions that are part of the keys of trials. Imports nothing."""
+
+TRAINER_VERSION = 1
+"""Raise it when :class:`harness.diffusion.training.Trainer` gives other weights for the same inputs."""
+
+SAMPLING_VERSION = 1
+"""Raise it when :func:`harness.diffusion.sampling.sample` gives other pictures for the same weights."""

@@ -1,0 +1,1 @@
+"""What fitting changes, and the way back to the pretrained weights."""

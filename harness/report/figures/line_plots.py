@@ -1,0 +1,210 @@
+"""Plots with methods as lines: scores against shots, numbers along λ and along bounds.
+
+Each function takes a selection of one data set and backbone and gives a figure, or None where the records
+hold nothing to draw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.report.figures.style import (
+    LINES,
+    Palette,
+    axis_name,
+    encoder_line,
+    handle,
+    heading,
+    legend_below,
+    mark_of,
+    palette_of,
+    panels,
+    short,
+    standing_handles,
+    standing_lines,
+)
+from harness.report.rows import STAND_IN, Row, Selection
+from harness.report.series import Family, families, form_of, telling_shots
+
+AGAINST_SHOTS = ("dino_heldout", "clip_i_heldout", "clip_t", "prompt_accuracy", "copying", "noise_l2")
+ALONG = ("weight_l2", "noise_l2", "image_drift", "dino_heldout", "clip_t", "prompt_accuracy")
+
+MOST_LINES = 9
+"""More lines in one panel cannot be told apart; constrained rows go first, they have figures of their own."""
+
+UNCONSTRAINED = math.inf
+
+_CONSTRAINED_MARKS = {"penalty": "D", "bound": "s"}
+
+
+def measured(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """Keep the measures that some row has; a held-out score that none has gives way to the full one."""
+    held = {name for row in rows for name in row.cells}
+    return [found for name in names if (found := name if name in held else STAND_IN.get(name)) in held]
+
+
+def against_shots(selection: Selection, *, experiment: str | None = None) -> Figure | None:
+    """Draw scores against the number of shots: for each method a line with a band of ± s.e."""
+    lines = _lines(selection)
+    names = measured(AGAINST_SHOTS, [row for rows in lines for row in rows])
+    if not names:
+        return None
+    palette = palette_of(selection)
+    line = heading(selection, experiment=experiment)
+    figure, (grid,) = panels(len(names), across=3, heading=line)
+    for axes, name in zip(grid, names, strict=True):
+        standing_lines(axes, selection.rows, name, palette)
+        for rows in lines:
+            _band(axes, [row for row in rows if name in row.cells], name, palette)
+        axes.set_xticks(sorted({row.shots for rows in lines for row in rows}))
+        axes.set_xlabel("shots")
+        _title(axes, selection, name)
+    handles = [
+        handle(palette[row], row.title, marker=_shot_mark(row, palette), line=_shot_line(row))
+        for row, *_ in lines
+    ]
+    legend_below(figure, [*handles, *standing_handles(selection.rows, palette)])
+    return figure
+
+
+def _lines(selection: Selection) -> list[list[Row]]:
+    gathered: dict[str, list[Row]] = {}
+    for row in selection.of("method"):
+        gathered.setdefault(row.title, []).append(row)
+    lines = [rows for rows in gathered.values() if len(rows) > 1]
+    kept = sorted(lines, key=lambda rows: rows[0].constrained)[:MOST_LINES]
+    return [rows for rows in lines if rows in kept]
+
+
+def _shot_mark(row: Row, palette: Palette) -> str:
+    return _CONSTRAINED_MARKS.get(form_of(row)) or palette.mark(row)
+
+
+def _shot_line(row: Row) -> str:
+    return "--" if row.constrained else "-"
+
+
+def _band(axes: Axes, rows: Sequence[Row], name: str, palette: Palette) -> None:
+    if not rows:
+        return
+    colour, cells = palette[rows[0]], [row.cells[name] for row in rows]
+    shots = [row.shots for row in rows]
+    axes.fill_between(
+        shots,
+        [cell.mean - (cell.error or 0.0) for cell in cells],
+        [cell.mean + (cell.error or 0.0) for cell in cells],
+        color=colour,
+        alpha=0.13,
+        linewidth=0,
+    )
+    axes.plot(
+        shots,
+        [cell.mean for cell in cells],
+        color=colour,
+        linestyle=_shot_line(rows[0]),
+        marker=_shot_mark(rows[0], palette),
+        markeredgecolor="white",
+        zorder=3,
+    )
+
+
+def along_constraint(
+    selection: Selection, form: Literal["penalty", "bound"], *, experiment: str | None = None
+) -> Figure | None:
+    """Draw numbers along λ or along bounds on a logarithmic axis, tighter to the right.
+
+    Absolute and relative bounds, and penalties of different norms, have panels of their own, one below the
+    other. The unconstrained method and λ = 0 stand at the left end, off the scale.
+    """
+    shots = telling_shots(selection)
+    rows = [row for row in selection.of("method") if row.shots == shots]
+    scales = _scales([family for family in families(rows) if family.form == form])
+    curves = [family for gathered in scales for family in gathered]
+    names = measured(ALONG, [row for family in curves for row in family.members])
+    if not names:
+        return None
+    palette = palette_of(selection)
+    line = heading(selection, shots=shots, experiment=experiment)
+    figure, grid = panels(len(names), across=3, heading=line, blocks=len(scales))
+    for gathered, block in zip(scales, grid, strict=True):
+        places = _places(gathered)
+        for axes, name in zip(block, names, strict=True):
+            standing_lines(axes, selection.rows, name, palette)
+            for family in gathered:
+                _curve(axes, family, name, places, palette)
+            _scale_axis(axes, gathered[0], places)
+            _title(axes, selection, name)
+    handles = [
+        handle(palette[family.rows[0][1]], family.name, marker=mark_of(family), line=LINES[form])
+        for family in curves
+    ]
+    if any(family.anchor for family in curves):
+        handles.append(handle("#555555", "unconstrained", marker="*", line=""))
+    legend_below(figure, [*handles, *standing_handles(selection.rows, palette)])
+    return figure
+
+
+def _scales(curves: Sequence[Family]) -> list[list[Family]]:
+    """Gather the curves that share an axis, the usual scale first; a scale needs two values above 0."""
+    gathered: dict[str, list[Family]] = {}
+    for family in sorted(curves, key=lambda family: family.scale):
+        gathered.setdefault(family.scale, []).append(family)
+    return [
+        group
+        for group in gathered.values()
+        if len({value for family in group for value, _ in family.rows} - {0.0}) > 1
+    ]
+
+
+def _curve(axes: Axes, family: Family, name: str, places: Mapping[float, float], palette: Palette) -> None:
+    points = [(places[value], row.cells[name]) for value, row in family.rows if name in row.cells]
+    axes.errorbar(
+        [x for x, _ in points], [cell.mean for _, cell in points],
+        yerr=[cell.error or 0.0 for _, cell in points],
+        color=palette[family.rows[0][1]], linestyle=LINES[family.form], marker=mark_of(family),
+        markeredgecolor="white", elinewidth=1, zorder=3,
+    )  # fmt: skip
+    if family.anchor and name in family.anchor.cells:
+        cell = family.anchor.cells[name]
+        axes.errorbar(
+            [places[UNCONSTRAINED]], [cell.mean], yerr=[cell.error or 0.0], color=palette[family.anchor],
+            linestyle="", marker="*", markersize=11, markeredgecolor="white", elinewidth=1, zorder=4,
+        )  # fmt: skip
+
+
+def _places(curves: Sequence[Family]) -> dict[float, float]:
+    """Place λ or bounds on a logarithmic axis, tighter to the right, what is off the scale one step beyond.
+
+    Keys are the values of the constraint and UNCONSTRAINED, in the order of their places.
+    """
+    values = {value for family in curves for value, _ in family.rows}
+    scale = sorted(values - {0.0})
+    step = max(0.3, math.log10(scale[-1] / scale[0]) / 8)
+    if curves[0].form == "bound":
+        places = {value: -math.log10(value) for value in reversed(scale)}
+        if 0.0 in values:
+            places[0.0] = -math.log10(scale[0]) + step
+    else:
+        places = {value: math.log10(value) for value in scale}
+        if 0.0 in values:
+            places = {0.0: math.log10(scale[0]) - step} | places
+    if any(family.anchor for family in curves):
+        places = {UNCONSTRAINED: min(places.values()) - step} | places
+    return places
+
+
+def _scale_axis(axes: Axes, family: Family, places: Mapping[float, float]) -> None:
+    names = ["none" if value == UNCONSTRAINED else short(value) for value in places]
+    axes.set_xticks(list(places.values()), names)
+    axes.set_xlabel(f"{'λ' if family.form == 'penalty' else 'bound on ‖Δθ‖₂'}{family.scale}, tighter →")
+    axes.grid(axis="x", visible=False)
+
+
+def _title(axes: Axes, selection: Selection, name: str) -> None:
+    axes.set_title(axis_name(name))
+    axes.set_ylabel(encoder_line(selection, name), fontsize=7.5, color="#888888")

@@ -1,0 +1,263 @@
+"""Records → rows: what is averaged over what, in which order rows stand, and what they are called.
+
+A row is one method in one setting at one number of shots; a cell holds one number per subject. Images are
+averaged before prompts in the record; here follow seeds within a subject, then subjects. Knows no layout.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import pandas as pd
+
+from harness.config.titles import counted, distinct_titles, identity, name, setting
+from harness.metrics.registry import MEASURES, Direction
+from harness.records import Record
+from harness.report import stats
+from harness.report.filters import CEILINGS, FLOORS, holds, parse
+
+Group = Literal["floor", "method", "ceiling"]
+
+_ORDER = ("dreambooth", "dreambooth_lora", "custom_diffusion", "textual_inversion")
+_STANDING = (*FLOORS, *CEILINGS)
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column says: a measure of :mod:`harness.metrics.registry`, or a cost taken from the record."""
+
+    name: str
+    title: str
+    unit: str
+    direction: Direction | None
+    version: int | None
+    encoder: str | None
+    kind: Literal["score", "drift", "cost"]
+
+    @property
+    def arrow(self) -> str:
+        """Show the better direction: ↑, ↓ or nothing."""
+        return {"higher": "↑", "lower": "↓", None: ""}[self.direction]
+
+
+COLUMNS: dict[str, Column] = {
+    **{m.name: Column(m.name, m.title, m.unit, m.direction, m.version, m.encoder, m.kind)
+       for m in MEASURES.values()},
+    "seconds_fit": Column("seconds_fit", "Fit", "s", "lower", None, None, "cost"),
+    "seconds_sample": Column("seconds_sample", "Sample", "s", "lower", None, None, "cost"),
+    "seconds_score": Column("seconds_score", "Score", "s", "lower", None, None, "cost"),
+    "peak_memory": Column("peak_memory", "Peak memory", "MiB", "lower", None, None, "cost"),
+}  # fmt: skip
+"""All columns in their order: scores, drift, costs."""
+
+STAND_IN = {"dino_heldout": "dino", "clip_i_heldout": "clip_i", "div": "div_dino"}
+"""Shown in a column's place where that one is empty everywhere."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measure of one row: a number for each subject."""
+
+    by_subject: Mapping[str, float]
+
+    @property
+    def n(self) -> int:
+        """Count the subjects."""
+        return len(self.by_subject)
+
+    @cached_property
+    def mean(self) -> float:
+        """Average over subjects."""
+        return stats.mean(self.by_subject.values())
+
+    @cached_property
+    def error(self) -> float | None:
+        """Give the standard error over subjects; None for one subject."""
+        return stats.standard_error(self.by_subject.values())
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method in one setting at one number of shots (0: it uses none); ``title`` is like no other's.
+
+    With ``all_shots`` each subject lent all its photos, and ``shots`` is the largest number of them.
+    ``name`` is the method's without the constraint, ``setting`` what ``titles.setting`` says.
+    """
+
+    group: Group
+    title: str
+    name: str
+    method: str
+    shots: int
+    all_shots: bool
+    setting: Mapping[str, Any]
+    cells: Mapping[str, Cell]
+    records: tuple[Record, ...] = field(repr=False)
+
+    @property
+    def penalty(self) -> float | None:
+        """The Lipschitz penalty λ, None where the row has none."""
+        return self.setting.get("lipschitz.penalty")
+
+    @property
+    def bound(self) -> float | None:
+        """The bound on ‖Δθ‖₂, None where the row has none."""
+        return self.setting.get("lipschitz.bound")
+
+    @property
+    def contest(self) -> tuple[Any, ...]:
+        """Give what rivals have in common: the data set, the backbone, the number of shots."""
+        return self.setting["dataset"], self.setting["backbone"], "all" if self.all_shots else self.shots
+
+    @property
+    def shots_in_words(self) -> str:
+        """Say how many photos were learnt from: "5 shots", "all shots (4 to 6)", "no shots used"."""
+        if self.all_shots:
+            fewest = min(record.trial["shots"] for record in self.records)
+            return f"all shots ({self.shots if fewest == self.shots else f'{fewest} to {self.shots}'})"
+        return counted(self.shots, "shot") if self.shots else "no shots used"
+
+    @property
+    def constrained(self) -> bool:
+        """Say whether the row has a penalty or a bound."""
+        return self.penalty is not None or self.bound is not None
+
+    @property
+    def subjects(self) -> int:
+        """Count the subjects with at least one finished trial."""
+        return len({record.trial["subject"] for record in self.records})
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The chosen records, averaged: rows in their order, trials that failed, records that count."""
+
+    rows: tuple[Row, ...]
+    failed: tuple[Record, ...]
+    records: tuple[Record, ...]
+
+    def of(self, group: Group) -> list[Row]:
+        """Give the rows of one group."""
+        return [row for row in self.rows if row.group == group]
+
+    @property
+    def toybox(self) -> bool:
+        """Say whether any record is of the embedded benchmark, its data or its model."""
+        return any(
+            record.trial[part].startswith("toybox")
+            for record in self.records
+            for part in ("dataset", "backbone")
+        )
+
+
+def select(records: Sequence[Record], where: Sequence[str] = ()) -> Selection:
+    """Average the records that meet the conditions (:mod:`harness.report.filters`) into rows.
+
+    Of several records of one trial, under one key or (a newer version of a method) several, the last counts.
+    """
+    latest = list({_cell_of(record): record for record in records}.values())
+    conditions = parse(where, latest)
+    chosen = sorted((r for r in latest if holds(conditions, r)), key=lambda r: (_cell_of(r), r.key))
+    done = [record for record in chosen if record.status == "done"]
+    return Selection(
+        rows=tuple(_rows(done)),
+        failed=tuple(record for record in chosen if record.status == "failed"),
+        records=tuple(done),
+    )
+
+
+def values(record: Record) -> dict[str, float | None]:
+    """Give every number of a record by the name of its column, None where it is empty."""
+    memory = record.peak_memory_bytes
+    return {
+        **record.scores,
+        **record.drift,
+        **{f"seconds_{stage}": spent for stage, spent in record.seconds.items()},
+        "peak_memory": None if memory is None else memory / 2**20,
+    }
+
+
+def frame(records: Sequence[Record]) -> pd.DataFrame:
+    """Lay finished records out in long form: one line per record and number.
+
+    Columns: key, subject, shots, seed, title, then ``measure`` and ``value`` (float64; empty ones left out).
+    """
+    trials = [
+        {name: record.trial[name] for name in ("subject", "shots", "seed", "title")}
+        | {"key": record.key, "measure": measure, "value": value}
+        for record in records
+        for measure, value in values(record).items()
+        if value is not None
+    ]
+    return pd.DataFrame(
+        trials, columns=["key", "subject", "shots", "seed", "title", "measure", "value"]
+    ).astype({"value": "float64"})
+
+
+def _rows(records: list[Record]) -> list[Row]:
+    gathered: dict[tuple[str, int | None], list[Record]] = {}
+    for record in records:
+        shots = None if record.trial.get("all_shots") else record.trial["shots"]
+        gathered.setdefault((identity(record.trial), shots), []).append(record)
+    named = distinct_titles([record.trial for record in records])
+    rows = [
+        Row(
+            group=_group(members[0].trial["method"]),
+            title=named[key],
+            name=name(members[0].trial),
+            method=members[0].trial["method"],
+            shots=max(record.trial["shots"] for record in members),
+            all_shots=shots is None,
+            setting=setting(members[0].trial),
+            cells=_cells(members),
+            records=tuple(members),
+        )
+        for (key, shots), members in gathered.items()
+    ]
+    return sorted(rows, key=_place)
+
+
+def _cells(records: list[Record]) -> dict[str, Cell]:
+    within = frame(records).groupby(["measure", "subject"], sort=True)["value"].agg(stats.mean)
+    cells: dict[str, dict[str, float]] = {}
+    for (measure, subject), value in within.items():  # type: ignore[misc]
+        cells.setdefault(str(measure), {})[str(subject)] = float(value)
+    return {measure: Cell(by_subject) for measure, by_subject in cells.items()}
+
+
+def _group(method: str) -> Group:
+    return "floor" if method in FLOORS else "ceiling" if method in CEILINGS else "method"
+
+
+def _place(row: Row) -> tuple[Any, ...]:
+    """Floors, methods by shots, ceilings; the plain method, then penalties (rising), bounds (falling)."""
+    flat = row.setting
+    known = (*_STANDING[:2], *_ORDER, *_STANDING[2:])
+    return (
+        ("floor", "method", "ceiling").index(row.group),
+        flat["dataset"],
+        flat["backbone"],
+        (row.all_shots, row.shots),
+        known.index(row.method) if row.method in known else len(_STANDING[:2]) + len(_ORDER),
+        [_sortable(flat[part]) for part in sorted(flat) if part.startswith(("sampling.", "params."))],
+        (row.bound is not None, row.penalty is not None),
+        row.penalty or 0.0,
+        -(row.bound or 0.0),
+        json.dumps(flat, sort_keys=True),
+    )
+
+
+def _sortable(value: Any) -> tuple[int, float, str]:
+    if isinstance(value, int | float):
+        return (0, float(value), "")
+    return (1, 0.0, json.dumps(value, sort_keys=True))
+
+
+def _cell_of(record: Record) -> str:
+    """Identify the trial, apart from versions: what a re-run under a new key replaces."""
+    trial = record.trial
+    return json.dumps([setting(trial), trial["subject"], trial["shots"], trial["seed"]], sort_keys=True)

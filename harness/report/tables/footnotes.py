@@ -1,0 +1,165 @@
+"""What stands below a table: how bold is meant, what is missing and why, which trials failed, provenance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.config.titles import title
+from harness.records import Record
+from harness.report import stats
+from harness.report.filters import CEILINGS
+from harness.report.rows import COLUMNS, Cell, Selection, values
+from harness.report.tables.markup import number
+
+
+def encoder(records: Iterable[Record], measure: str) -> str | None:
+    """Name the encoder (and its version) behind a measure, as recorded; several are joined, None for none."""
+    named = {
+        found if isinstance(found, str) else " ".join(str(part) for part in found.values())
+        for record in records
+        if (found := (record.provenance.get("encoders") or {}).get(measure))
+    }
+    return " / ".join(sorted(named)) or None
+
+
+def footnotes(
+    selection: Selection,
+    shown: Sequence[str],
+    wanted: Sequence[str],
+    present: set[str],
+    *,
+    experiment: str | None,
+) -> list[str]:
+    return [
+        note
+        for note in (
+            _bold_note(selection),
+            _kid_note(selection, shown),
+            _empty_note(selection, wanted, present),
+            _failed_note(selection),
+            _provenance_note(selection, experiment),
+        )
+        if note
+    ]
+
+
+def _bold_note(selection: Selection) -> str | None:
+    methods = selection.of("method")
+    if not methods:
+        return None
+    if max(row.subjects for row in methods) < 2:
+        return "One subject: no spread, no interval, nothing bold."
+    return (
+        "Bold: not separable from the best method at the same number of shots (paired 95 % t interval over "
+        "the subjects that both have, at least 3, contains 0; not corrected for many comparisons). Floors, "
+        "ceilings and exact zeros do not compete; a lone method is not bold."
+    )
+
+
+def _kid_note(selection: Selection, shown: Sequence[str]) -> str | None:
+    if "kid" not in shown:
+        return None
+    pooled: dict[str, list[float]] = {}
+    for row in selection.rows:
+        for subject, value in (row.cells["kid_floor"].by_subject if "kid_floor" in row.cells else {}).items():
+            pooled.setdefault(subject, []).append(value)
+    if not pooled:
+        return None
+    cell = Cell({subject: stats.mean(held) for subject, held in pooled.items()})
+    return (
+        "KID between two samples of the unchanged base model (the estimator's noise floor): "
+        f"{number(cell.mean, 5)}" + ("" if cell.error is None else f" ± {number(cell.error, 5)}") + "."
+    )
+
+
+def _empty_note(selection: Selection, wanted: Sequence[str], present: set[str]) -> str | None:
+    reasons = []
+    for name in wanted:
+        asked = any(name in values(record) for record in selection.records)
+        if name in present or not asked:
+            continue
+        given = Counter(record.notes[name] for record in selection.records if name in record.notes)
+        reason = min(given, key=lambda text: (-given[text], text)) if given else "no reason recorded"
+        reasons.append(f"{COLUMNS[name].title} ({reason})")
+    return f"Left out, empty everywhere: {'; '.join(reasons)}." if reasons else None
+
+
+def _failed_note(selection: Selection, *, most: int = 5) -> str | None:
+    if not selection.failed:
+        return None
+    count = len(selection.failed)
+    told = [
+        f"{title(record.trial)}, {record.trial['shots']} shots, {record.trial['subject']}, "
+        f"seed {record.trial['seed']} ({record.error or 'no reason recorded'})"
+        for record in selection.failed[:most]
+    ]
+    more = [f"and {count - most} more"] if count > most else []
+    return (
+        f"{'1 trial failed and does' if count == 1 else f'{count} trials failed and do'} not count: "
+        + "; ".join([*told, *more])
+        + "."
+    )
+
+
+def _provenance_note(selection: Selection, experiment: str | None) -> str:
+    records = selection.records
+    if not records:
+        return "No finished trial."
+    parts = [
+        f"{len(records)} records" + (f" of experiment {experiment}" if experiment else ""),
+        f"{len(selection.failed)} failed",
+        f"commit {commits(records) or 'not recorded'}",
+        *(
+            f"{word} {_revisions(records, part)}"
+            for word, part in (("backbone", "backbone"), ("data", "dataset"))
+        ),
+        f"device {provenance(records, 'device') or 'not recorded'}",
+        _sampling(records),
+    ]
+    return "; ".join(parts) + "."
+
+
+def commits(records: Iterable[Record]) -> str:
+    return _joined(
+        f"{str(commit)[:10]}{' (modified)' if record.provenance.get('dirty') else ''}"
+        for record in records
+        if (commit := record.provenance.get("commit"))
+    )
+
+
+def _revisions(records: Iterable[Record], part: str) -> str:
+    field = {"backbone": "backbone_revision", "dataset": "data_revision"}[part]
+    return _joined(
+        f"{record.trial[part]} (revision {str(record.provenance.get(field) or 'not recorded')[:16]})"
+        for record in records
+    )
+
+
+def _sampling(records: Iterable[Record]) -> str:
+    seeds = _joined(str(record.trial["seed"]) for record in records)
+    images = _pictures(records)
+    settings = [record.trial.get("sampling") or {} for record in records]
+    sampler = _joined(
+        f"{s.get('sampler', 'sampler')} {s['steps']} steps, guidance {s['guidance']:g}"
+        for s in settings
+        if isinstance(s, Mapping) and "steps" in s and "guidance" in s
+    )
+    return "; ".join(part for part in (sampler, images, f"seeds {seeds}") if part)
+
+
+def _pictures(records: Iterable[Record]) -> str:
+    """Count a trial's pictures; ceilings hold photos, whose number says nothing of sampling."""
+    counts = {record.images for record in records if record.images and record.trial["method"] not in CEILINGS}
+    if not counts:
+        return ""
+    least, most = min(counts), max(counts)
+    return f"{most} pictures a trial" if least == most else f"{least} to {most} pictures a trial"
+
+
+def provenance(records: Iterable[Record], field: str) -> str:
+    return _joined(str(found) for record in records if (found := record.provenance.get(field)))
+
+
+def _joined(words: Iterable[str]) -> str:
+    return ", ".join(sorted(set(words), key=lambda word: (len(word), word)))

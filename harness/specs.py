@@ -1,0 +1,208 @@
+"""The settled nouns of an experiment, as checked and frozen data: specs, sampling, drift set, trial.
+
+A value here is fully resolved: no axes, no defaults left to fill in. The shapes that a user may write (lists
+for axes, short forms) belong to :mod:`harness.config.experiment`. Imports neither torch nor Ray.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from harness.api import Lipschitz, checked_template
+
+Precision = Literal["fp32", "bf16", "fp16"]
+KeepWeights = Literal["small", "all", "none"]
+
+KNOWN_BACKBONES = ("toybox",)
+"""Names that mean a base model of the package itself, whatever folders lie about."""
+
+
+def is_path(name_or_path: str) -> bool:
+    """Whether a ``name:`` of a YAML means a file of the user's own."""
+    return name_or_path.endswith(".py") or "/" in name_or_path
+
+
+class Frozen(BaseModel):
+    """Base of everything that is read from a YAML: immutable, unknown keys refused, "3" is no number."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+def _gather_options(cls: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
+    """Move keys that the spec does not know into ``options``: whoever the spec names checks them."""
+    known = {key: value for key, value in data.items() if key in cls.model_fields}
+    extra = {str(key): value for key, value in data.items() if key not in cls.model_fields}
+    return known | {"options": {**known.get("options", {}), **extra}} if extra else known
+
+
+class BackboneSpec(Frozen):
+    """A base model: a known name, a hub id, or a local folder in diffusers' format.
+
+    ``name`` is what tables say; ``path`` a hub id or a folder (None: ``name`` is one that the harness knows);
+    ``revision`` a hub revision; ``family`` overrides what the folder says of itself (``sd``, ``sdxl``,
+    ``sd3``); ``options`` are passed on to the family (``text_encoder_3: none``).
+
+    In a YAML: a string, or a mapping with ``path`` (or ``id``). A string with a slash, or one that is a
+    folder and no known name, is a path, and its last part the name.
+    """
+
+    name: str
+    path: str | None = None
+    revision: str | None = None
+    family: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            is_path = "/" in data or (data not in KNOWN_BACKBONES and Path(data).is_dir())
+            data = {"path": data} if is_path else {"name": data}
+        if isinstance(data, dict):
+            data = dict(data)
+            if "id" in data:
+                data["path"] = data.pop("id")
+            if "name" not in data and isinstance(data.get("path"), str):
+                data["name"] = Path(data["path"]).name
+            data = _gather_options(cls, data)
+        return data
+
+
+class DatasetSpec(Frozen):
+    """Subjects with photos and prompts: a known data set and its own options.
+
+    In a YAML: a name, or a mapping; keys other than ``name`` and ``path`` are the data set's own options.
+    """
+
+    name: str
+    path: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"name": data}
+        return _gather_options(cls, data) if isinstance(data, dict) else data
+
+
+class EncoderSpec(Frozen):
+    """A network that scores: ``model`` is a name known to the harness, to open_clip or to timm.
+
+    ``checkpoint`` is a local file of weights. In a YAML: the model's name, or a mapping.
+    """
+
+    model: str
+    checkpoint: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return {"model": data} if isinstance(data, str) else data
+
+
+class Sampling(Frozen):
+    """How every method's pictures are drawn: picture i of prompt p is seeded by (seed, p, i) alone.
+
+    prompts    how many of the data set's prompts, or templates of one's own with one ``{}``, or "all"
+    images     pictures for each prompt
+    clip_text  what CLIP-T reads: the prompt with the class noun ("class") or as it was sampled ("raw")
+    """
+
+    sampler: str = "ddim"
+    steps: int = Field(default=20, ge=1)
+    guidance: float = Field(default=5.0, ge=0)
+    prompts: int | tuple[str, ...] | Literal["all"] = "all"
+    images: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0)
+    clip_text: Literal["class", "raw"] = "class"
+
+    @field_validator("prompts", mode="before")
+    @classmethod
+    def _some_prompts(cls, value: Any) -> Any:
+        if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+            return value
+        if not isinstance(value, list | tuple) or not value or not all(isinstance(v, str) for v in value):
+            raise ValueError("must be a count of 1 or more, a list of templates with one {}, or 'all'")
+        return tuple(map(checked_template, value))
+
+
+class DriftSet(Frozen):
+    """The fixed probe of what the base model knew.
+
+    ``prompts`` prior prompts × ``timesteps`` noise levels for noise predictions, ``images`` prior pictures.
+    """
+
+    prompts: int = Field(default=64, ge=1)
+    timesteps: int = Field(default=8, ge=1)
+    images: int = Field(default=32, ge=0)
+    seed: int = Field(default=0, ge=0)
+
+
+class Resources(Frozen):
+    """What one trial takes (cores, fractions of a GPU allowed) and how many run at a time."""
+
+    cpus: int = Field(default=1, ge=1)
+    gpus: float = Field(default=0, ge=0)
+    workers: int | Literal["auto"] = "auto"
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole_above_one(cls, value: float) -> float:
+        if value > 1 and not value.is_integer():
+            raise ValueError("must be a fraction of one GPU or a whole number of them")
+        return value
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _at_least_one(cls, value: Any) -> Any:
+        if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+            return value
+        raise ValueError("must be 1 or more, or 'auto' (cores divided by cpus)")
+
+
+class Execution(Frozen):
+    """How the networks run, whatever they compute: time against memory. Changes last digits at most.
+
+    checkpointing  compute activations again in the backward pass instead of keeping them
+    autoencoder    whole batches, one picture at a time (``sliced``), or pictures in tiles as well; ``auto``:
+                   sliced from 256 pixels on. Tiles have seams, and so count in the keys
+    channels_last  memory layout of the denoiser; ``auto``: on a GPU
+    park           networks that training does not need wait in main memory
+    """
+
+    checkpointing: bool = False
+    autoencoder: Literal["auto", "whole", "sliced", "tiled"] = "auto"
+    channels_last: bool | Literal["auto"] = "auto"
+    park: bool = True
+
+
+class Trial(Frozen):
+    """One cell, fully resolved. ``shots`` is 0 if unused.
+
+    ``title`` is for tables and decides nothing; nor does ``all_shots``: these are all that the subject has.
+    """
+
+    backbone: BackboneSpec
+    method: str
+    title: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    lipschitz: Lipschitz | None = None
+    subject: str
+    shots: int = Field(ge=0)
+    all_shots: bool = False
+    seed: int = Field(ge=0)
+    sampling: Sampling = Field(default_factory=Sampling)
+
+    def summary(self) -> dict[str, Any]:
+        """What a record says of the trial: the nouns by name, without the paths of this machine."""
+        names = {"backbone": self.backbone.name, "method": Path(self.method).name.removesuffix(".py")}
+        told = {**self.model_dump(mode="json"), **names}
+        if not self.all_shots:
+            del told["all_shots"]
+        return told

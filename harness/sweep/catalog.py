@@ -1,0 +1,188 @@
+"""What exists: methods, subjects, weights, and the fingerprints by which the keys tell them apart.
+
+The protocol is all that the engine knows of the rest of the package; tests bring a catalog of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from harness.errors import ConfigError, one_line
+from harness.specs import BackboneSpec, EncoderSpec, Trial, is_path
+
+if TYPE_CHECKING:
+    from harness.config.experiment import Experiment
+    from harness.datasets.base import Dataset, Split
+
+
+class Catalog(Protocol):
+    """Answers for one experiment's data set and encoders. Every question is cheap and needs no torch."""
+
+    def method(self, name: str) -> type[Any]:
+        """Return the method class of that name or path; raises HarnessError naming the known ones."""
+        ...
+
+    def params(self, name: str, params: Mapping[str, Any], backbone: BackboneSpec) -> dict[str, Any]:
+        """Fill in presets and defaults; raises HarnessError for an unknown or ill-typed parameter."""
+        ...
+
+    def method_source(self, name: str) -> str | None:
+        """Return the text of a user's own method file, None for a method of ``baselines/``."""
+        ...
+
+    def skip_reason(
+        self, name: str, params: Mapping[str, Any], subject: str, backbone: BackboneSpec
+    ) -> str | None:
+        """Say why a method cannot be tried on a subject with a backbone; None where it can."""
+        ...
+
+    def check(self, trials: Sequence[Trial]) -> None:
+        """Look at everything that the trials will read; raises HarnessError for the first thing amiss."""
+        ...
+
+    def subjects(self, split: str) -> list[str]:
+        """Return the subjects of a split: ``development``, ``test`` or ``all``."""
+        ...
+
+    def most_shots(self, subject: str) -> int:
+        """Count the photos that there are to learn from."""
+        ...
+
+    def shots_identity(self, subject: str, shots: int, seed: int) -> str:
+        """Fingerprint of the subject's noun and of the photos that ``shots`` and ``seed`` pick."""
+        ...
+
+    def references_identity(self, subject: str) -> str:
+        """Fingerprint of the photos that samples of the subject are compared with."""
+        ...
+
+    def prompts_identity(self, subject: str) -> str:
+        """Fingerprint of the subject's test prompts and of the prior prompts of its class."""
+        ...
+
+    def backbone_revision(self, backbone: BackboneSpec) -> str:
+        """Which weights these are: a content hash, or the hub's commit."""
+        ...
+
+    def encoders(self, backbone: BackboneSpec) -> dict[str, EncoderSpec]:
+        """Return the encoder of every kind (``clip``, ``dino``, …) that goes with the backbone."""
+        ...
+
+    def encoder_revision(self, encoder: EncoderSpec) -> str:
+        """Which weights these are."""
+        ...
+
+
+class Installed:
+    """The catalog of what is installed: ``baselines/``, the data sets, the weights on disk.
+
+    With ``plan_only``, a base model that cannot be had here is taken as it is named; ``remarks`` says so.
+    """
+
+    def __init__(self, experiment: Experiment, *, plan_only: bool = False) -> None:
+        self._plan_only = plan_only
+        self.remarks: list[str] = []
+        self._dataset_spec = experiment.dataset
+        self._encoders = experiment.encoders
+        self._methods: dict[str, type[Any]] = {}
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The experiment's data set, opened when first asked for."""
+        from harness.datasets.registry import load_dataset
+
+        return load_dataset(self._dataset_spec)
+
+    def method(self, name: str) -> type[Any]:
+        from harness import methods
+
+        if name not in self._methods:
+            self._methods[name] = methods.load(name)
+        return self._methods[name]
+
+    def params(self, name: str, params: Mapping[str, Any], backbone: BackboneSpec) -> dict[str, Any]:
+        from harness import methods
+
+        return methods.resolve_params(self.method(name), params, backbone.name)
+
+    def method_source(self, name: str) -> str | None:
+        from harness import methods
+
+        return methods.source(name) if is_path(name) else None
+
+    def skip_reason(
+        self, name: str, params: Mapping[str, Any], subject: str, backbone: BackboneSpec
+    ) -> str | None:
+        from harness import methods
+
+        kind = self.method(name)
+        if not hasattr(kind, "skip"):
+            return None
+        bare = self.dataset.shots(subject, 0, 0)
+        return methods.skip_reason(methods.build(kind, params), bare, family=backbone.family or "")
+
+    def check(self, trials: Sequence[Trial]) -> None:
+        shots: dict[str, set[int]] = {}
+        for trial in trials:
+            shots.setdefault(trial.subject, set()).add(trial.shots)
+        for subject, counts in shots.items():
+            self.dataset.check([subject], sorted(counts))
+        from harness.datasets.base import chosen_prompts
+        from harness.diffusion.backbones import families
+
+        for subject, wanted in dict.fromkeys((t.subject, t.sampling.prompts) for t in trials):
+            chosen_prompts(self.dataset, subject, wanted)
+
+        asked = {(t.backbone.model_dump_json(), t.sampling.sampler): t.backbone for t in trials}
+        for (_, sampler), backbone in asked.items():
+            families.check(backbone, sampler)
+
+    def subjects(self, split: str) -> list[str]:
+        return self.dataset.subjects(cast("Split", split))
+
+    def most_shots(self, subject: str) -> int:
+        return self.dataset.most_shots(subject)
+
+    def shots_identity(self, subject: str, shots: int, seed: int) -> str:
+        return self.dataset.shots_identity(subject, shots, seed)
+
+    def references_identity(self, subject: str) -> str:
+        return self.dataset.references_identity(subject)
+
+    def prompts_identity(self, subject: str) -> str:
+        return self.dataset.prompts_identity(subject)
+
+    def backbone_revision(self, backbone: BackboneSpec) -> str:
+        from harness.diffusion.backbones.locate import BackboneError, backbone_revision
+
+        try:
+            with _missing_files():
+                return backbone_revision(backbone)
+        except BackboneError as error:
+            if not self._plan_only:
+                raise
+            self.remarks.append(f"the sweep cannot start yet: {one_line(error)}")
+            return "unknown"
+
+    def encoders(self, backbone: BackboneSpec) -> dict[str, EncoderSpec]:
+        from harness.metrics.encoders.registry import default_encoders
+
+        return default_encoders(backbone) | {str(kind): spec for kind, spec in self._encoders.items()}
+
+    def encoder_revision(self, encoder: EncoderSpec) -> str:
+        from harness.metrics.encoders.base import revision
+
+        with _missing_files():
+            return revision(encoder)
+
+
+@contextmanager
+def _missing_files() -> Iterator[None]:
+    """Turn files that are not there into an error of the user's."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(str(error)) from error

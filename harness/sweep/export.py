@@ -1,0 +1,55 @@
+"""A finished trial's model, to be used elsewhere: its kept weights, or the trial's fit done again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from harness.api import Progress
+from harness.cache import Cache
+from harness.config import experiment as config
+from harness.datasets.registry import load_dataset
+from harness.diffusion import export
+from harness.diffusion.backbones.loading import load_backbone
+from harness.diffusion.weights.delta import Delta
+from harness.errors import HarnessError
+from harness.records import Lines, Record
+from harness.sweep import worklist
+from harness.sweep.catalog import Installed
+from harness.trial.inputs import Case
+from harness.trial.plan import WEIGHTS
+from harness.trial.stages import fit
+from harness.trial.timing import Clock
+
+
+def take(folder: Path, record: Record, out: Path, *, progress: Progress, device: str = "cpu") -> list[str]:
+    """Write the tuned model of a run directory's record to ``out``.
+
+    Weights that were not kept are fitted again from the run's own experiment file, with the seeds of the
+    trial. Returns lines of Python that load the files into ``pipe``, the base model's diffusers pipeline.
+
+    Raises HarnessError for a trial that did not succeed, is no longer the experiment's, or trained nothing.
+    """
+    if record.status != "done":
+        raise HarnessError(f"{record.key}: this trial failed; there is no model to export")
+    experiment = config.load(folder / "experiment.yaml")
+    work = worklist.tasks(experiment, Installed(experiment), Lines(folder), folder)
+    task = next((task for task in work if task.keys.sample == record.key), None)
+    if task is None:
+        raise HarnessError(f"{record.key}: {folder / 'experiment.yaml'} has no such trial any more")
+    cache = Cache(None)
+    spec = task.trial.backbone
+    backbone = load_backbone(
+        spec, device=device, precision=experiment.precision, cache=cache, execution=experiment.execution
+    )
+    kept = folder / record.key / WEIGHTS
+    if kept.is_file():
+        backbone.apply(Delta.from_bytes(kept.read_bytes()))
+        phrase = json.loads((folder / record.key / "fit.json").read_text())["phrase"]
+    else:
+        plan = worklist.plan(replace(task, stage="fit"), experiment, folder)
+        case = Case(plan, load_dataset(experiment.dataset, cache=cache.root))
+        phrase = fit(case, backbone, progress, Clock(backbone.device)).phrase
+    lines = export.write(backbone, out)
+    return [*lines, f"# the subject is called: {phrase}"]

@@ -1,0 +1,225 @@
+"""From an experiment to its trials: axes expanded, parameters filled in, duplicates refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.api import Lipschitz
+from harness.config import titles
+from harness.config.experiment import Experiment, MethodEntry, SubjectSplit
+from harness.errors import ConfigError, HarnessError, one_of
+from harness.specs import BackboneSpec, Trial
+from harness.sweep.catalog import Catalog
+from harness.sweep.keys import canonical
+
+
+@dataclasses.dataclass(frozen=True)
+class _Variant:
+    """One row of the tables: a method with its parameters and constraint settled."""
+
+    method: str
+    title: str
+    params: dict[str, Any]
+    lipschitz: Lipschitz | None
+    uses_shots: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Skip:
+    """A row that cannot be tried on a subject, and why."""
+
+    title: str
+    backbone: str
+    subject: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Expansion:
+    """The trials of an experiment in the order of the file, and what was left out."""
+
+    trials: list[Trial]
+    skips: list[Skip]
+
+
+def expand(experiment: Experiment, catalog: Catalog) -> Expansion:
+    """Expand every axis. Raises ConfigError naming file and key, also for a trial that is there twice."""
+    try:
+        expansion = _expand(experiment, catalog)
+        catalog.check(expansion.trials)
+    except HarnessError as error:
+        raise ConfigError(f"{experiment.source}: {error}") from None
+    if not expansion.trials:
+        skip = expansion.skips[0]
+        raise ConfigError(f"{experiment.source}: nothing to do: {skip.title}, {skip.subject}: {skip.reason}")
+    return expansion
+
+
+def _expand(experiment: Experiment, catalog: Catalog) -> Expansion:
+    subjects = _subjects(experiment, catalog)
+    found: dict[str, int] = {}
+    expansion = Expansion([], [])
+    for position, entry in enumerate(experiment.methods):
+        for trial in _trials_of(entry, f"methods[{position}]", subjects, experiment, catalog):
+            if isinstance(trial, Skip):
+                expansion.skips.append(trial)
+                continue
+            identity = canonical(trial.model_dump(mode="json", exclude={"title"}))
+            if identity in found:
+                raise ConfigError(
+                    f"methods[{position}]: this trial is there twice: {trial.title}, {trial.subject}, "
+                    f"{trial.shots} shots, seed {trial.seed} (first in methods[{found[identity]}])"
+                )
+            found[identity] = position
+            expansion.trials.append(trial)
+    return expansion
+
+
+def _trials_of(
+    entry: MethodEntry, place: str, subjects: list[str], experiment: Experiment, catalog: Catalog
+) -> Iterator[Trial | Skip]:
+    for backbone in experiment.backbone:
+        variants = list(_variants(entry, place, backbone, catalog, experiment.methods))
+        settings = list(experiment.sampling.each())
+        for variant, sampling, subject in itertools.product(variants, settings, subjects):
+            reason = catalog.skip_reason(variant.method, variant.params, subject, backbone)
+            if reason is not None:
+                yield Skip(variant.title, backbone.name, subject, reason)
+                continue
+            shots = _counts(experiment, subject, catalog) if variant.uses_shots else [(0, False)]
+            for (count, every), seed in itertools.product(shots, experiment.seeds):
+                yield Trial(
+                    backbone=backbone,
+                    method=variant.method,
+                    title=variant.title,
+                    params=variant.params,
+                    lipschitz=variant.lipschitz,
+                    subject=subject,
+                    shots=count,
+                    all_shots=every,
+                    seed=seed,
+                    sampling=sampling,
+                )
+
+
+def _counts(experiment: Experiment, subject: str, catalog: Catalog) -> list[tuple[int, bool]]:
+    """The shots as numbers; ``all`` adds the subject's own number (True) where it is not among them."""
+    counts = [(shots, False) for shots in experiment.shots if isinstance(shots, int)]
+    most = catalog.most_shots(subject) if "all" in experiment.shots else None
+    return counts if most is None or (most, False) in counts else [*counts, (most, True)]
+
+
+def _subjects(experiment: Experiment, catalog: Catalog) -> list[str]:
+    asked = experiment.subjects
+    try:
+        if isinstance(asked, SubjectSplit):
+            names = catalog.subjects(asked.split)
+            if asked.count and asked.count > len(names):
+                raise ConfigError(f"count: {asked.count} asked for, the split {asked.split} has {len(names)}")
+            names = names[: asked.count]
+            if not names:
+                raise ConfigError(f"the data set has no subject in the split {asked.split!r}")
+            return names
+        known = catalog.subjects("all")
+    except HarnessError as error:
+        raise ConfigError(f"subjects: {error}") from None
+    for position, name in enumerate(asked):
+        if name not in known:
+            raise ConfigError(f"subjects[{position}]: {one_of(name, known, noun='subject')}")
+        if name in asked[:position]:
+            raise ConfigError(f"subjects[{position}]: {name!r} is there twice")
+    return list(asked)
+
+
+def _variants(
+    entry: MethodEntry,
+    place: str,
+    backbone: BackboneSpec,
+    catalog: Catalog,
+    siblings: Sequence[MethodEntry],
+) -> Iterator[_Variant]:
+    try:
+        method = catalog.method(entry.name)
+    except HarnessError as error:
+        raise ConfigError(f"{place}: {error}") from None
+    constraints: list[Lipschitz | None] = []
+    for written in entry.lipschitz:
+        constraints += [None] if written is None else list(written.each())
+    if not method.changes_weights and any(constraints):
+        raise ConfigError(
+            f"{place}.lipschitz: {entry.name!r} changes no weights: nothing to constrain, leave it out"
+        )
+    combinations, axes = _combinations(entry, place, method)
+    telling = _telling(entry, siblings)
+    for params in combinations:
+        try:
+            resolved = catalog.params(entry.name, params, backbone)
+        except HarnessError as error:
+            raise ConfigError(f"{place}.params: {error}") from None
+        varied = {name: params[name] for name in params if name in axes or name in telling}
+        for lipschitz in constraints:
+            yield _Variant(
+                method=entry.name,
+                title=title(entry.label or method.title, varied, lipschitz),
+                params=resolved,
+                lipschitz=lipschitz,
+                uses_shots=method.uses_shots,
+            )
+
+
+def _telling(entry: MethodEntry, entries: Sequence[MethodEntry]) -> set[str]:
+    """Parameters by which an entry differs from another one of the same method and label."""
+    others = [other for other in entries if (other.name, other.label) == (entry.name, entry.label)]
+    return {
+        name
+        for name, value in entry.params.items()
+        if any(name not in other.params or other.params[name] != value for other in others)
+    }
+
+
+def _combinations(entry: MethodEntry, place: str, method: type) -> tuple[list[dict[str, Any]], list[str]]:
+    """Expand the parameters that are axes; return every combination, and the names of those axes."""
+    sequences = {
+        f.name
+        for f in dataclasses.fields(method)
+        if any(word in str(f.type).lower() for word in ("tuple", "list", "sequence"))
+    }
+    choices: dict[str, list[Any]] = {}
+    axes = []
+    for name, value in entry.params.items():
+        axis = isinstance(value, list)
+        if axis and name in sequences:
+            axis = any(isinstance(item, list) for item in value)
+        if axis and not value:
+            raise ConfigError(f"{place}.params.{name}: needs at least one value: it is an axis of the sweep")
+        choices[name] = value if axis else [value]
+        axes += [name] if axis else []
+    return [dict(zip(choices, values)) for values in itertools.product(*choices.values())], axes
+
+
+def title(name: str, varied: dict[str, Any], lipschitz: Lipschitz | None) -> str:
+    """Name a row: the method, the parameters that vary, the constraint.
+
+    >>> title("DreamBooth", {"lr": 0.001}, Lipschitz(penalty=500))
+    'DreamBooth (lr=0.001, λ=500)'
+    """
+    telling = [f"{key}={_plain(value)}" for key, value in varied.items()]
+    telling += titles.marks(dataclasses.asdict(lipschitz)) if lipschitz else []
+    return f"{name} ({', '.join(telling)})" if telling else name
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def trials(experiment: Experiment, catalog: Catalog | None = None) -> list[Trial]:
+    """Expand the axes into trials, in the order of the file; see :func:`expand`.
+
+    ``catalog`` is what there is to choose from, by default what is installed. Raises ConfigError.
+    """
+    from harness.sweep.catalog import Installed
+
+    return expand(experiment, catalog or Installed(experiment)).trials

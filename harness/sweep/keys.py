@@ -1,0 +1,110 @@
+"""Content hashes of a trial, one for each stage: what has the same key has the same outcome.
+
+A key covers everything that decides the outcome, defaults filled in, and nothing that only describes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.diffusion.versions import SAMPLING_VERSION, TRAINER_VERSION
+from harness.metrics.registry import MEASURES
+from harness.specs import DriftSet, Precision, Trial
+from harness.trial.plan import Keys
+
+DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """What stands behind the names of a trial: revisions and content hashes.
+
+    ``encoders`` maps an encoder kind to the revision of its weights; ``method_source`` is the hash of a
+    user's own method file, None for a method of ``baselines/``, whose ``method_version`` speaks for it.
+    """
+
+    backbone: str
+    method_version: int
+    method_source: str | None
+    shots: str
+    prompts: str
+    references: str
+    encoders: Mapping[str, str]
+
+
+def canonical(value: Any) -> str:
+    """Write plain data as JSON that is the same for equal data: sorted keys, 1.0 as 1; refuses NaN."""
+    return json.dumps(
+        _normal(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def digest(value: Any) -> str:
+    """Hash plain data to 16 hex digits."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:DIGITS]
+
+
+def keys(
+    trial: Trial,
+    fingerprints: Fingerprints,
+    *,
+    drift: DriftSet,
+    scores: Sequence[str],
+    precision: Precision,
+    tiled: bool = False,
+) -> Keys:
+    """Compute the keys of a trial's three stages; each covers the stage before it."""
+    fit = digest(
+        {
+            "backbone": [fingerprints.backbone, trial.backbone.family, trial.backbone.options],
+            "shots": fingerprints.shots,
+            "subject": trial.subject,
+            "method": [_method_name(trial), fingerprints.method_version, fingerprints.method_source],
+            "params": trial.params,
+            "lipschitz": asdict(trial.lipschitz) if trial.lipschitz else None,
+            "seed": trial.seed,
+            "precision": precision,
+            "trainer": TRAINER_VERSION,
+            **({"autoencoder": "tiled"} if tiled else {}),
+        }
+    )
+    sampled = [measure for measure in MEASURES.values() if measure.stage == "sample"]
+    sample = digest(
+        {
+            "fit": fit,
+            "sampling": trial.sampling.model_dump(mode="json", exclude={"clip_text"}),
+            "prompts": fingerprints.prompts,
+            "drift": drift.model_dump(mode="json"),
+            "measures": {measure.name: measure.version for measure in sampled},
+            "version": SAMPLING_VERSION,
+        }
+    )
+    scored = [m for m in MEASURES.values() if m.name in scores or (m.kind, m.stage) == ("drift", "score")]
+    score = digest(
+        {
+            "sample": sample,
+            "clip_text": trial.sampling.clip_text,
+            "references": fingerprints.references,
+            "measures": {m.name: [m.version, fingerprints.encoders.get(m.encoder or "")] for m in scored},
+        }
+    )
+    return Keys(fit=fit, sample=sample, score=score)
+
+
+def _method_name(trial: Trial) -> str:
+    """A user's method file is known by its name, wherever it lies."""
+    return trial.method.rsplit("/", 1)[-1]
+
+
+def _normal(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {str(key): _normal(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_normal(item) for item in value]
+    return value

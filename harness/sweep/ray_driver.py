@@ -1,0 +1,158 @@
+"""The driver's side of Ray Tune: every pending task is a Tune trial; outcomes are filed as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from harness.errors import HarnessError
+from harness.records import Record
+from harness.sweep.job import Job
+from harness.sweep.observer import Observer, Status
+from harness.sweep.ray_worker import Bench, Desk, Resident
+from harness.sweep.record_writer import Ledger
+from harness.sweep.signals import Interrupted, Interruption
+from harness.sweep.worklist import Task
+from harness.trial.plan import Outcome
+
+POLL_SECONDS = 0.5
+ATTEMPTS = 2
+"""How often a trial is tried: one whose worker died is retried once, at the end."""
+
+ERROR_LENGTH = 400
+
+
+def run_tasks(clerk: Clerk, job: Job, *, storage: Path) -> None:
+    """Let Tune run the clerk's tasks, then once more those whose worker died.
+
+    Tune's own storage goes to ``storage``, to be thrown away. Raises Interrupted after a signal, HarnessError
+    if a result could not be filed.
+    """
+    experiment = job.experiment
+    encoders = {spec.model_dump_json(): job.catalog.encoders(spec) for spec in experiment.backbone}
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=False
+    )
+    desk = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here)
+    clerk.desk = desk.remote(clerk.tasks, experiment, clerk.ledger.folder)
+    bench = Bench(job.factory, experiment, encoders, clerk.desk)
+    waiting = list(range(len(clerk.tasks)))
+    try:
+        for attempt in range(1, ATTEMPTS + 1):
+            clerk.retries = attempt < ATTEMPTS
+            if waiting:
+                _tuner(clerk, job, bench, waiting, storage=storage / f"tune-{attempt}").fit()
+            waiting, clerk.orphans = clerk.orphans, []
+    except Interrupted:
+        if clerk.error:
+            raise clerk.error from None
+        raise
+
+
+def _tuner(clerk: Clerk, job: Job, bench: Bench, indexes: list[int], *, storage: Path) -> tune.Tuner:
+    """Set up Tune for some of the clerk's tasks, each a trial whose only parameter is its place in the list.
+
+    Tune's own retries are off: they leave out a trial that was handed to a worker already dead.
+    """
+    needs = {"cpu": job.experiment.resources.cpus, "gpu": job.experiment.resources.gpus}
+    return tune.Tuner(
+        tune.with_resources(tune.with_parameters(Resident, bench=bench), needs),
+        param_space={"index": tune.grid_search(indexes)},
+        tune_config=tune.TuneConfig(
+            reuse_actors=True,
+            max_concurrent_trials=job.slots,
+            trial_name_creator=lambda trial: trial.trial_id,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str(storage),
+            verbose=0,
+            callbacks=[clerk],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+        ),
+    )
+
+
+def cause_of_death(told: str) -> str:
+    """Pick from Ray's words on a dead worker, as in Tune's error file, what killed it: one line."""
+    lines = told.rpartition("Failure # ")[2].splitlines()[1:]
+    said = " ".join(" ".join(lines).split())
+    return said.partition("Worker exit type: ")[2] or (lines[-1] if lines else "Ray does not say why")
+
+
+class Clerk(tune.Callback):
+    """Sits in the driver: files every outcome as it comes, and passes on the news."""
+
+    def __init__(
+        self,
+        tasks: list[Task],
+        ledger: Ledger,
+        observers: Sequence[Observer],
+        interruption: Interruption,
+        records: list[Record],
+    ) -> None:
+        self.tasks = tasks
+        self._records = records
+        self.desk: Any = None
+        self.error: HarnessError | None = None
+        self.ledger = ledger
+        self._observers = observers
+        self._interruption = interruption
+        self.retries = False
+        self.orphans: list[int] = []
+        self._running: dict[int, Status] = {}
+        self._asked: Any = None
+        self._asked_at = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune writes its callbacks into its own storage, which nobody reads: locks and threads stay out."""
+        return {}
+
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing to prepare; Tune asks."""
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._running[trial.config["index"]] = Status("starting", 0, 0)
+
+    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
+        outcome = result.pop("outcome")  # else Tune keeps every picture of the sweep in memory
+        self._file(trial.config["index"], outcome)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        index = trial.config["index"]
+        if self.retries:
+            self._running.pop(index, None)
+            self.orphans.append(index)
+        else:
+            cause = cause_of_death(Path(trial.error_file).read_text())
+            why = f"its worker died, and so did a second one: {cause}"
+            self._file(index, Outcome({"status": "failed", "error": why[:ERROR_LENGTH]}))
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        self._interruption.check()
+        now = time.monotonic()
+        if self._asked is None and now - self._asked_at >= POLL_SECONDS:
+            self._asked, self._asked_at = self.desk.statuses.remote(), now
+        if self._asked is not None and ray.wait([self._asked], timeout=0)[0]:
+            told = ray.get(self._asked)
+            self._asked = None
+            self._running = {index: told.get(index, status) for index, status in self._running.items()}
+            for observer in self._observers:
+                observer.running({index: (self.tasks[index], s) for index, s in self._running.items()})
+
+    def _file(self, index: int, outcome: Outcome) -> None:
+        self._running.pop(index, None)
+        try:
+            record = self.ledger.commit(self.tasks[index], outcome)
+        except HarnessError as error:
+            self.error = error
+            raise Interrupted from error
+        self._records.append(record)
+        for observer in self._observers:
+            observer.recorded(record)

@@ -1,0 +1,203 @@
+"""What a sweep must still do, and in which order: its trials against the records and pictures at hand."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from harness.config.experiment import Experiment
+from harness.records import Record
+from harness.specs import BackboneSpec, Trial
+from harness.sweep.catalog import Catalog
+from harness.sweep.grid import trials
+from harness.sweep.keys import Fingerprints, digest, keys
+from harness.trial.plan import WEIGHTS, Keys, Plan
+
+Stage = Literal["done", "score", "sample", "fit"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A trial and what it needs.
+
+    stage          ``done``: nothing; ``score``: its saved pictures scored again; ``sample``: pictures drawn
+                   with the weights that a trial of the same fit kept, under the key ``weights``; ``fit``: all
+    retry          the last one failed
+    method_source  the text of a user's own method as it was when the keys were computed
+    """
+
+    trial: Trial
+    keys: Keys
+    stage: Stage
+    retry: bool = False
+    weights: str | None = None
+    method_source: str | None = None
+
+
+def tasks(
+    experiment: Experiment,
+    catalog: Catalog,
+    records: Iterable[Record],
+    folder: Path,
+    *,
+    expanded: Sequence[Trial] | None = None,
+) -> list[Task]:
+    """Pair every trial of the experiment with what the run directory already holds.
+
+    ``records`` come in file order, superseded ones too. A trial is done when its last record is done under
+    the wanted score key; with pictures but another score key it is scored again; with the weights of the same
+    fit it is sampled; else it is fitted.
+    ``expanded``: the experiment's trials, where they are known already.
+    """
+    history, known = _History(records, folder), _Fingerprinter(experiment, catalog)
+    return [
+        replace(history.task(trial, known.keys(trial)), method_source=known.source(trial.method))
+        for trial in (trials(experiment, catalog) if expanded is None else expanded)
+    ]
+
+
+class _History:
+    """What the records of a run directory and its files spare a trial."""
+
+    def __init__(self, records: Iterable[Record], folder: Path) -> None:
+        self._folder = folder
+        self._last: dict[str, Record] = {}
+        self._done_once: set[str] = set()
+        self._fitted: dict[str, str] = {}
+        for record in records:
+            self._last[record.key] = record
+            if record.status == "done":
+                self._done_once.add(record.key)
+                if (folder / record.key / WEIGHTS).is_file():
+                    self._fitted[record.keys["fit"]] = record.key
+
+    def task(self, trial: Trial, wanted: Keys) -> Task:
+        record = self._last.get(wanted.sample)
+        retry = record is not None and record.status == "failed"
+        if record and not retry and record.keys.get("score") == wanted.score:
+            return Task(trial, wanted, "done")
+        if wanted.sample in self._done_once and has_pictures(self._folder / wanted.sample):
+            return Task(trial, wanted, "score", retry)
+        if wanted.fit in self._fitted:
+            return Task(trial, wanted, "sample", retry, self._fitted[wanted.fit])
+        return Task(trial, wanted, "fit", retry)
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether a trial's folder holds what scoring needs: every picture that its ``images.json`` names."""
+    try:
+        told = json.loads((folder / "images.json").read_text())
+        names = [entry["file"] for entry in (*told["pictures"], *told["prior"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return all((folder / name).is_file() for name in ("fit.json", *names))
+
+
+def in_order(pending: Sequence[Task]) -> list[Task]:
+    """Order the work so that something is soon to be seen of every row.
+
+    Scoring of saved pictures comes first, sampling with kept weights next; then backbone by backbone (a
+    worker holds one), one trial of each row in turn, rows without training before the others.
+    """
+    ordered = [task for stage in ("score", "sample") for task in pending if task.stage == stage]
+    fits = [task for task in pending if task.stage == "fit"]
+    backbones: dict[str, list[Task]] = {}
+    for task in fits:
+        backbones.setdefault(task.trial.backbone.model_dump_json(), []).append(task)
+    for group in backbones.values():
+        rows: dict[str, list[Task]] = {}
+        for task in group:
+            rows.setdefault(task.trial.title, []).append(task)
+        for turn in itertools.zip_longest(*rows.values()):
+            ordered += sorted(filter(None, turn), key=lambda task: task.trial.shots > 0)
+    return ordered
+
+
+def plan(task: Task, experiment: Experiment, folder: Path) -> Plan:
+    """Write out what a worker needs for a task, with the saved files that spare it a stage."""
+    assert task.stage != "done"
+    return Plan(
+        trial=task.trial,
+        drift=experiment.drift,
+        scores=experiment.scores,
+        precision=experiment.precision,
+        keep_weights=experiment.keep_weights,
+        keys=task.keys,
+        stage=task.stage,
+        method_source=task.method_source,
+        saved=_saved(task, folder),
+    )
+
+
+def _saved(task: Task, runs: Path) -> dict[str, bytes]:
+    folder = runs / (task.weights or task.keys.sample)
+    wanted = {
+        "fit": [],
+        "sample": [folder / "fit.json", folder / WEIGHTS],
+        "score": [folder / "fit.json", *sorted(folder.glob("pictures/*")), *sorted(folder.glob("prior/*"))],
+    }
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in wanted[task.stage]}
+
+
+class _Fingerprinter:
+    """Asks the catalog once for everything that many trials share."""
+
+    def __init__(self, experiment: Experiment, catalog: Catalog) -> None:
+        self._experiment = experiment
+        self._catalog = catalog
+        self._sources: dict[str, str | None] = {}
+        self._backbones: dict[str, tuple[str, dict[str, str]]] = {}
+        self._subjects: dict[str, tuple[str, str]] = {}
+        self._shots: dict[tuple[str, int, int], str] = {}
+
+    def keys(self, trial: Trial) -> Keys:
+        experiment = self._experiment
+        return keys(
+            trial,
+            self._fingerprints(trial),
+            drift=experiment.drift,
+            scores=experiment.scores,
+            precision=experiment.precision,
+            tiled=experiment.execution.autoencoder == "tiled",
+        )
+
+    def source(self, method: str) -> str | None:
+        if method not in self._sources:
+            self._sources[method] = self._catalog.method_source(method)
+        return self._sources[method]
+
+    def _fingerprints(self, trial: Trial) -> Fingerprints:
+        catalog = self._catalog
+        source = self.source(trial.method)
+        if trial.subject not in self._subjects:
+            self._subjects[trial.subject] = (
+                catalog.prompts_identity(trial.subject),
+                catalog.references_identity(trial.subject),
+            )
+        cell = (trial.subject, trial.shots, trial.seed)
+        if cell not in self._shots:
+            self._shots[cell] = catalog.shots_identity(*cell)
+        backbone, encoders = self._backbone(trial.backbone)
+        prompts, references = self._subjects[trial.subject]
+        return Fingerprints(
+            backbone=backbone,
+            method_version=catalog.method(trial.method).version,
+            method_source=None if source is None else digest(source),
+            shots=self._shots[cell],
+            prompts=prompts,
+            references=references,
+            encoders=encoders,
+        )
+
+    def _backbone(self, spec: BackboneSpec) -> tuple[str, dict[str, str]]:
+        name = spec.model_dump_json()
+        if name not in self._backbones:
+            encoders = self._catalog.encoders(spec)
+            revisions = {kind: self._catalog.encoder_revision(e) for kind, e in encoders.items()}
+            self._backbones[name] = (self._catalog.backbone_revision(spec), revisions)
+        return self._backbones[name]

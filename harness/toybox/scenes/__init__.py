@@ -1,0 +1,1 @@
+"""Toybox's procedural world and its renderer."""

@@ -1,0 +1,1 @@
+"""MLflow, a mirror of the records. The only room that imports MLflow."""

@@ -1,0 +1,241 @@
+"""The runs of one experiment in an MLflow store: found by tags, written so that twice is as good as once.
+
+Only this module imports MLflow, and only when the store is opened: that takes seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from harness import files, records
+from harness.records import Record
+
+KEY, DIGEST, KIND = "harness.key", "harness.digest", "harness.kind"
+MARK = "mirrored.json"
+DESCRIBING = ("title", "backbone", "dataset")
+"""Words of a trial that may change while its key stays: tags, for MLflow's parameters cannot change."""
+QUIET = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def default_uri(runs: Path) -> str:
+    """The store beside the runs: sqlite, by absolute path."""
+    return f"sqlite:///{(runs.resolve() / 'mlflow.db').as_posix()}"
+
+
+class Store:
+    """The runs of one experiment in an MLflow store. Not safe for threads; raises whatever MLflow raises."""
+
+    def __init__(self, runs: Path, experiment: str, uri: str | None = None) -> None:
+        self.uri = uri or default_uri(runs)
+        self.command = " ".join(
+            [
+                f"harness mirror {experiment}",
+                *([f"--runs {runs}"] if runs != Path("runs") else []),
+                *([f"--mlflow {uri}"] if uri else []),
+            ]
+        )
+        """What a user types to catch up with what was missed."""
+        self.folder = runs.resolve() / experiment
+        self._experiment = experiment
+        local = self.uri.startswith("sqlite")
+        self._database = Path(self.uri.removeprefix("sqlite:///")) if local else None
+        self._artifacts = (runs.resolve() / "mlflow-artifacts").as_uri() if local else None
+        self._lock: AbstractContextManager[Any] = (
+            FileLock(runs.resolve() / "mlflow.lock") if local else nullcontext()
+        )
+        self._known: dict[str, tuple[str, str | None]] = {}
+
+    def hide(self, text: str) -> str:
+        """Take the password of the store's address out of a text that is shown or kept."""
+        password = urlsplit(self.uri).password
+        return text.replace(f":{password}@", ":***@") if password else text
+
+    def current(self) -> bool:
+        """Whether all that is recorded was mirrored to this store before; asks nobody, loads nothing."""
+        try:
+            return json.loads((self.folder / MARK).read_text()) == self._mark()
+        except (OSError, ValueError):
+            return False
+
+    def open(self) -> None:
+        """Import MLflow (slow), create schema and experiment, and find the runs that are there."""
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        from mlflow import MlflowClient
+
+        with self._lock:  # two sweeps must not create the schema at once
+            if self._database is not None and not self._database.exists():
+                part = self._database.with_name(f"{self._database.name}.part")
+                part.unlink(missing_ok=True)
+                MlflowClient(tracking_uri=f"sqlite:///{part.as_posix()}")
+                part.replace(self._database)  # MLflow cannot go on with a schema that a kill left half made
+            self._client = MlflowClient(tracking_uri=self.uri)
+            self._id = self._experiment_id()
+            parents = self._find(f"tags.`{KIND}` = 'sweep'")
+            self._parent = parents[0].info.run_id if parents else self._new_parent()
+            for run in self._find(f"tags.`{KIND}` = 'trial'"):
+                self._known[run.data.tags[KEY]] = (run.info.run_id, run.data.tags.get(DIGEST))
+            self._client.update_run(self._parent, status="RUNNING")
+
+    def put(self, record: Record) -> None:
+        """Mirror a record, unless it is there already; one that supersedes another takes over its run."""
+        digest = _digest(record)
+        run_id, had = self._known.get(record.key, (None, None))
+        if had == digest:
+            return
+        with self._lock:
+            run_id = run_id or self._new_run(record)
+            self._fill(run_id, record)
+            self._client.set_tag(run_id, DIGEST, digest)  # last: without it the run counts as unfinished
+            status = "FINISHED" if record.status == "done" else "FAILED"
+            self._client.set_terminated(run_id, status=status, end_time=_milliseconds(record))
+        self._known[record.key] = (run_id, digest)
+
+    def finish(self, *, failed: int, interrupted: bool, tables: Sequence[Path] = ()) -> None:
+        """Put tables, figures and the experiment file on the parent run, and end it."""
+        with self._lock:
+            for path in [self.folder / "experiment.yaml", *tables]:
+                if path.is_dir():
+                    self._client.log_artifacts(self._parent, str(path), path.name)
+                elif path.is_file():
+                    self._client.log_artifact(self._parent, str(path))
+            status = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
+            self._client.set_terminated(self._parent, status=status)
+        mark = self._mark()
+        mirrored = {key: digest for key, (_, digest) in self._known.items()}
+        if all(
+            mirrored.get(record.key) == _digest(record)
+            for record in records.read_current(self.folder).records
+        ):
+            files.write_whole(self.folder / MARK, json.dumps(mark).encode())
+
+    def _mark(self) -> dict[str, Any]:
+        """What was mirrored, and where to; a database that was deleted and made anew is another one."""
+        wanted = self.folder / records.WANTED
+        return {
+            "uri": self.hide(self.uri),
+            "bytes": (self.folder / records.FILE).stat().st_size,
+            "wanted": hashlib.sha256(wanted.read_bytes()).hexdigest() if wanted.is_file() else None,
+            "database": self._database.stat().st_ino if self._database else None,
+        }
+
+    def _experiment_id(self) -> str:
+        found = self._client.get_experiment_by_name(self._experiment)
+        if found is not None:
+            if found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(found.experiment_id)
+            return str(found.experiment_id)
+        location = f"{self._artifacts}/{self._experiment}" if self._artifacts else None
+        return str(self._client.create_experiment(self._experiment, artifact_location=location))
+
+    def _find(self, condition: str) -> list[Any]:
+        found: list[Any] = []
+        token = None
+        while True:
+            page = self._client.search_runs([self._id], condition, max_results=1000, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def _new_parent(self) -> str:
+        run = self._client.create_run(self._id, run_name=self._experiment, tags={KIND: "sweep"})
+        return str(run.info.run_id)
+
+    def _new_run(self, record: Record) -> str:
+        name = f"{record.trial['title']} · {record.trial['subject']} · {record.trial['shots']} shots"
+        tags = {KIND: "trial", KEY: record.key, "mlflow.parentRunId": self._parent}
+        start = _milliseconds(record) - round(1000 * sum(record.seconds.values()))
+        run = self._client.create_run(self._id, start_time=start, run_name=name, tags=tags)
+        return str(run.info.run_id)
+
+    def _fill(self, run_id: str, record: Record) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        stamp = _milliseconds(record)
+        metrics = [Metric(name, value, stamp, 0) for name, value in _metrics(record).items()]
+        there = self._client.get_run(run_id).data.params  # MLflow's parameters cannot be changed
+        params = [Param(name, value) for name, value in _params(record.trial).items() if name not in there]
+        tags = [RunTag(name, value) for name, value in _tags(record).items()]
+        self._client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+        folder = self.folder / record.key
+        losses = [Metric("loss", value, stamp, step) for step, value in enumerate(_losses(folder), start=1)]
+        for start in range(0, len(losses), 1000):  # MLflow's limit for one batch
+            self._client.log_batch(run_id, metrics=losses[start : start + 1000])
+        self._client.log_text(run_id, json.dumps(record.trial, indent=1, ensure_ascii=False), "trial.json")
+        if (folder / "contact_sheet.png").is_file():
+            self._client.log_artifact(run_id, str(folder / "contact_sheet.png"))
+
+
+def _digest(record: Record) -> str:
+    return hashlib.sha256(record.line()).hexdigest()[:16]
+
+
+def _milliseconds(record: Record) -> int:
+    """When the trial finished; from the record, so that mirroring twice gives the same points."""
+    return round(1000 * datetime.fromisoformat(record.provenance["finished"]).timestamp())
+
+
+def _metrics(record: Record) -> dict[str, float]:
+    found = {**record.scores, **{f"drift.{name}": value for name, value in record.drift.items()}}
+    found |= {f"seconds.{stage}": value for stage, value in record.seconds.items()}
+    found |= {"peak_memory_bytes": record.peak_memory_bytes, "images": float(record.images)}
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _params(trial: Mapping[str, Any]) -> dict[str, str]:
+    flat: dict[str, Any] = {}
+    for name, value in trial.items():
+        if name in DESCRIBING:
+            continue
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": item for key, item in value.items()}
+        else:
+            flat[name] = value
+    flat.pop("sampling.clip_text", None)
+    return {name: str(value)[:6000] for name, value in flat.items()}
+
+
+def _tags(record: Record) -> dict[str, str]:
+    origin = record.provenance
+    tags = {
+        "backbone": record.trial["backbone"],
+        "method": record.trial["method"],
+        "title": record.trial["title"],
+        "dataset": record.trial["dataset"],
+        "clip_text": record.trial.get("sampling", {}).get("clip_text", ""),
+        "subject": record.trial["subject"],
+        "commit": origin.get("commit") or "unknown",
+        "dirty": origin.get("dirty"),
+        "device": origin.get("device"),
+        "error": record.error or "",
+    }
+    return {name: str(value)[:5000] for name, value in tags.items()}
+
+
+def _losses(folder: Path) -> list[float]:
+    try:
+        losses = json.loads((folder / "fit.json").read_text())["losses"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return [float(value) for value in losses if value is not None]

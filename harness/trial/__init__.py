@@ -1,0 +1,1 @@
+"""One trial: fit, sample, score."""

@@ -1,0 +1,105 @@
+"""How far noise predictions moved: fixed noisy latents, what the base model predicts for them, and the drift
+measures that need the tuned weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate, groupby, pairwise
+
+import torch
+from torch import Tensor
+
+from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.seeds import named_seed
+from harness.diffusion.weights.delta import Distance
+from harness.metrics.registry import GROUPS
+from harness.metrics.scorer_inputs import PriorPrompt
+from harness.metrics.scores.averages import mean
+from harness.metrics.scores.noise_drift import lipschitz_ratio, noise_distance, noise_mse
+
+PREDICTION_BATCH = 64
+TIMESTEP_DRAWS = 4096
+
+
+@dataclass(frozen=True)
+class NoiseProbe:
+    """Noisy latents at fixed timesteps, and what the base model predicts for them.
+
+    latents      clean, of the base model's own pictures [n, c, h, w]
+    timesteps    stratified [T]; predictions [n, T, c, h, w]
+    """
+
+    prompts: tuple[PriorPrompt, ...]
+    latents: Tensor
+    timesteps: Tensor
+    predictions: Tensor
+
+
+def stratified(backbone: Backbone, count: int, *, seed: int) -> Tensor:
+    """Choose timesteps [count]: the middle of each of ``count`` equal shares of the training distribution."""
+    generator = torch.Generator().manual_seed(named_seed("drift timesteps", seed))
+    drawn = backbone.draw_timesteps(TIMESTEP_DRAWS, generator=generator).sort().values
+    middles = [(2 * k + 1) * TIMESTEP_DRAWS // (2 * count) for k in range(count)]
+    return drawn[torch.tensor(middles, device=drawn.device)]
+
+
+@torch.no_grad()
+def predict(backbone: Backbone, probe: NoiseProbe) -> Tensor:
+    """Predict on the probe, conditional branch, fixed noises: [n, T, c, h, w] on the CPU.
+
+    Batches do not cross groups, so that the base model, asked group by group, is asked in the same batches.
+    """
+    at_once = max(1, PREDICTION_BATCH // len(probe.timesteps))
+    groups = [len(list(members)) for _, members in groupby(probe.prompts, key=lambda prompt: prompt.group)]
+    parts = [
+        part
+        for start, stop in pairwise([0, *accumulate(groups)])
+        for part in backbone.batches.over(
+            stop - start,
+            at_once,
+            lambda part, start=start: _predict_batch(  # type: ignore[misc]
+                backbone, probe, slice(start + part.start, start + part.stop)
+            ),
+            purpose="prior prompts to predict for",
+        )
+    ]
+    return torch.cat(parts)
+
+
+def _predict_batch(backbone: Backbone, probe: NoiseProbe, batch: slice) -> Tensor:
+    prompts, steps = probe.prompts[batch], len(probe.timesteps)
+    latents = probe.latents[batch].repeat_interleave(steps, dim=0)
+    noise = torch.cat([_noise(prompt, latents.shape[1:], steps) for prompt in prompts])
+    latents, noise = latents.to(backbone.device), noise.to(backbone.device)
+    timesteps = probe.timesteps.to(backbone.device).repeat(len(prompts))
+    told = backbone.conditioning([prompt.text for prompt in prompts for _ in range(steps)])
+    predicted = backbone.predict(backbone.add_noise(latents, noise, timesteps), timesteps, told)
+    return predicted.float().cpu().unflatten(0, (len(prompts), steps))
+
+
+def _noise(prompt: PriorPrompt, shape: Iterable[int], steps: int) -> Tensor:
+    generator = torch.Generator().manual_seed(named_seed("drift noise", prompt.seed))
+    return torch.randn((steps, *shape), generator=generator)
+
+
+def sample_measures(backbone: Backbone, moved: Distance, probe: NoiseProbe) -> dict[str, float | None]:
+    """Compute the drift measures that need the tuned weights. Exactly 0 where the weights did not move."""
+    predictions = predict(backbone, probe) if moved.moved else probe.predictions
+    tuned, base = predictions.flatten(0, 1), probe.predictions.flatten(0, 1)
+    distances = noise_distance(tuned, base).reshape(len(probe.prompts), -1).mean(axis=1).tolist()
+    by_group = {
+        f"noise_l2_{group}": mean([d for d, prompt in zip(distances, probe.prompts) if prompt.group == group])
+        for group in GROUPS
+    }
+    noise_l2 = mean(distances)
+    assert noise_l2 is not None
+    return {
+        "weight_l2": moved.denoiser_l2,
+        "weight_tensor_mean": moved.tensor_mean,
+        "token_l2": moved.token_l2,
+        "noise_l2": noise_l2,
+        **by_group,
+        "noise_mse": mean(noise_mse(tuned, base).tolist()),
+        "lipschitz_ratio": lipschitz_ratio(noise_l2, moved.denoiser_l2),
+    }

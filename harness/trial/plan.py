@@ -1,0 +1,127 @@
+"""What the driver hands to a worker and what comes back: plain data that travels between processes.
+
+Imports neither torch nor Ray, so that every module may import it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from harness.api import Progress
+from harness.errors import one_line
+from harness.specs import (
+    BackboneSpec,
+    DatasetSpec,
+    DriftSet,
+    EncoderSpec,
+    Execution,
+    KeepWeights,
+    Precision,
+    Trial,
+)
+
+WEIGHTS = "delta.safetensors"
+"""Where a trial keeps what it trained, if it does."""
+SMALL_SHARE = 0.1
+"""``keep_weights: small`` keeps up to this share of the denoiser's size: adapters, tokens, K/V."""
+TRACEBACK = "traceback.txt"
+"""The file of a failed trial that says where it failed."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Content hashes (16 hex digits), one for each stage of a trial."""
+
+    fit: str
+    sample: str
+    score: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a worker needs for one trial.
+
+    trial          the cell; its ``sampling`` holds sampler, steps, guidance, prompts
+    stage          ``fit``: fit, sample and score; ``sample``: sample with saved weights and score, train
+                   nothing; ``score``: score saved pictures
+    scores         names from :mod:`harness.metrics.registry`, in order
+    method_source  the text of a user's own method file, None for a method of ``baselines/``
+    saved          files of the trial by relative path: for ``score`` ``fit.json``, ``pictures/03-00.png``,
+                   ``prior/GROUP-05.png``; for ``sample`` ``fit.json`` and ``delta.safetensors``
+    """
+
+    trial: Trial
+    drift: DriftSet
+    scores: tuple[str, ...]
+    precision: Precision
+    keep_weights: KeepWeights
+    keys: Keys
+    stage: Literal["fit", "sample", "score"] = "fit"
+    method_source: str | None = None
+    saved: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """What a trial came to.
+
+    record     the worker's part of a :class:`harness.records.Record`: ``status`` ("done" | "failed"),
+               ``scores`` and ``drift`` {name: number or None}, ``by_prompt`` {score: [number or None, in
+               prompt order]}, ``notes`` {name: why it is empty, or a remark}, ``seconds`` {fit, sample,
+               score}, ``peak_memory_bytes``, ``images`` (count), ``provenance`` {device, versions,
+               backbone_revision, data_revision, encoders {score: encoder and version}, scored}, ``error``
+               (one line) when failed. ``scored`` (device, versions, commit, …) is there where saved
+               pictures were
+               scored again: the rest of the provenance is then the fit's.
+               The driver adds ``key``, ``keys`` and ``trial``, and the commit where it is missing.
+    artifacts  files below ``runs/<experiment>/<key>/`` by relative path; re-scoring returns what changed.
+    """
+
+    record: dict[str, Any]
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def of_exception(cls, error: Exception, told: Mapping[str, Any] | None = None) -> Outcome:
+        """Tell of a trial that raised: its error in one line, the traceback as a file.
+
+        ``told`` is what else is known for the record.
+        """
+        text = "".join(traceback.format_exception(error))
+        record = {**(told or {}), "status": "failed", "error": one_line(error)}
+        return cls(record, {TRACEBACK: text.encode()})
+
+
+class TrialWorker(Protocol):
+    """Lives as long as its process; loads models lazily and keeps them. Runs one trial at a time."""
+
+    def run(self, plan: Plan, progress: Progress) -> Outcome:
+        """Carry out one trial; its own failure is an Outcome with status ``failed``, never an exception."""
+        ...
+
+
+class WorkerFactory(Protocol):
+    """How the sweep makes a worker, for one backbone: :class:`~.worker.Worker`, or a fake in a test.
+
+    encoders   kind → spec: ``clip``, ``dino``, ``probe``
+    device     "cpu" or "cuda"
+    execution  what trades time for memory
+    cache      a folder shared by all workers of a machine, for what is computed once; need not exist yet
+    threads    how many threads torch may use
+    """
+
+    def __call__(
+        self,
+        *,
+        backbone: BackboneSpec,
+        dataset: DatasetSpec,
+        encoders: Mapping[str, EncoderSpec],
+        device: str,
+        precision: Precision,
+        execution: Execution,
+        cache: Path,
+        threads: int,
+    ) -> TrialWorker: ...

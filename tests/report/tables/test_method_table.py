@@ -1,0 +1,312 @@
+"""Tables: numbers, bold, footnotes, formats; the same bytes whatever the order of the records."""
+
+import io
+import random
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from harness.errors import ConfigError
+from harness.report.rows import COLUMNS, select
+from harness.report.tables.markup import escape, spread
+from harness.report.tables.method_table import COMPACT, FORMATS, MECHANISM, best, table
+
+
+def rows_of(text: str) -> dict[str, list[str]]:
+    """Parse the first Markdown table: title → cells."""
+    block = text[text.index("| Method") :].split("\n\n")[0]
+    parsed = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in block.splitlines()]
+    assert len({len(line) for line in parsed}) == 1
+    return {line[0]: line[1:] for line in parsed}
+
+
+def pair(make, method, values, **trial):
+    return [make(method, subject=f"s{i}", scores={"dino": value}, **trial) for i, value in enumerate(values)]
+
+
+def test_a_cell_is_mean_and_standard_error_by_hand(make):
+    text = table(pair(make, "dreambooth", [0.5, 0.6, 0.7]), measures=["dino"])
+    assert rows_of(text)["DreamBooth"] == ["3", "0.600 ± 0.058"]  # .1 / √3 = .0577
+
+
+def test_one_subject_has_no_spread_and_no_bold(make):
+    text = table(pair(make, "dreambooth", [0.5]), measures=["dino"])
+    assert rows_of(text)["DreamBooth"] == ["1", "0.500"]
+    assert "One subject: no spread" in text
+
+
+def test_bold_is_what_a_paired_interval_cannot_tell_from_the_best(make):
+    records = [
+        *pair(make, "dreambooth", [0.60, 0.70, 0.80]),
+        # .02, .05 and −.01 below: mean .02, s.e. .0173, t(2) = 4.3: cannot be told apart
+        *pair(make, "dreambooth_lora", [0.58, 0.65, 0.81]),
+        # always .010 ± .001 below: told apart though far within the spread over subjects
+        *pair(make, "custom_diffusion", [0.590, 0.689, 0.791]),
+        *pair(make, "frozen", [0.9, 0.9, 0.9]),
+        *pair(make, "real", [1.0, 1.0, 1.0]),
+    ]
+    rows = rows_of(table(records, measures=["dino"]))
+    assert rows["DreamBooth"][1].startswith("**")
+    assert rows["DreamBooth-LoRA"][1].startswith("**")
+    assert not rows["Custom Diffusion"][1].startswith("**")
+    assert not rows["Frozen"][1].startswith("**")
+    assert not rows["Real photos"][1].startswith("**")
+
+
+def test_best_follows_the_direction_and_the_number_of_shots(make):
+    def records(method, value, shots):
+        return [
+            make(method, subject=s, shots=shots, drift={"weight_l2": value, "lipschitz_ratio": value})
+            for s in "abc"
+        ]
+
+    selection = select(
+        [
+            *records("dreambooth", 3.0, 1),
+            *records("dreambooth_lora", 2.0, 1),
+            *records("dreambooth", 9.0, 5),
+            *records("dreambooth_lora", 9.5, 5),
+        ]
+    )
+    chosen = best(selection.rows, COLUMNS["weight_l2"])
+    assert [(row.method, row.shots) for row in chosen] == [("dreambooth_lora", 1), ("dreambooth", 5)]
+    assert best(selection.rows, COLUMNS["lipschitz_ratio"]) == []
+
+
+def bold(records, measure="dino"):
+    return {row.method for row in best(select(records).rows, COLUMNS[measure])}
+
+
+def test_easy_subjects_win_nothing(make):
+    everyone = pair(make, "dreambooth", [0.2, 0.3, 0.25, 0.91, 0.92, 0.93])
+    # on s3, s4 and s5, which both have, always .010 ± .001 below; its mean over them is far above .585
+    easy = pair(make, "custom_diffusion", [0, 0, 0, 0.900, 0.909, 0.921])[3:]
+    assert bold([*everyone, *easy]) == {"dreambooth"}
+
+
+def test_fewer_than_three_shared_subjects_compare_nothing(make):
+    long = pair(make, "dreambooth", [0.5, 0.6, 0.7, 0.8])
+    assert bold([*long, *pair(make, "custom_diffusion", [0.9, 0.9])]) == set()
+    three = [*long, *pair(make, "dreambooth_lora", [0.1, 0.2, 0.3, 0.4])]
+    assert bold([*three, *pair(make, "custom_diffusion", [0.9, 0.9])]) == {"dreambooth"}
+    # .4, .3 and .2 above: .3 ± .25
+    assert bold([*three, *pair(make, "custom_diffusion", [0.9, 0.9, 0.9])]) == {"custom_diffusion"}
+
+
+def test_exact_zeros_and_lone_methods_are_not_bold(make):
+    def drifts(method, value):
+        return [make(method, subject=s, drift={"weight_l2": value}) for s in "abc"]
+
+    untouched = drifts("textual_inversion", 0.0)
+    assert bold([*untouched, *drifts("dreambooth", 2.0)], "weight_l2") == set()
+    assert bold([*untouched, *drifts("dreambooth", 2.0), *drifts("custom_diffusion", 1.0)], "weight_l2") == {
+        "custom_diffusion"
+    }
+
+
+def test_copying_has_no_better_end(make):
+    records = [
+        make(m, subject=s, scores={"copying": -0.5})
+        for s in "abc"
+        for m in ("dreambooth", "custom_diffusion")
+    ]
+    text = table(records, measures=["copying"])
+    assert rows_of(text)["Method"] == ["n", "Copying"]
+    assert "**" not in text
+
+
+def test_a_score_of_zero_is_a_measurement(make):
+    records = [make(subject=s, scores={"prompt_accuracy": 0.0}) for s in "ab"]
+    assert rows_of(table(records, measures=["prompt_accuracy"]))["DreamBooth"] == ["2", "0.000 ± 0.000"]
+
+
+def test_photos_of_ceilings_are_no_pictures_of_a_trial(make):
+    records = [*pair(make, "dreambooth", [0.5, 0.6]), *pair(make, "real", [1.0, 1.0])]
+    records[-1] = records[-1].model_copy(update={"images": 12})
+    assert "; 10 pictures a trial;" in table(records)
+    records[0] = records[0].model_copy(update={"images": 7})
+    assert "; 7 to 10 pictures a trial;" in table(records)
+
+
+def test_csv_says_which_constraint(make):
+    constraint = {"bound": 0.01, "relative": True}
+    parsed = pd.read_csv(io.StringIO(table([make(lipschitz=constraint, scores={"dino": 0.5})], format="csv")))
+    line = parsed.iloc[0]
+    assert (line["bound"], line["relative"], line["norm"], line["on"]) == (
+        0.01,
+        True,
+        "tensor_mean",
+        "effective",
+    )
+    assert pd.isna(line["penalty"])
+
+
+def test_structural_zeros_are_exact(make):
+    records = [make("frozen", subject=s, drift={"weight_l2": 0.0}) for s in "ab"]
+    records += [make(subject=s, drift={"weight_l2": v}) for s, v in (("a", 1.0), ("b", 2.0))]
+    assert rows_of(table(records, measures=["weight_l2"]))["Frozen"] == ["2", "0"]
+
+
+def test_a_cell_with_fewer_subjects_says_so(make):
+    records = [
+        make(subject="a", scores={"dino": 0.5, "div": 0.3}),
+        make(subject="b", scores={"dino": 0.7, "div": None}),
+    ]
+    assert rows_of(table(records, measures=["dino", "div"]))["DreamBooth"][2] == "0.300 (n 1)"
+
+
+def test_headings_name_direction_unit_and_encoder(experiment):
+    text = table(experiment, where=["shots=5"])
+    assert "DINO held out ↑" in text
+    assert "PRES ↓" in text
+    assert "cosine, toybox-dino 3f2a v1" in text
+    assert "‖Δθ‖₂, ‖Δε‖₂: L2" in text
+
+
+def test_an_encoder_that_was_not_recorded_is_missed(make):
+    record = make(scores={"div": 0.4})
+    assert "LPIPS, lpips encoder not recorded" in table([record], measures=["div"])
+
+
+def test_columns_empty_everywhere_are_left_out_with_their_reason(make):
+    records = [
+        make(
+            subject=s,
+            scores={"clip_t": 0.3, "prompt_accuracy": None},
+            notes={"prompt_accuracy": "photos have no attributes"},
+        )
+        for s in "ab"
+    ]
+    text = table(records)
+    assert "Prompt accuracy ↑" not in text
+    assert "Left out, empty everywhere: Prompt accuracy (photos have no attributes)." in text
+
+
+def test_full_matrix_scores_stand_in_for_held_out_ones(make):
+    records = [make(subject=s, scores={"dino": 0.5, "dino_heldout": None}) for s in "ab"]
+    text = table(records)
+    assert rows_of(text)["Method"] == ["n", "DINO ↑"]
+    assert "Left out, empty everywhere: DINO held out" in text
+
+
+def test_failed_trials_are_counted_and_named(make):
+    records = [
+        *pair(make, "dreambooth", [0.5, 0.6]),
+        make(subject="s2", status="failed", error="loss is NaN at step 40"),
+    ]
+    text = table(records, measures=["dino"])
+    assert (
+        "1 trial failed and does not count: DreamBooth, 5 shots, s2, seed 0 (loss is NaN at step 40)." in text
+    )
+    assert "2 records; 1 failed" in text
+    assert rows_of(text)["DreamBooth"][0] == "2"
+
+
+def test_no_finished_trial_is_said(make):
+    text = table([make(status="failed", error="no memory")])
+    assert "No finished trial." in text
+    assert "no memory" in text
+    assert "| Method" not in text
+
+
+def test_toybox_speaks_about_mechanism_and_photos_do_not(make):
+    assert MECHANISM in table(pair(make, "dreambooth", [0.5, 0.6]))
+    assert MECHANISM in table(pair(make, "dreambooth", [0.5, 0.6], dataset="folder"))  # embedded backbone
+    assert MECHANISM not in table(pair(make, "dreambooth", [0.5, 0.6], dataset="folder", backbone="sd15"))
+
+
+def test_provenance_stands_below(experiment):
+    text = table(experiment, experiment="fewshot")
+    assert (
+        f"{len(experiment)} records of experiment fewshot; 0 failed; commit 0123456789; "
+        "backbone toybox-sd (revision aaaabbbbccccdddd); data toybox (revision 1111222233334444); "
+        "device cpu; ddim 20 steps, guidance 5; 10 pictures a trial; seeds 0." in text
+    )
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_shuffled_records_render_the_same_bytes(experiment, format):
+    expected = table(experiment, format=format, everything=True)
+    shuffled = random.Random(0).sample(experiment, len(experiment))
+    assert table(shuffled, format=format, everything=True) == expected
+
+
+def test_csv_is_tidy_and_complete(experiment):
+    parsed = pd.read_csv(io.StringIO(table(experiment, where=["shots=5"], format="csv")))
+    assert not parsed.duplicated(["row", "shots", "measure"]).any()
+    assert set(parsed.measure) >= {"kid_floor", "lipschitz_ratio", *COMPACT}
+    line = parsed[(parsed.row == "Frozen") & (parsed.measure == "dino")].iloc[0]
+    cell = next(r for r in select(experiment).rows if r.method == "frozen").cells["dino"]
+    assert (line["mean"], line["se"], line["n"]) == (cell.mean, cell.error, 4)
+    assert line["low"] < line["mean"] < line["high"]
+    assert (line["unit"], line["direction"], line["version"]) == ("cosine", "higher", 1)
+
+
+def test_csv_of_one_subject_leaves_spread_empty(make):
+    parsed = pd.read_csv(io.StringIO(table(pair(make, "dreambooth", [0.5]), format="csv")))
+    line = parsed[parsed.measure == "dino"].iloc[0]
+    assert line["mean"] == 0.5
+    assert pd.isna(line["se"])
+    assert pd.isna(line["low"])
+
+
+def test_tex_has_as_many_cells_in_every_line_and_nothing_unescaped(experiment):
+    text = table(experiment, where=["shots=5"], format="tex")
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
+    for block in re.findall(r"\\begin\{tabular\}\{(lr+)\}(.*?)\\end\{tabular\}", text, re.S):
+        columns, body = len(block[0]), block[1]
+        lines = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+        assert {len(re.split(r"(?<!\\)&", line)) for line in lines} == {columns}
+    assert r"P\&P" in text
+    assert text.isascii()
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        ("50 % & a_b", r"50 \% \& a\_b"),
+        ("‖Δθ‖₂ ↓", r"$\Vert\Delta\theta\Vert_2$ $\downarrow$"),
+        ("$λ", r"\$$\lambda$"),
+    ],
+)
+def test_tex_escapes(words, written):
+    assert escape(words) == written
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "places", "written"),
+    [
+        (0.6, 0.0577, 3, "0.600 ± 0.058"),
+        (-0.00001, 0.2, 3, "0.000 ± 0.200"),
+        (-0.5, None, 2, "−0.50"),
+        (0.012, 0.001, 2, "0.012 ± 0.001"),
+        (5.2e-7, 1e-8, None, "5.20e−07 ± 1.00e−08"),
+    ],
+)
+def test_numbers_are_written_with_the_digits_they_have(mean, error, places, written):
+    assert spread(mean, error, places) == written
+
+
+def test_wrong_measures_and_formats_name_the_alternatives(make):
+    with pytest.raises(ConfigError, match="did you mean 'dino_heldout'"):
+        table([make()], measures=["dino_heldouts"])
+    with pytest.raises(ConfigError, match=r"unknown format 'latex'; .*known: csv, markdown, tex"):
+        table([make()], format="latex")
+
+
+def test_compact_columns_exist():
+    assert set(COMPACT) <= set(COLUMNS)
+
+
+@pytest.mark.parametrize("module", ["tables", "figures", "paper"])
+def test_neither_torch_nor_ray_nor_mlflow_is_imported(module):
+    code = f"import sys, harness.{module}; print([m for m in ('torch', 'ray', 'mlflow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_microseconds_are_nothing_among_seconds():
+    assert spread(6.9e-6, 7e-7, 1, finer=False) == "0.0 ± 0.0"

@@ -1,0 +1,81 @@
+"""A trial's model can be taken elsewhere, whether or not the sweep kept its weights."""
+
+from __future__ import annotations
+
+import pytest
+from diffusers import StableDiffusionPipeline
+from typer.testing import CliRunner
+
+from harness.cli.main import app
+from harness.config import experiment as config
+from harness.records import read
+from harness.sweep import worklist
+from harness.sweep.catalog import Installed
+from harness.sweep.record_writer import Ledger
+from harness.toybox.loading import pipeline_folder
+from harness.trial.worker import Worker
+
+EXPERIMENT = """
+name: taken
+subjects: [mossy-mug]
+shots: 1
+methods:
+  - frozen
+  - {name: dreambooth, params: {steps: 2, batch: 1, lr: 1.0e-3}}
+  - {name: dreambooth_lora, params: {steps: 2, batch: 1, lr: 1.0e-2}}
+sampling: {steps: 2, prompts: 1}
+drift: {prompts: 8, timesteps: 1, images: 0}
+scores: [dino]
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run directory as a sweep leaves it."""
+    folder = tmp_path_factory.mktemp("runs") / "taken"
+    folder.mkdir()
+    (folder / "experiment.yaml").write_text(EXPERIMENT)
+    experiment = config.load(folder / "experiment.yaml")
+    catalog = Installed(experiment)
+    (spec,) = experiment.backbone
+    worker = Worker(backbone=spec, dataset=experiment.dataset, encoders=catalog.encoders(spec), threads=1)
+    ledger = Ledger(folder, described=experiment.described())
+    for task in worklist.tasks(experiment, catalog, [], folder):
+        outcome = worker.run(worklist.plan(task, experiment, folder), lambda *told: None)
+        assert ledger.commit(task, outcome).status == "done", outcome.record.get("error")
+    return folder.parent
+
+
+def key_of(runs, method):
+    return next(r.key for r in read(runs / "taken") if r.trial["method"] == method)
+
+
+@pytest.mark.parametrize(("method", "kept"), [("dreambooth", False), ("dreambooth_lora", True)])
+def test_exported_model_is_as_far_from_the_base_as_the_record_says(runs, tmp_path, method, kept):
+    key = key_of(runs, method)
+    assert (runs / "taken" / key / "delta.safetensors").exists() == kept
+    result = CliRunner().invoke(app, ["export", key[:12], str(tmp_path / "out"), "--runs", str(runs)])
+    assert result.exit_code == 0, result.output
+    assert "# the subject is called: sks mug" in result.stdout
+    pipe = StableDiffusionPipeline.from_pretrained(pipeline_folder())
+    base = {name: value.detach().clone() for name, value in pipe.unet.named_parameters()}
+    if kept:
+        pipe.load_lora_weights(str(tmp_path / "out"))
+        pipe.fuse_lora()
+        pipe.unload_lora_weights()
+    else:
+        pipe.unet = type(pipe.unet).from_pretrained(tmp_path / "out" / "unet")
+    moved = sum(
+        float((v.detach().double() - base[n]).square().sum()) for n, v in pipe.unet.named_parameters()
+    )
+    (record,) = (r for r in read(runs / "taken") if r.key == key)
+    assert moved**0.5 == pytest.approx(record.drift["weight_l2"], rel=1e-4)
+
+
+def test_what_cannot_be_exported_is_said_in_a_line(runs, tmp_path):
+    result = CliRunner().invoke(
+        app, ["export", key_of(runs, "frozen"), str(tmp_path / "a"), "--runs", str(runs)]
+    )
+    assert "nothing was trained" in str(result.exception)
+    result = CliRunner().invoke(app, ["export", "feed", str(tmp_path), "--runs", str(runs)])
+    assert "is there already" in str(result.exception)

@@ -1,0 +1,215 @@
+"""Records survive: a cut-off line, a full disk, a second writer; files appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from harness import files as artifacts
+from harness import records
+from harness.errors import BusyError, RecordsError
+from harness.records import Lines, Record, locked, read
+
+
+def record(key: str = "a", status: str = "done", **changes) -> Record:
+    return Record.model_validate(
+        {"key": key, "keys": {"fit": "f", "sample": key, "score": "s"}, "status": status, "trial": {}}
+        | changes
+    )
+
+
+def test_what_is_appended_is_read(tmp_path):
+    lines = Lines(tmp_path)
+    for key in "ab":
+        lines.append(record(key, scores={"dino": 0.1 + 0.2, "clip_t": None}))
+    assert read(tmp_path) == [record(key, scores={"dino": 0.1 + 0.2, "clip_t": None}) for key in "ab"]
+
+
+def test_the_last_record_of_a_key_holds(tmp_path):
+    lines = Lines(tmp_path)
+    for one in (record("a", "failed", error="x"), record("b"), record("a")):
+        lines.append(one)
+    assert [(r.key, r.status) for r in read(tmp_path)] == [("b", "done"), ("a", "done")]
+    assert len(list(lines)) == 3
+
+
+def test_only_wanted_records_are_current_and_the_others_are_counted(tmp_path):
+    for key in "abc":
+        Lines(tmp_path).append(record(key))
+    assert records.read_current(tmp_path) == (read(tmp_path), 0)
+    (tmp_path / records.WANTED).write_text('["b", "not yet run"]')
+    current = records.read_current(tmp_path)
+    assert ([r.key for r in current.records], current.left_out) == (["b"], 2)
+    assert current.remark.startswith("2 records left out")
+    (tmp_path / records.WANTED).write_text("{")
+    with pytest.raises(RecordsError, match=r"wanted\.json: no list of keys"):
+        records.read_current(tmp_path)
+
+
+def test_no_file_is_no_record(tmp_path):
+    assert read(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_cut_off_line_is_set_aside_and_named(tmp_path, cut):
+    lines = Lines(tmp_path)
+    lines.append(record("a"))
+    whole = lines.path.read_bytes()
+    lines.append(record("b"))
+    torn = lines.path.read_bytes()[len(whole) : -cut]
+    lines.path.write_bytes(whole + torn)
+    with pytest.warns(UserWarning, match="the last line is cut off"):
+        assert [r.key for r in read(tmp_path)] == ["a"]
+    aside = lines.repair()
+    assert aside == tmp_path / "records.jsonl.truncated-1" and aside.read_bytes() == torn
+    assert lines.path.read_bytes() == whole
+    assert lines.repair() is None
+    lines.append(record("b"))
+    assert [r.key for r in read(tmp_path)] == ["a", "b"]
+
+
+def test_a_cut_off_only_line_leaves_an_empty_file(tmp_path):
+    lines = Lines(tmp_path)
+    lines.path.write_bytes(b'{"key": "a')
+    lines.repair()
+    assert lines.path.read_bytes() == b"" and read(tmp_path) == []
+
+
+def test_a_broken_line_in_the_middle_is_named(tmp_path):
+    lines = Lines(tmp_path)
+    lines.append(record("a"))
+    with lines.path.open("ab") as file:
+        file.write(b"nonsense\n")
+    with pytest.raises(RecordsError, match=r"records\.jsonl:2: not a record"):
+        read(tmp_path)
+
+
+def test_an_append_that_fails_half_way_is_taken_back(tmp_path, monkeypatch):
+    lines = Lines(tmp_path)
+    lines.append(record("a"))
+    before = lines.path.read_bytes()
+    write = os.write
+    calls = []
+
+    def full(descriptor: int, data: bytes) -> int:
+        calls.append(data)
+        if len(calls) == 1:
+            return write(descriptor, data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(records.os, "write", full)
+    with pytest.raises(RecordsError, match=r"records\.jsonl: cannot be written: No space left on device"):
+        lines.append(record("b"))
+    assert lines.path.read_bytes() == before
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    (tmp_path / records.FILE).symlink_to("/dev/full")
+    with pytest.raises(RecordsError, match=r"No space left on device|Invalid argument"):
+        Lines(tmp_path).append(record("a"))
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_one_line(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(RecordsError, match="cannot be written: Permission denied"), locked(tmp_path / "x"):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(RecordsError, match="cannot be written: Not a directory"),
+        locked(tmp_path / "file" / "x"),
+    ):
+        pass
+
+
+def test_nan_is_no_score():
+    with pytest.raises(ValueError, match="finite"):
+        record(scores={"dino": float("nan")})
+
+
+HOLD = """
+    import sys, time
+    from pathlib import Path
+    from harness.records import locked
+    with locked(Path(sys.argv[1])):
+        print("held", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_a_second_sweep_is_told_who_holds_the_folder_and_a_dead_one_holds_nothing(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HOLD), str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        with pytest.raises(
+            BusyError, match=rf"another sweep is writing to it \(process {holder.pid} on .*, since 2"
+        ):
+            locked(tmp_path).__enter__()
+    finally:
+        holder.kill()
+        holder.wait()
+    with locked(tmp_path):
+        pass
+
+
+def test_an_error_of_the_body_passes_the_lock_unchanged(tmp_path):
+    with pytest.raises(FileNotFoundError), locked(tmp_path):
+        (tmp_path / "none").read_text()
+
+
+def test_artifacts_replace_a_folder_as_a_whole(tmp_path):
+    artifacts.place(tmp_path, "k", {"pictures/00-00.png": b"1", "old": b"x"}, replace=True)
+    artifacts.place(tmp_path, "k", {"pictures/00-00.png": b"2"}, replace=True)
+    assert files(tmp_path) == {"k/pictures/00-00.png": b"2"}
+
+
+def test_artifacts_join_what_is_there(tmp_path):
+    artifacts.place(tmp_path, "k", {"pictures/00-00.png": b"1", "images.json": b"1"}, replace=True)
+    artifacts.place(tmp_path, "k", {"images.json": b"2"}, replace=False)
+    assert files(tmp_path) == {"k/pictures/00-00.png": b"1", "k/images.json": b"2"}
+
+
+def test_a_disk_that_fills_up_leaves_the_old_files(tmp_path, monkeypatch):
+    artifacts.place(tmp_path, "k", {"a": b"old"}, replace=True)
+    calls = []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(artifacts.os, "fsync", full)
+    with pytest.raises(RecordsError, match="k: cannot be written: No space left on device"):
+        artifacts.place(tmp_path, "k", {"a": b"new", "b": b"new"}, replace=True)
+    assert files(tmp_path) == {"k/a": b"old"}
+
+
+def test_an_artifact_cannot_leave_its_folder(tmp_path):
+    with pytest.raises(RecordsError, match="points outside"):
+        artifacts.place(tmp_path, "k", {"../../x": b""}, replace=True)
+    assert files(tmp_path) == {}
+
+
+def test_leftovers_of_a_killed_sweep_are_cleared(tmp_path):
+    (tmp_path / f"{artifacts.COMING}k").mkdir()
+    (tmp_path / f"{artifacts.GOING}k").mkdir()
+    (tmp_path / "k").mkdir()
+    assert artifacts.clear_leftovers(tmp_path) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["k"]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
