@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.api import Personalized, Subject
+from harness.api import Personalized, Role, Subject
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -30,6 +30,7 @@ class CustomDiffusion:
     """
 
     title: ClassVar[str] = "Custom Diffusion"
+    role: ClassVar[Role] = "method"
     version: ClassVar[int] = 1
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True

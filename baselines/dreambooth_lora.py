@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.api import Personalized, Subject
+from harness.api import Personalized, Role, Subject
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -23,6 +23,7 @@ class DreamBoothLoRA:
     """
 
     title: ClassVar[str] = "DreamBooth-LoRA"
+    role: ClassVar[Role] = "method"
     version: ClassVar[int] = 1
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.api import Personalized, Subject
+from harness.api import Personalized, Role, Subject
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -17,6 +17,7 @@ class Frozen:
     """Change nothing; say "dog" for the subject."""
 
     title: ClassVar[str] = "Frozen"
+    role: ClassVar[Role] = "floor"
     version: ClassVar[int] = 1
     changes_weights: ClassVar[bool] = False
     uses_shots: ClassVar[bool] = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.api import Ceiling, Subject
+from harness.api import Ceiling, Role, Subject
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -17,6 +17,7 @@ class Real:
     """Score the photos themselves, leaving each out of its own references."""
 
     title: ClassVar[str] = "Real photos"
+    role: ClassVar[Role] = "ceiling"
     version: ClassVar[int] = 1
     changes_weights: ClassVar[bool] = False
     uses_shots: ClassVar[bool] = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.api import Personalized, Subject
+from harness.api import Personalized, Role, Subject
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -40,6 +40,7 @@ class TextualInversion:
     """
 
     title: ClassVar[str] = "Textual Inversion"
+    role: ClassVar[Role] = "method"
     version: ClassVar[int] = 1
     changes_weights: ClassVar[bool] = False
     uses_shots: ClassVar[bool] = True

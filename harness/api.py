@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+Role = Literal["floor", "method", "ceiling"]
+"""What a row of the tables is for: the base model untaught, a method, or photos in place of samples."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """A thing to teach: its name, its class noun and the photos that a method may learn from.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.api import Ceiling, Personalized, Subject
+from harness.api import Ceiling, Personalized, Role, Subject
 from harness.errors import HarnessError, one_of
 from harness.specs import is_path
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CLASS_VARIABLES: dict[str, type] = {
     "title": str,
+    "role": str,
     "version": int,
     "changes_weights": bool,
     "uses_shots": bool,
@@ -41,12 +42,13 @@ class MethodError(HarnessError):
 class Method(Protocol):
     """A personalization method: a frozen dataclass whose fields are its hyperparameters, with one verb.
 
-    Class variables: ``title`` (the name in tables), ``version`` (raise it when the outcome changes),
+    Class variables: ``title`` (the name in tables), ``role`` (floor, method or ceiling), ``version`` (raise it when the outcome changes),
     ``changes_weights`` (accepts a Lipschitz constraint), ``uses_shots`` (False: one trial for all shot
     counts), ``presets`` (backbone name → hyperparameters tuned for it).
     """
 
     title: ClassVar[str]
+    role: ClassVar[Role]
     version: ClassVar[int]
     changes_weights: ClassVar[bool]
     uses_shots: ClassVar[bool]
@@ -142,6 +144,12 @@ def _check(kind: type, name: str) -> None:
             raise MethodError(f"method {name!r}: hyperparameter {field.name!r} needs a default")
     for backbone, preset in getattr(kind, "presets", {}).items():
         _typed(kind, preset, where=f"method {name!r}: presets[{backbone!r}]")
+
+
+@cache
+def role_of(name: str) -> Role:
+    """Say what a recorded method is for: "method" where its file is a user's own and not at hand."""
+    return load(name).role if name in known() else "method"
 
 
 def resolve_params(kind: type[Method], params: Mapping[str, Any] | None, backbone: str) -> dict[str, Any]:
