@@ -37,7 +37,7 @@ ROOM_FOR_ACTIVATIONS = 1.25
 """Below so many times what the arithmetic says, a note is made: activations are not part of it."""
 TIMEOUT = 5.0
 SPARING = (
-    "fewer trials at a time (resources), precision: bf16, execution.checkpointing: true, a smaller "
+    "fewer trials at a time (resources), precision: bf16, execution.gradient_checkpointing: true, a smaller "
     "params.batch, or a method that trains less"
 )
 
@@ -263,7 +263,7 @@ class _Ward:
         from harness.sweep.memory_estimate import rehearse
 
         method = methods.build(methods.load(trial.method), trial.params)
-        parked = bool(self.experiment.resources.gpus) and self.experiment.execution.park
+        parked = bool(self.experiment.resources.gpus) and self.experiment.execution.cpu_offload
         return rehearse(self.backbone, method, "thing", parked=parked)
 
     def _judged(self, what: str, memory: Memory) -> Finding:
