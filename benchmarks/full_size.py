@@ -50,7 +50,7 @@ def measure(folder: Path, threads: int, steps: int) -> None:
     from harness.sweep.memory_estimate import rehearse
 
     torch.set_num_threads(threads)
-    execution = Execution(checkpointing=True)
+    execution = Execution(gradient_checkpointing=True)
     method = DreamBooth(steps=steps)
     empty = without_weights(BackboneSpec(name="sd15", path=str(folder)), execution=execution)
     reckoned = rehearse(empty, method, "dog", parked=True)

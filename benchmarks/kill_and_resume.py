@@ -70,7 +70,7 @@ def wrap(real):
             os.write(descriptor, line[: len(line) // 2])
             kill()
         if WHEN == "progress":
-            given = [eager(each) if type(each).__name__ == "_Teller" else each for each in given]
+            given = [eager(each) if type(each).__name__ == "ProgressReporter" else each for each in given]
         result = real(*given, **named)
         if WHEN == "after":
             kill()

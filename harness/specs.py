@@ -6,10 +6,12 @@ for axes, short forms) belong to :mod:`harness.config.experiment`. Imports neith
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from harness.api import Lipschitz, checked_template
 
@@ -38,6 +40,14 @@ def _gather_options(cls: type[BaseModel], data: dict[str, Any]) -> dict[str, Any
     known = {key: value for key, value in data.items() if key in cls.model_fields}
     extra = {str(key): value for key, value in data.items() if key not in cls.model_fields}
     return known | {"options": {**known.get("options", {}), **extra}} if extra else known
+
+
+def refuse_renamed(data: Any, renamed: Mapping[str, str]) -> Any:
+    """Return a mapping of a YAML as it is; raise for the first key in it that has another name now."""
+    for old, new in renamed.items():
+        if isinstance(data, dict) and old in data:
+            raise PydanticCustomError("renamed_key", "{old} is called {new} now", {"old": old, "new": new})
+    return data
 
 
 class BackboneSpec(Frozen):
@@ -107,10 +117,10 @@ class EncoderSpec(Frozen):
 
 
 class Sampling(Frozen):
-    """How every method's pictures are drawn: picture i of prompt p is seeded by (seed, p, i) alone.
+    """How every method's images are sampled: image i of prompt p is seeded by (seed, p, i) alone.
 
     prompts    how many of the data set's prompts, or templates of one's own with one ``{}``, or "all"
-    images     pictures for each prompt
+    images     images for each prompt
     clip_text  what CLIP-T reads: the prompt with the class noun ("class") or as it was sampled ("raw")
     """
 
@@ -135,7 +145,7 @@ class Sampling(Frozen):
 class DriftSet(Frozen):
     """The fixed probe of what the base model knew.
 
-    ``prompts`` prior prompts × ``timesteps`` noise levels for noise predictions, ``images`` prior pictures.
+    ``prompts`` prior prompts × ``timesteps`` noise levels for noise predictions, ``images`` prior images.
     """
 
     prompts: int = Field(default=64, ge=1)
@@ -169,17 +179,22 @@ class Resources(Frozen):
 class Execution(Frozen):
     """How the networks run, whatever they compute: time against memory. Changes last digits at most.
 
-    checkpointing  compute activations again in the backward pass instead of keeping them
-    autoencoder    whole batches, one picture at a time (``sliced``), or pictures in tiles as well; ``auto``:
-                   sliced from 256 pixels on. Tiles have seams, and so count in the keys
-    channels_last  memory layout of the denoiser; ``auto``: on a GPU
-    park           networks that training does not need wait in main memory
+    gradient_checkpointing  compute activations again in the backward pass instead of keeping them
+    autoencoder             whole batches, one image at a time (``sliced``), or images in tiles as well;
+                            ``auto``: sliced from 256 pixels on. Tiles have seams, and so count in the keys
+    channels_last           memory layout of the denoiser; ``auto``: on a GPU
+    cpu_offload             networks that training does not need wait in main memory
     """
 
-    checkpointing: bool = False
+    gradient_checkpointing: bool = False
     autoencoder: Literal["auto", "whole", "sliced", "tiled"] = "auto"
     channels_last: bool | Literal["auto"] = "auto"
-    park: bool = True
+    cpu_offload: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed_keys(cls, data: Any) -> Any:
+        return refuse_renamed(data, {"checkpointing": "gradient_checkpointing", "park": "cpu_offload"})
 
 
 class Trial(Frozen):
@@ -202,7 +217,7 @@ class Trial(Frozen):
     def summary(self) -> dict[str, Any]:
         """What a record says of the trial: the nouns by name, without the paths of this machine."""
         names = {"backbone": self.backbone.name, "method": Path(self.method).name.removesuffix(".py")}
-        told = {**self.model_dump(mode="json"), **names}
+        summary = {**self.model_dump(mode="json"), **names}
         if not self.all_shots:
-            del told["all_shots"]
-        return told
+            del summary["all_shots"]
+        return summary

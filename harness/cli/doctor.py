@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from harness.sweep.preflight import Finding
+    from harness.sweep.findings import Finding
 
 MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "stop": "[red]STOP[/]"}
 

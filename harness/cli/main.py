@@ -218,13 +218,13 @@ def export(
     """
     from harness.cli.lookup import find_record
     from harness.cli.progress import meter
-    from harness.sweep.export import take
+    from harness.sweep.export import export_trial
 
     if out.exists():
         raise ConfigError(f"{out}: is there already; give a new folder")
     folder, record = find_record(key, runs)
     with meter() as progress:
-        lines = take(folder, record, out, progress=progress, device=device)
+        lines = export_trial(folder, record, out, progress=progress, device=device)
     typer.echo("\n".join(["# pipe: the base model's pipeline in diffusers", *lines]))
 
 

@@ -117,6 +117,8 @@ def _describe(model: type[BaseModel], data: Any, error: Any) -> str:
         case "missing":
             missing = error["loc"][-1]
             return f"{_dotted([*place, missing] if place[-1:] != [missing] else place)}: is missing"
+        case "renamed_key":
+            return f"{_dotted([*place, error['ctx']['old']])}: is called {error['ctx']['new']} now"
         case "value_error":
             message = str(error["ctx"]["error"])
         case _:

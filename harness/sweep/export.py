@@ -23,7 +23,9 @@ from harness.trial.stages import fit
 from harness.trial.timing import Clock
 
 
-def take(folder: Path, record: Record, out: Path, *, progress: Progress, device: str = "cpu") -> list[str]:
+def export_trial(
+    folder: Path, record: Record, out: Path, *, progress: Progress, device: str = "cpu"
+) -> list[str]:
     """Write the tuned model of a run directory's record to ``out``.
 
     Weights that were not kept are fitted again from the run's own experiment file, with the seeds of the

@@ -13,7 +13,7 @@ from harness.config.experiment import Experiment, MethodEntry, SubjectSplit
 from harness.errors import ConfigError, HarnessError, one_of
 from harness.specs import BackboneSpec, Trial
 from harness.sweep.catalog import Catalog
-from harness.sweep.keys import canonical
+from harness.sweep.keys import digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _expand(experiment: Experiment, catalog: Catalog) -> Expansion:
             if isinstance(trial, Skip):
                 expansion.skips.append(trial)
                 continue
-            identity = canonical(trial.model_dump(mode="json", exclude={"title"}))
+            identity = digest(trial.model_dump(mode="json", exclude={"title"}))
             if identity in found:
                 raise ConfigError(
                     f"methods[{position}]: this trial is there twice: {trial.title}, {trial.subject}, "
@@ -113,25 +113,27 @@ def _counts(experiment: Experiment, subject: str, catalog: Catalog) -> list[tupl
 
 
 def _subjects(experiment: Experiment, catalog: Catalog) -> list[str]:
-    asked = experiment.subjects
+    wanted = experiment.subjects
     try:
-        if isinstance(asked, SubjectSplit):
-            names = catalog.subjects(asked.split)
-            if asked.count and asked.count > len(names):
-                raise ConfigError(f"count: {asked.count} asked for, the split {asked.split} has {len(names)}")
-            names = names[: asked.count]
+        if isinstance(wanted, SubjectSplit):
+            names = catalog.subjects(wanted.split)
+            if wanted.count and wanted.count > len(names):
+                raise ConfigError(
+                    f"count: {wanted.count} requested, the split {wanted.split} has {len(names)}"
+                )
+            names = names[: wanted.count]
             if not names:
-                raise ConfigError(f"the data set has no subject in the split {asked.split!r}")
+                raise ConfigError(f"the data set has no subject in the split {wanted.split!r}")
             return names
         known = catalog.subjects("all")
     except HarnessError as error:
         raise ConfigError(f"subjects: {error}") from None
-    for position, name in enumerate(asked):
+    for position, name in enumerate(wanted):
         if name not in known:
             raise ConfigError(f"subjects[{position}]: {one_of(name, known, noun='subject')}")
-        if name in asked[:position]:
+        if name in wanted[:position]:
             raise ConfigError(f"subjects[{position}]: {name!r} is there twice")
-    return list(asked)
+    return list(wanted)
 
 
 def _variants(
@@ -153,13 +155,13 @@ def _variants(
             f"{place}.lipschitz: {entry.name!r} changes no weights: nothing to constrain, leave it out"
         )
     combinations, axes = _combinations(entry, place, method)
-    telling = _telling(entry, siblings)
+    distinguishing = _distinguishing(entry, siblings)
     for params in combinations:
         try:
             resolved = catalog.params(entry.name, params, backbone)
         except HarnessError as error:
             raise ConfigError(f"{place}.params: {error}") from None
-        varied = {name: params[name] for name in params if name in axes or name in telling}
+        varied = {name: params[name] for name in params if name in axes or name in distinguishing}
         for lipschitz in constraints:
             yield _Variant(
                 method=entry.name,
@@ -170,7 +172,7 @@ def _variants(
             )
 
 
-def _telling(entry: MethodEntry, entries: Sequence[MethodEntry]) -> set[str]:
+def _distinguishing(entry: MethodEntry, entries: Sequence[MethodEntry]) -> set[str]:
     """Parameters by which an entry differs from another one of the same method and label."""
     others = [other for other in entries if (other.name, other.label) == (entry.name, entry.label)]
     return {
@@ -206,9 +208,9 @@ def title(name: str, varied: dict[str, Any], lipschitz: Lipschitz | None) -> str
     >>> title("DreamBooth", {"lr": 0.001}, Lipschitz(penalty=500))
     'DreamBooth (lr=0.001, λ=500)'
     """
-    telling = [f"{key}={_plain(value)}" for key, value in varied.items()]
-    telling += titles.marks(dataclasses.asdict(lipschitz)) if lipschitz else []
-    return f"{name} ({', '.join(telling)})" if telling else name
+    marks = [f"{key}={_plain(value)}" for key, value in varied.items()]
+    marks += titles.marks(dataclasses.asdict(lipschitz)) if lipschitz else []
+    return f"{name} ({', '.join(marks)})" if marks else name
 
 
 def _plain(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a sweep hands to Ray."""
+"""What a sweep hands to Ray: pending tasks, and what runs them. Imports no Ray."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from harness.sweep.worklist import Task
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done, and on what: ``slots`` trials at a time (None: as many as the cluster takes)."""
+    """Pending tasks of an experiment.
+
+    slots    trials at a time; None: as many as the cluster takes
+    address  of a Ray cluster; None: this machine
+    factory  "module:attribute" of a :class:`harness.trial.plan.WorkerFactory`
+    """
 
     experiment: Experiment
     catalog: Catalog

@@ -12,7 +12,7 @@ from harness.sweep.worklist import Task
 
 @dataclass(frozen=True)
 class Status:
-    """What a running trial last said of itself: stage, steps done of total (0: unknown), latest loss."""
+    """The last report of a running trial: stage, steps done of total (0: unknown), latest loss."""
 
     stage: str
     done: int

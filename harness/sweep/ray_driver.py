@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 from harness.records import Record
 from harness.sweep.job import Job
 from harness.sweep.observer import Observer, Status
-from harness.sweep.ray_worker import Bench, Desk, Resident
+from harness.sweep.ray_worker import PlanActor, RayWorker, WorkerConfig
 from harness.sweep.record_writer import Ledger
 from harness.sweep.signals import Interrupted, Interruption
 from harness.sweep.worklist import Task
@@ -27,8 +27,8 @@ ATTEMPTS = 2
 ERROR_LENGTH = 400
 
 
-def run_tasks(clerk: Clerk, job: Job, *, storage: Path) -> None:
-    """Let Tune run the clerk's tasks, then once more those whose worker died.
+def run_tasks(callback: RecordCallback, job: Job, *, storage: Path) -> None:
+    """Let Tune run the job's tasks, then once more those whose worker died.
 
     Tune's own storage goes to ``storage``, to be thrown away. Raises Interrupted after a signal, HarnessError
     if a result could not be filed.
@@ -38,30 +38,32 @@ def run_tasks(clerk: Clerk, job: Job, *, storage: Path) -> None:
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
-    desk = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here)
-    clerk.desk = desk.remote(clerk.tasks, experiment, clerk.ledger.folder)
-    bench = Bench(job.factory, experiment, encoders, clerk.desk)
-    waiting = list(range(len(clerk.tasks)))
+    actor = ray.remote(PlanActor).options(num_cpus=0, scheduling_strategy=here)
+    callback.plans = actor.remote(callback.tasks, experiment, callback.ledger.folder)
+    worker = WorkerConfig(job.factory, experiment, encoders, callback.plans)
+    waiting = list(range(len(callback.tasks)))
     try:
         for attempt in range(1, ATTEMPTS + 1):
-            clerk.retries = attempt < ATTEMPTS
+            callback.retries = attempt < ATTEMPTS
             if waiting:
-                _tuner(clerk, job, bench, waiting, storage=storage / f"tune-{attempt}").fit()
-            waiting, clerk.orphans = clerk.orphans, []
+                _tuner(callback, job, worker, waiting, storage=storage / f"tune-{attempt}").fit()
+            waiting, callback.orphans = callback.orphans, []
     except Interrupted:
-        if clerk.error:
-            raise clerk.error from None
+        if callback.error:
+            raise callback.error from None
         raise
 
 
-def _tuner(clerk: Clerk, job: Job, bench: Bench, indexes: list[int], *, storage: Path) -> tune.Tuner:
-    """Set up Tune for some of the clerk's tasks, each a trial whose only parameter is its place in the list.
+def _tuner(
+    callback: RecordCallback, job: Job, worker: WorkerConfig, indexes: list[int], *, storage: Path
+) -> tune.Tuner:
+    """Set up Tune for some of the job's tasks, each a trial whose only parameter is its place in the list.
 
     Tune's own retries are off: they leave out a trial that was handed to a worker already dead.
     """
     needs = {"cpu": job.experiment.resources.cpus, "gpu": job.experiment.resources.gpus}
     return tune.Tuner(
-        tune.with_resources(tune.with_parameters(Resident, bench=bench), needs),
+        tune.with_resources(tune.with_parameters(RayWorker, worker=worker), needs),
         param_space={"index": tune.grid_search(indexes)},
         tune_config=tune.TuneConfig(
             reuse_actors=True,
@@ -73,21 +75,21 @@ def _tuner(clerk: Clerk, job: Job, bench: Bench, indexes: list[int], *, storage:
             name="sweep",
             storage_path=str(storage),
             verbose=0,
-            callbacks=[clerk],
+            callbacks=[callback],
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
 
 
-def cause_of_death(told: str) -> str:
-    """Pick from Ray's words on a dead worker, as in Tune's error file, what killed it: one line."""
-    lines = told.rpartition("Failure # ")[2].splitlines()[1:]
-    said = " ".join(" ".join(lines).split())
-    return said.partition("Worker exit type: ")[2] or (lines[-1] if lines else "Ray does not say why")
+def cause_of_death(report: str) -> str:
+    """Pick from Ray's report of a dead worker (Tune's error file) what killed it: one line."""
+    lines = report.rpartition("Failure # ")[2].splitlines()[1:]
+    text = " ".join(" ".join(lines).split())
+    return text.partition("Worker exit type: ")[2] or (lines[-1] if lines else "Ray does not say why")
 
 
-class Clerk(tune.Callback):
-    """Sits in the driver: files every outcome as it comes, and passes on the news."""
+class RecordCallback(tune.Callback):
+    """Runs in the driver: records every outcome as it comes, and tells the observers."""
 
     def __init__(
         self,
@@ -99,7 +101,7 @@ class Clerk(tune.Callback):
     ) -> None:
         self.tasks = tasks
         self._records = records
-        self.desk: Any = None
+        self.plans: Any = None
         self.error: HarnessError | None = None
         self.ledger = ledger
         self._observers = observers
@@ -107,8 +109,8 @@ class Clerk(tune.Callback):
         self.retries = False
         self.orphans: list[int] = []
         self._running: dict[int, Status] = {}
-        self._asked: Any = None
-        self._asked_at = 0.0
+        self._poll: Any = None
+        self._polled_at = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes its callbacks into its own storage, which nobody reads: locks and threads stay out."""
@@ -121,7 +123,7 @@ class Clerk(tune.Callback):
         self._running[trial.config["index"]] = Status("starting", 0, 0)
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
-        outcome = result.pop("outcome")  # else Tune keeps every picture of the sweep in memory
+        outcome = result.pop("outcome")  # else Tune keeps every image of the sweep in memory
         self._file(trial.config["index"], outcome)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
@@ -137,12 +139,12 @@ class Clerk(tune.Callback):
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         self._interruption.check()
         now = time.monotonic()
-        if self._asked is None and now - self._asked_at >= POLL_SECONDS:
-            self._asked, self._asked_at = self.desk.statuses.remote(), now
-        if self._asked is not None and ray.wait([self._asked], timeout=0)[0]:
-            told = ray.get(self._asked)
-            self._asked = None
-            self._running = {index: told.get(index, status) for index, status in self._running.items()}
+        if self._poll is None and now - self._polled_at >= POLL_SECONDS:
+            self._poll, self._polled_at = self.plans.statuses.remote(), now
+        if self._poll is not None and ray.wait([self._poll], timeout=0)[0]:
+            statuses = ray.get(self._poll)
+            self._poll = None
+            self._running = {index: statuses.get(index, status) for index, status in self._running.items()}
             for observer in self._observers:
                 observer.running({index: (self.tasks[index], s) for index, s in self._running.items()})
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,22 +34,23 @@ import ray
 
 from harness.config.experiment import Experiment
 from harness.errors import ConfigError, HarnessError, one_line
-from harness.sweep import scratch
 
 START_ATTEMPTS = 3
 OBJECT_STORE_BYTES = 256 << 20
+SCRATCH = "harness-sweep-"
+"""How the throw-away folder of a session begins; the process's id follows. Short enough for sockets."""
 
 
 @contextmanager
 def session(experiment: Experiment, slots: int | None, address: str | None) -> Iterator[Path]:
     """Hold a Ray of our own on this machine, or a connection to the cluster at ``address``.
 
-    Yields a folder for what nobody needs afterwards. Raises HarnessError where Ray cannot be had, ConfigError
-    where the GPUs that are asked for are not there.
+    Yields a folder that is thrown away. Raises HarnessError where Ray cannot be started or reached,
+    ConfigError where the requested GPUs are not there.
     """
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    scratch.sweep_up()
-    folder = scratch.folder()
+    remove_stale_scratch()
+    folder = new_scratch()
     try:
         _connect(_settings(experiment, slots, address, folder))
         _check_gpus(experiment, local=address is None)
@@ -57,12 +60,38 @@ def session(experiment: Experiment, slots: int | None, address: str | None) -> I
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def new_scratch() -> Path:
+    """Make a throw-away folder that carries this process's id."""
+    return Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-"))
+
+
+def remove_stale_scratch() -> int:
+    """Remove the throw-away folders of processes that were killed before they could; return how many."""
+    removed = 0
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        owner = re.match(rf"{SCRATCH}(\d+)-", path.name)
+        if owner and path.stat().st_uid == os.getuid() and not _alive(int(owner[1])):
+            shutil.rmtree(path, ignore_errors=True)
+            removed += 1
+    return removed
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _check_gpus(experiment: Experiment, *, local: bool) -> None:
     """Refuse what no trial could ever get; a cluster that has some GPUs may grow."""
-    asked, there = experiment.resources.gpus, ray.cluster_resources().get("GPU", 0)
-    if asked and (not there or (local and asked > there)):
+    requested, there = experiment.resources.gpus, ray.cluster_resources().get("GPU", 0)
+    if requested and (not there or (local and requested > there)):
         raise ConfigError(
-            f"{experiment.source}: resources.gpus: {asked:g} asked for each trial, "
+            f"{experiment.source}: resources.gpus: {requested:g} requested for each trial, "
             f"Ray sees {f'{there:g}' if there else 'no GPU'} here"
         )
 

@@ -1,4 +1,4 @@
-"""Both ends of a trial on Ray: the resident worker that runs it, and the desk that hands out the plans."""
+"""Both ends of a trial on Ray: the worker process that runs it, and the actor that hands out the plans."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from harness.sweep.observer import Status
 from harness.sweep.worklist import Task
 from harness.trial.plan import Outcome, Plan, TrialWorker
 
-TELL_SECONDS = 0.5
+REPORT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What every worker of a sweep is made of."""
+class WorkerConfig:
+    """What every worker of a sweep is made of; ``plans`` is the handle of the PlanActor."""
 
     factory: str
     experiment: Experiment
     encoders: Mapping[str, Mapping[str, EncoderSpec]]
-    desk: Any
+    plans: Any
 
 
-class Desk:
-    """An actor beside the driver: hands out plans, and keeps what running trials say of themselves."""
+class PlanActor:
+    """An actor beside the driver: hands out plans, and keeps the status of running trials."""
 
     def __init__(self, tasks: list[Task], experiment: Experiment, folder: Path) -> None:
         self._tasks = tasks
@@ -43,24 +43,27 @@ class Desk:
         self._statuses: dict[int, Status] = {}
 
     def plan(self, index: int) -> Plan:
+        """Write out the plan of the task at ``index``."""
         return worklist.plan(self._tasks[index], self._experiment, self._folder)
 
-    def tell(self, index: int, status: Status) -> None:
+    def report(self, index: int, status: Status) -> None:
+        """Note the status of the task at ``index``."""
         self._statuses[index] = status
 
     def statuses(self) -> dict[int, Status]:
+        """Return the last status of every task that reported one."""
         return self._statuses
 
 
-class Resident(tune.Trainable):
+class RayWorker(tune.Trainable):
     """Lives in a worker process for the whole sweep and runs one trial after the other.
 
     Every exception becomes a failed outcome: one that escaped would end the process and the models in it.
     """
 
-    def setup(self, config: dict[str, Any], bench: Bench | None = None) -> None:
-        assert bench is not None
-        self._bench = bench
+    def setup(self, config: dict[str, Any], worker: WorkerConfig | None = None) -> None:
+        assert worker is not None
+        self._worker_config = worker
         self._worker: TrialWorker | None = None
         self._backbone = ""
 
@@ -70,44 +73,44 @@ class Resident(tune.Trainable):
     def step(self) -> dict[str, Any]:
         index = self.config["index"]
         try:
-            plan = ray.get(self._bench.desk.plan.remote(index))
-            outcome = self._worker_for(plan).run(plan, _Teller(self._bench.desk, index))
+            plan = ray.get(self._worker_config.plans.plan.remote(index))
+            outcome = self._worker_for(plan).run(plan, ProgressReporter(self._worker_config.plans, index))
         except Exception as error:
             outcome = Outcome.of_exception(error)
         return {"outcome": outcome, "done": True}
 
     def _worker_for(self, plan: Plan) -> TrialWorker:
-        bench, spec = self._bench, plan.trial.backbone
+        config, spec = self._worker_config, plan.trial.backbone
         name = spec.model_dump_json()
         if self._worker is None or self._backbone != name:
             self._worker = None  # frees the other backbone before this one is loaded
-            module, attribute = bench.factory.split(":")
+            module, attribute = config.factory.split(":")
             factory = getattr(importlib.import_module(module), attribute)
             self._worker = factory(
                 backbone=spec,
-                dataset=bench.experiment.dataset,
-                encoders=bench.encoders[name],
-                device="cuda" if bench.experiment.resources.gpus else "cpu",
-                precision=bench.experiment.precision,
-                execution=bench.experiment.execution,
+                dataset=config.experiment.dataset,
+                encoders=config.encoders[name],
+                device="cuda" if config.experiment.resources.gpus else "cpu",
+                precision=config.experiment.precision,
+                execution=config.experiment.execution,
                 cache=cache_root(),
-                threads=bench.experiment.resources.cpus,
+                threads=config.experiment.resources.cpus,
             )
             self._backbone = name
         return self._worker
 
 
-class _Teller:
-    """The progress callback of one trial: passes on every change of stage, and steps twice a second."""
+class ProgressReporter:
+    """The progress callback of one trial: reports every change of stage, and steps twice a second."""
 
-    def __init__(self, desk: Any, index: int) -> None:
-        self._desk = desk
+    def __init__(self, plans: Any, index: int) -> None:
+        self._plans = plans
         self._index = index
         self._stage = ""
-        self._told_at = 0.0
+        self._reported_at = 0.0
 
     def __call__(self, stage: str, done: int, total: int, loss: float | None = None) -> None:
         now = time.monotonic()
-        if stage != self._stage or now - self._told_at >= TELL_SECONDS:
-            self._stage, self._told_at = stage, now
-            self._desk.tell.remote(self._index, Status(stage, done, total, loss))
+        if stage != self._stage or now - self._reported_at >= REPORT_SECONDS:
+            self._stage, self._reported_at = stage, now
+            self._plans.report.remote(self._index, Status(stage, done, total, loss))

@@ -1,14 +1,14 @@
-"""Runs the trials of an experiment through Ray Tune. The only package that imports Ray.
+"""Runs an experiment: what is pending in its run directory is handed to Ray, and recorded as it comes.
 
-Tune hands out trials to resident workers and retries the trial of a worker that dies. Everything else is the
-harness's own: outcomes come back as bytes and the driver files them; Tune's storage is a throw-away folder.
+Ray Tune hands out trials to worker processes that stay, and retries the trial of a worker that dies. The rest
+is the harness's own: results come back as bytes, the driver writes them, Tune's storage is thrown away. This
+module imports Ray only when there is something to run.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from harness.sweep.job import Job
 from harness.sweep.observer import Observer
 from harness.sweep.record_writer import Ledger
 from harness.sweep.signals import Interrupted, Interruption
+from harness.sweep.worklist import Task
 
 WORKER = "harness.trial.worker:Worker"
 
@@ -64,17 +65,10 @@ def run_sweep(
     if address is None:
         _check_cores(experiment)
     with locked(folder):
-        files.clear_leftovers(folder)
-        ledger = Ledger(folder, described=experiment.described())
-        aside = ledger.lines.repair()
-        if aside:
-            logging.getLogger("harness").warning("%s: the last line was cut off; set aside", aside)
+        ledger = _opened(folder, experiment)
         tasks = worklist.tasks(experiment, catalog, ledger.lines, folder, expanded=expanded)
         pending = worklist.in_order([task for task in tasks if task.stage != "done"])
-        resolved = strict_yaml.dump(experiment.model_dump(mode="json"))
-        files.write_whole(folder / "experiment.yaml", resolved)
-        wanted = json.dumps([task.keys.sample for task in tasks], indent=0)
-        files.write_whole(folder / WANTED, wanted.encode())
+        _describe(folder, experiment, tasks)
         slots = slots_of(experiment, workers, len(pending)) if address is None else workers
         summary = Summary(total=len(tasks), before=len(tasks) - len(pending))
         with Interruption() as interruption:
@@ -88,6 +82,23 @@ def run_sweep(
     return summary
 
 
+def _opened(folder: Path, experiment: Experiment) -> Ledger:
+    """Clear what a killed sweep left half-done in a run directory; return the writer of its records."""
+    files.clear_leftovers(folder)
+    ledger = Ledger(folder, described=experiment.described())
+    aside = ledger.lines.repair()
+    if aside:
+        logging.getLogger("harness").warning("%s: the last line was cut off; set aside", aside)
+    return ledger
+
+
+def _describe(folder: Path, experiment: Experiment, tasks: Sequence[Task]) -> None:
+    """Write the resolved experiment and the keys of its trials."""
+    files.write_atomically(folder / "experiment.yaml", strict_yaml.dump(experiment.model_dump(mode="json")))
+    wanted = json.dumps([task.keys.sample for task in tasks], indent=0)
+    files.write_atomically(folder / WANTED, wanted.encode())
+
+
 def _run(
     job: Job, ledger: Ledger, observers: Sequence[Observer], interruption: Interruption
 ) -> tuple[list[Record], bool]:
@@ -98,28 +109,24 @@ def _run(
     try:
         interruption.check()
         with session(job.experiment, job.slots, job.address) as storage:
-            from harness.sweep.ray_driver import Clerk, run_tasks
+            from harness.sweep.ray_driver import RecordCallback, run_tasks
 
             interruption.arm()  # Ray takes SIGTERM for itself
             interruption.check()
-            clerk = Clerk(job.tasks, ledger, observers, interruption, records)
-            run_tasks(clerk, job, storage=storage)
+            callback = RecordCallback(job.tasks, ledger, observers, interruption, records)
+            run_tasks(callback, job, storage=storage)
     except Interrupted:
         return records, True
     return records, False
 
 
-def _cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _check_cores(experiment: Experiment) -> None:
-    """Raise ConfigError where a single trial asks for more than this machine has."""
-    asked, there = experiment.resources.cpus, _cores()
-    if asked > there:
+    """Raise ConfigError where a single trial needs more cores than this machine has."""
+    requested, there = experiment.resources.cpus, files.cores()
+    if requested > there:
         raise ConfigError(
-            f"{experiment.source}: resources.cpus: {asked} asked for each trial, this machine has {there}"
+            f"{experiment.source}: resources.cpus: {requested} requested for each trial, "
+            f"this machine has {there}"
         )
 
 
@@ -127,5 +134,5 @@ def slots_of(experiment: Experiment, workers: int | None, pending: int) -> int:
     """How many trials run at a time on this machine."""
     resources = experiment.resources
     wanted = workers or resources.workers
-    slots = _cores() // resources.cpus if wanted == "auto" else int(wanted)
+    slots = files.cores() // resources.cpus if wanted == "auto" else int(wanted)
     return max(1, min(slots, pending))

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Interrupted(BaseException):
-    """The user asked to stop. No Exception, so that nobody on the way takes it for a failure."""
+    """The user wants to stop. Not an Exception, so that nobody on the way takes it for a failure."""
 
 
 class Interruption:
@@ -19,7 +19,7 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._signalled = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -40,10 +40,10 @@ class Interruption:
 
     def check(self) -> None:
         """Raise Interrupted if a signal came."""
-        if self._asked:
+        if self._signalled:
             raise Interrupted
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        if self._signalled:
             raise KeyboardInterrupt
-        self._asked = True
+        self._signalled = True

@@ -110,6 +110,11 @@ def test_the_resolved_copy_stands_for_the_same_trials(make):
     ("text", "says"),
     [
         (FROZEN + "sed: 3\n", ": unknown key 'sed'; did you mean 'seeds'? known: "),
+        (FROZEN + "execution: {park: false}\n", ": execution.park: is called cpu_offload now"),
+        (
+            FROZEN + "execution: {channels_last: true, checkpointing: true}\n",
+            ": execution.checkpointing: is called gradient_checkpointing now",
+        ),
         (FROZEN + "sampling: {stepz: 3}\n", ": sampling: unknown key 'stepz'; did you mean 'steps'?"),
         (
             "methods: [frozen, {name: tuned, lipschitz: [{penalty: 1}, {penalti: 1}]}]\n",
@@ -123,7 +128,7 @@ def test_the_resolved_copy_stands_for_the_same_trials(make):
         (FROZEN + "scores: [clip_tt]\n", ": scores: unknown score 'clip_tt'; did you mean 'clip_t'?"),
         (FROZEN + "subjects: [s0, s9]\n", ": subjects[1]: unknown subject 's9'; known: d0, d1"),
         (FROZEN + "subjects: [s0, s0]\n", ": subjects[1]: 's0' is there twice"),
-        (FROZEN + "subjects: {split: test, count: 9}\n", ": subjects: count: 9 asked for, the split"),
+        (FROZEN + "subjects: {split: test, count: 9}\n", ": subjects: count: 9 requested, the split"),
         (
             FROZEN + "subjects: 5\n",
             ": subjects: must be development, test, all, names of subjects, or {split",

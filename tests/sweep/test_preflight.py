@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from harness.cli.main import app
 from harness.config import experiment as config
 from harness.config import strict_yaml
-from harness.sweep import preflight
+from harness.sweep import preflight, preflight_memory
 
 
 def findings(tmp_path, **changes):
@@ -47,20 +47,20 @@ def test_the_disk_is_reckoned_with_the_pictures_that_the_trials_will_draw(tmp_pa
 
 
 def test_a_gpu_that_is_not_there_and_too_many_cores_stop_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight, "_gpus", lambda: [])
+    monkeypatch.setattr(preflight_memory, "gpus", lambda: [])
     found = findings(tmp_path, experiment={"resources": {"gpus": 1, "cpus": 4096}})
     assert told(found, "GPUs").verdict == told(found, "cores").verdict == "stop"
     assert "--set resources.gpus=0" in told(found, "GPUs").remedy
 
 
 def test_a_share_of_a_gpu_is_the_room_of_a_trial(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight, "_gpus", lambda: [("H100", 400_000_000)])
+    monkeypatch.setattr(preflight_memory, "gpus", lambda: [("H100", 400_000_000)])
     half = findings(tmp_path, experiment={"resources": {"gpus": 0.5}})
     assert told(half, "memory of DreamBooth").there == "200.0 MB of a GPU"
     assert told(half, "memory of DreamBooth").verdict == "note"
     tenth = findings(tmp_path, experiment={"resources": {"gpus": 0.25}})
     assert told(tenth, "memory of DreamBooth").verdict == "stop"
-    assert "execution.checkpointing" in told(tenth, "memory of DreamBooth").remedy
+    assert "execution.gradient_checkpointing" in told(tenth, "memory of DreamBooth").remedy
 
 
 def test_photos_that_are_missing_stop_it_and_the_rest_is_still_looked_at(tmp_path):
@@ -140,7 +140,7 @@ def test_mlflow_is_asked_and_its_absence_is_no_reason_to_stop(tmp_path):
 
 @pytest.mark.parametrize(("gpus", "status"), [(0, 0), (1, 1)])
 def test_the_exit_status_says_whether_the_sweep_can_start(tmp_path, monkeypatch, gpus, status):
-    monkeypatch.setattr(preflight, "_gpus", lambda: [])
+    monkeypatch.setattr(preflight_memory, "gpus", lambda: [])
     path = tmp_path / "x.yaml"
     path.write_text(
         yaml.safe_dump({"subjects": ["mossy-mug"], "methods": ["frozen"], "resources": {"gpus": gpus}})

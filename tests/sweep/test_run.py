@@ -73,7 +73,7 @@ def test_a_sweep_records_every_trial_and_a_second_one_does_nothing(make, runs):
     records = read(runs / "x")
     assert len(records) == len(list(Lines(runs / "x"))) == 60
     assert all(record.status == "done" for record in records)
-    assert all(worklist.has_pictures(runs / "x" / record.key) for record in records)
+    assert all(worklist.has_images(runs / "x" / record.key) for record in records)
     assert (runs / "x" / "experiment.yaml").is_file() and notes.workers == 2
 
     starts = begun(runs)
@@ -157,7 +157,7 @@ def test_a_second_sweep_refuses(make, runs):
 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_one_line(make, runs):
-    with pytest.raises(ConfigError, match=r"resources\.gpus: 0\.5 asked for each trial, Ray sees no GPU"):
+    with pytest.raises(ConfigError, match=r"resources\.gpus: 0\.5 requested for each trial, Ray sees no GPU"):
         sweep(make(resources={"gpus": 0.5}), runs)
 
 
@@ -170,13 +170,13 @@ def test_more_gpus_than_this_machine_has_are_refused_and_a_cluster_may_grow(
     from harness.sweep import ray_session
 
     monkeypatch.setattr(ray_session.ray, "cluster_resources", lambda: {"GPU": 1.0})
-    expected = pytest.raises(ConfigError, match="2 asked for each trial, Ray sees 1 here")
+    expected = pytest.raises(ConfigError, match="2 requested for each trial, Ray sees 1 here")
     with expected if refused else contextlib.nullcontext():
         ray_session._check_gpus(make(resources={"gpus": asked}), local=local)
 
 
 def test_more_cores_than_the_machine_has_are_refused_before_anything_is_made(make, runs):
-    with pytest.raises(ConfigError, match=r"resources\.cpus: 4096 asked for each trial, this machine"):
+    with pytest.raises(ConfigError, match=r"resources\.cpus: 4096 requested for each trial, this machine"):
         sweep(make(resources={"cpus": 4096}), runs)
     assert not runs.exists()
 

@@ -25,7 +25,7 @@ class Placement:
     def prepare(self, denoiser: Any, autoencoder: Any, *, resolution: int) -> None:
         """Lay out the denoiser, and choose how the autoencoder goes through its pictures."""
         chosen = self.execution
-        if chosen.checkpointing:
+        if chosen.gradient_checkpointing:
             denoiser.enable_gradient_checkpointing()
         last = self.device.type == "cuda" if chosen.channels_last == "auto" else chosen.channels_last
         if last:
@@ -46,7 +46,7 @@ class Placement:
 
     def park(self, *networks: Any) -> None:
         """Move networks off the device until they are asked for again, if the execution says so."""
-        if self.execution.park and self.parking.type != self.device.type:
+        if self.execution.cpu_offload and self.parking.type != self.device.type:
             for network in networks:
                 network.to(self.parking)
             free(self.device)

@@ -44,7 +44,7 @@ def test_checkpointing_computes_the_same_gradients(folder, cache, photos, monkey
     monkeypatch.setattr(
         torch.utils.checkpoint, "checkpoint", lambda *a, **k: again.append(1) or original(*a, **k)
     )
-    same, recomputed = gradients(loaded(folder, cache, checkpointing=True), photos)
+    same, recomputed = gradients(loaded(folder, cache, gradient_checkpointing=True), photos)
     assert again
     assert torch.equal(loss, same)
     assert plain.keys() == recomputed.keys()
@@ -104,7 +104,7 @@ def test_parked_networks_come_back_when_they_are_asked_for():
     placement.park(network)
     placement.ready(network)
     assert network.sent == ["cpu", "cuda"]
-    Placement(torch.device("cuda"), Execution(park=False)).park(network)
+    Placement(torch.device("cuda"), Execution(cpu_offload=False)).park(network)
     Placement(torch.device("cpu"), Execution()).park(network)
     assert network.sent == ["cpu", "cuda"]
 
@@ -156,7 +156,7 @@ def test_out_of_memory_in_training_says_what_to_change(tiny_sd, cache, photos, m
     backbone = loaded(tiny_sd, cache)
     monkeypatch.setattr(Backbone, "make_room", lambda self, taught: no_more_than(0, monkeypatch))
     example = [Example(photo, ("a dog",)) for photo in photos]
-    with pytest.raises(OutOfMemory, match=r"training 2 pictures at once .*execution.checkpointing: true"):
+    with pytest.raises(OutOfMemory, match=r"training 2 pictures at once .*execution.gradient_checkpointing: true"):
         Trainer(seed=0).fit(
             backbone, parameters=backbone.parameters("denoiser"), examples=example, steps=1, lr=1e-3, batch=2
         )
