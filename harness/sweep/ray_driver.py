@@ -15,7 +15,7 @@ from harness.records import Record
 from harness.sweep.job import Job
 from harness.sweep.observer import Observer, Status
 from harness.sweep.ray_worker import Bench, Desk, Resident
-from harness.sweep.record_writer import Ledger
+from harness.sweep.record_writer import RecordWriter
 from harness.sweep.signals import Interrupted, Interruption
 from harness.sweep.worklist import Task
 from harness.trial.plan import Outcome
@@ -92,7 +92,7 @@ class Clerk(tune.Callback):
     def __init__(
         self,
         tasks: list[Task],
-        ledger: Ledger,
+        ledger: RecordWriter,
         observers: Sequence[Observer],
         interruption: Interruption,
         records: list[Record],
@@ -132,7 +132,7 @@ class Clerk(tune.Callback):
         else:
             cause = cause_of_death(Path(trial.error_file).read_text())
             why = f"its worker died, and so did a second one: {cause}"
-            self._file(index, Outcome({"status": "failed", "error": why[:ERROR_LENGTH]}))
+            self._file(index, Outcome("failed", error=why[:ERROR_LENGTH]))
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         self._interruption.check()

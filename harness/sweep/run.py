@@ -23,7 +23,7 @@ from harness.sweep import worklist
 from harness.sweep.catalog import Catalog
 from harness.sweep.job import Job
 from harness.sweep.observer import Observer
-from harness.sweep.record_writer import Ledger
+from harness.sweep.record_writer import RecordWriter
 from harness.sweep.signals import Interrupted, Interruption
 
 WORKER = "harness.trial.worker:Worker"
@@ -65,7 +65,7 @@ def run_sweep(
         _check_cores(experiment)
     with locked(folder):
         files.clear_leftovers(folder)
-        ledger = Ledger(folder, described=experiment.described())
+        ledger = RecordWriter(folder, described=experiment.described())
         aside = ledger.lines.repair()
         if aside:
             logging.getLogger("harness").warning("%s: the last line was cut off; set aside", aside)
@@ -89,7 +89,7 @@ def run_sweep(
 
 
 def _run(
-    job: Job, ledger: Ledger, observers: Sequence[Observer], interruption: Interruption
+    job: Job, ledger: RecordWriter, observers: Sequence[Observer], interruption: Interruption
 ) -> tuple[list[Record], bool]:
     """Do a job on Ray. Return the records of what was finished, and whether the user interrupted."""
     from harness.sweep.ray_session import session  # Ray is slow to import, and not always needed

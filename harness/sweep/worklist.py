@@ -1,4 +1,4 @@
-"""What a sweep must still do, and in which order: its trials against the records and pictures at hand."""
+"""What a sweep must still do, and in which order: its trials against the records and images at hand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 class Task:
     """A trial and what it needs.
 
-    stage          ``done``: nothing; ``score``: its saved pictures scored again; ``sample``: pictures drawn
+    stage          ``done``: nothing; ``score``: its saved images scored again; ``sample``: images sampled
                    with the weights that a trial of the same fit kept, under the key ``weights``; ``fit``: all
     retry          the last one failed
     method_source  the text of a user's own method as it was when the keys were computed
@@ -50,7 +50,7 @@ def tasks(
     """Pair every trial of the experiment with what the run directory already holds.
 
     ``records`` come in file order, superseded ones too. A trial is done when its last record is done under
-    the wanted score key; with pictures but another score key it is scored again; with the weights of the same
+    the wanted score key; with images but another score key it is scored again; with the weights of the same
     fit it is sampled; else it is fitted.
     ``expanded``: the experiment's trials, where they are known already.
     """
@@ -81,18 +81,18 @@ class _History:
         retry = record is not None and record.status == "failed"
         if record and not retry and record.keys.get("score") == wanted.score:
             return Task(trial, wanted, "done")
-        if wanted.sample in self._done_once and has_pictures(self._folder / wanted.sample):
+        if wanted.sample in self._done_once and has_images(self._folder / wanted.sample):
             return Task(trial, wanted, "score", retry)
         if wanted.fit in self._fitted:
             return Task(trial, wanted, "sample", retry, self._fitted[wanted.fit])
         return Task(trial, wanted, "fit", retry)
 
 
-def has_pictures(folder: Path) -> bool:
-    """Whether a trial's folder holds what scoring needs: every picture that its ``images.json`` names."""
+def has_images(folder: Path) -> bool:
+    """Whether a trial's folder holds what scoring needs: every image that its ``images.json`` names."""
     try:
-        told = json.loads((folder / "images.json").read_text())
-        names = [entry["file"] for entry in (*told["pictures"], *told["prior"])]
+        listed = json.loads((folder / "images.json").read_text())
+        names = [entry["file"] for entry in (*listed["pictures"], *listed["prior"])]
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return all((folder / name).is_file() for name in ("fit.json", *names))
@@ -101,7 +101,7 @@ def has_pictures(folder: Path) -> bool:
 def in_order(pending: Sequence[Task]) -> list[Task]:
     """Order the work so that something is soon to be seen of every row.
 
-    Scoring of saved pictures comes first, sampling with kept weights next; then backbone by backbone (a
+    Scoring of saved images comes first, sampling with kept weights next; then backbone by backbone (a
     worker holds one), one trial of each row in turn, rows without training before the others.
     """
     ordered = [task for stage in ("score", "sample") for task in pending if task.stage == stage]

@@ -73,7 +73,7 @@ def test_a_sweep_records_every_trial_and_a_second_one_does_nothing(make, runs):
     records = read(runs / "x")
     assert len(records) == len(list(Lines(runs / "x"))) == 60
     assert all(record.status == "done" for record in records)
-    assert all(worklist.has_pictures(runs / "x" / record.key) for record in records)
+    assert all(worklist.has_images(runs / "x" / record.key) for record in records)
     assert (runs / "x" / "experiment.yaml").is_file() and notes.workers == 2
 
     starts = begun(runs)
