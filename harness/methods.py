@@ -42,7 +42,8 @@ class MethodError(HarnessError):
 class Method(Protocol):
     """A personalization method: a frozen dataclass whose fields are its hyperparameters, with one verb.
 
-    Class variables: ``title`` (the name in tables), ``role`` (floor, method or ceiling), ``version`` (raise it when the outcome changes),
+    Class variables: ``title`` (the name in tables), ``role`` (floor, method or
+    ceiling), ``version`` (raise it when the outcome changes),
     ``changes_weights`` (accepts a Lipschitz constraint), ``uses_shots`` (False: one trial for all shot
     counts), ``presets`` (backbone name → hyperparameters tuned for it).
     """

@@ -148,20 +148,18 @@ class FakeWorker:
         scores: dict[str, float | None] = {name: number(plan.keys.sample + name) for name in plan.scores}
         if params.get("mischief") == "nan":
             scores["clip_t"] = float("nan")
-        pictures = {f"pictures/{p:02}-00.png": PNG for p in range(3)} | {"prior/class-00.png": PNG}
-        saved = plan.saved if plan.stage == "score" else pictures | {"fit.json": b'{"losses": [1.0, 0.5]}'}
+        images = {f"pictures/{p:02}-00.png": PNG for p in range(3)} | {"prior/class-00.png": PNG}
+        saved = plan.saved if plan.stage == "score" else images | {"fit.json": b'{"losses": [1.0, 0.5]}'}
         made = {} if plan.stage == "score" else dict(saved)
         return Outcome(
-            {
-                "status": "done",
-                "scores": scores,
-                "drift": {"weight_l2": number(plan.keys.fit)},
-                "by_prompt": {name: [1.0, 2.0, None] for name in plan.scores},
-                "seconds": {"fit": 1.0, "sample": 2.0, "score": 0.5},
-                "images": len([name for name in saved if name.startswith("pictures/")]),
-                "provenance": {"device": "fake", "worker": os.getpid(), "trial_of_worker": self.trials},
-            },
-            made | {"images.json": images_json(saved), "contact_sheet.png": PNG},
+            status="done",
+            scores=scores,
+            drift={"weight_l2": number(plan.keys.fit)},
+            by_prompt={name: [1.0, 2.0, None] for name in plan.scores},
+            seconds={"fit": 1.0, "sample": 2.0, "score": 0.5},
+            images=len([name for name in saved if name.startswith("pictures/")]),
+            provenance={"device": "fake", "worker": os.getpid(), "trial_of_worker": self.trials},
+            artifacts=made | {"images.json": images_json(saved), "contact_sheet.png": PNG},
         )
 
     def _note(self, plan: Plan) -> None:

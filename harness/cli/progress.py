@@ -19,12 +19,12 @@ from rich.text import Text
 
 from harness.api import Progress
 from harness.config.titles import counted
-from harness.metrics.registry import MEASURES
+from harness.metrics.registry import MEASURES, shown_in
 from harness.records import Record
 from harness.sweep.observer import Status
 from harness.sweep.worklist import Task
 
-SHOWN = ("dino_heldout", "dino", "clip_i", "clip_t", "weight_l2")
+SHOWN = shown_in("progress")
 """Of these the first three that a record has are shown as soon as it comes."""
 
 LATEST = 5

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from harness.trial.external import Report
+    from harness.trial.external import ExternalScores
 
 
 def score(
@@ -43,7 +43,7 @@ def score(
         templates = [prompt.template for prompt in data.prompts(subject)]
     else:
         templates = external.read_templates(prompts)
-    made = external.Made.found_in(folder, len(templates))
+    made = external.ExternalImages.found_in(folder, len(templates))
     backbone = BackboneSpec(name="toybox") if dataset == "toybox" else BackboneSpec(name="none", path="none")
     report = external.score(
         made,
@@ -63,13 +63,13 @@ def score(
         console().print(_table(report))
 
 
-def _table(report: Report) -> Table:
+def _table(report: ExternalScores) -> Table:
     from rich import box
     from rich.table import Table
 
     from harness.metrics.registry import MEASURES
 
-    table = Table(box=box.SIMPLE, title=f"{report.pictures} pictures of {report.prompts} prompts")
+    table = Table(box=box.SIMPLE, title=f"{report.images} pictures of {report.prompts} prompts")
     for column in ("score", "value", "unit", "encoder, or why there is none"):
         table.add_column(column, justify="right" if column == "value" else "left")
     for name, value in report.scores.values.items():

@@ -1,4 +1,4 @@
-"""What the scores of a trial look at, and through which eyes: pictures, photos, prior pictures, encoders."""
+"""What the formulas of metrics are given: images, photos, prior images, encoders, a model that moved."""
 
 from __future__ import annotations
 
@@ -6,35 +6,34 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from harness.metrics.measure import Missing, Values
+
+if TYPE_CHECKING:
+    from harness.diffusion.weights.delta import Distance
+
 KEPT_FEATURES = 20_000
 
-Values = list[float | None]
 
+class FeatureCache:
+    """An encoder that remembers: each image and each text is embedded once per worker.
 
-class Missing(Exception):
-    """A score that cannot be had here; the text says why."""
-
-
-class Features:
-    """An encoder that remembers: each picture and each text is embedded once per worker.
-
-    Each is embedded by itself, so that its numbers do not depend on its company, and thus on what a worker
-    had seen before.
+    Each is embedded by itself, so that its features depend neither on the batch that it is in nor on what
+    the worker saw before.
     """
 
     def __init__(self, encoder: Any) -> None:
         self.encoder = encoder
         self._rows: OrderedDict[str, Tensor] = OrderedDict()
 
-    def of(self, pictures: Sequence[Image]) -> Tensor:
-        """Embed pictures: float32 unit rows [n, d]. Equal pictures get the same row, bit for bit."""
-        return self._remembered([_content(each) for each in pictures], pictures, self.encoder.embed_images)
+    def of(self, images: Sequence[Image]) -> Tensor:
+        """Embed images: float32 unit rows [n, d]. Equal images get the same row, bit for bit."""
+        return self._remembered([_content(each) for each in images], images, self.encoder.embed_images)
 
     def of_texts(self, texts: Sequence[str]) -> Tensor:
         """Embed texts: float32 unit rows [n, d]."""
@@ -54,29 +53,42 @@ class Features:
         return rows
 
 
-def _content(picture: Image) -> str:
-    return hashlib.blake2b(picture.tobytes(), key=repr(picture.size).encode(), digest_size=16).hexdigest()
+def _content(image: Image) -> str:
+    return hashlib.blake2b(image.tobytes(), key=repr(image.size).encode(), digest_size=16).hexdigest()
 
 
-@dataclass(frozen=True)
-class Eyes:
-    """A worker's encoders: features of CLIP and DINO, the attribute probe, LPIPS; None: there is none."""
+class Encoders:
+    """A worker's encoders by kind, as a formula asks for them. What was embedded or read is remembered."""
 
-    clip: Features | None = None
-    dino: Features | None = None
-    probe: Any = None
-    lpips: Any = None
+    def __init__(self, by_kind: Mapping[str, Any]) -> None:
+        self._by_kind = by_kind
+        self._features: dict[str, FeatureCache] = {}
+        self._last_read: tuple[list[str], list[Mapping[str, str]]] = ([], [])
 
-    @classmethod
-    def of(cls, encoders: Mapping[str, Any]) -> Eyes:
-        """Look through encoders by kind; those that are asked again and again remember."""
-        seeing = ("clip", "dino")
-        return cls(**{kind: Features(each) if kind in seeing else each for kind, each in encoders.items()})
+    def features(self, kind: str) -> FeatureCache:
+        """Return the features of an encoder of images (and texts). Raises Missing where there is none."""
+        if kind not in self._features:
+            self._features[kind] = FeatureCache(self.model(kind, lacking=f"no {kind} encoder"))
+        return self._features[kind]
+
+    def model(self, kind: str, *, lacking: str) -> Any:
+        """Return the encoder itself. Raises Missing with the text ``lacking`` where there is none."""
+        if kind not in self._by_kind:
+            raise Missing(lacking)
+        return self._by_kind[kind]
+
+    def readings(self, images: Sequence[Image]) -> list[Mapping[str, str]]:
+        """Read the attributes of each image with the probe. Raises Missing where there is none."""
+        probe = self.model("probe", lacking="no attribute probe")
+        names = [_content(image) for image in images]
+        if self._last_read[0] != names:
+            self._last_read = names, probe.read(images)
+        return self._last_read[1]
 
 
 @dataclass(frozen=True)
 class PriorPrompt:
-    """A prompt without a subject, with the seed of its picture and that of another, for the noise floor."""
+    """A prompt without a subject, with the seed of its image and that of another, for the noise floor."""
 
     group: str
     text: str
@@ -85,13 +97,19 @@ class PriorPrompt:
 
 
 @dataclass(frozen=True)
-class PriorPictures:
-    """The tuned model's pictures of prior prompts beside the base model's: same seeds, and other seeds."""
+class PriorImages:
+    """The tuned model's images of prior prompts beside the base model's: same seeds, and other seeds."""
 
     prompts: Sequence[PriorPrompt]
     tuned: Sequence[Image]
     base: Sequence[Image]
     floor: Sequence[Image]
+
+    def of_group(self, group: str) -> PriorImages:
+        """Keep the prompts of one group, with their images."""
+        kept = [number for number, prompt in enumerate(self.prompts) if prompt.group == group]
+        tuned, base, floor = ([images[n] for n in kept] for images in (self.tuned, self.base, self.floor))
+        return PriorImages([self.prompts[number] for number in kept], tuned, base, floor)
 
 
 @dataclass(frozen=True)
@@ -104,21 +122,21 @@ class SubjectPhotos:
 
 
 @dataclass(frozen=True)
-class Exhibit:
-    """All that the scores of one trial look at.
+class ScorerInputs:
+    """All that the metrics of one trial's score stage look at.
 
-    pictures      to be scored; ``prompt_of`` is the number of each one's prompt
-    texts         per prompt, what CLIP-T compares with; ``asked``: its ground-truth attributes
-    photo_of      of a ceiling, whose pictures are photos: the number of each; it has no prompts
-    prior         None where no model was asked
+    images        to be scored; ``prompt_of`` is the number of each one's prompt
+    texts         per prompt, what CLIP-T compares with; ``requested``: its ground-truth attributes
+    photo_of      of a ceiling, whose images are photos: the number of each; it has no prompts
+    prior         None where no model was sampled
     """
 
-    pictures: Sequence[Image]
+    images: Sequence[Image]
     subject: SubjectPhotos
     prompt_of: Sequence[int] = ()
     texts: Sequence[str] = ()
-    asked: Sequence[Mapping[str, str]] = ()
-    prior: PriorPictures | None = None
+    requested: Sequence[Mapping[str, str]] = ()
+    prior: PriorImages | None = None
     photo_of: Sequence[int] | None = None
 
     @property
@@ -126,12 +144,40 @@ class Exhibit:
         """How many prompts there are."""
         return len(self.texts)
 
+    def require_prompts(self) -> None:
+        """Raise Missing where the images are photos, which no prompt asked for."""
+        if self.photo_of is not None:
+            raise Missing("photos follow no prompt")
+
+    def prior_images(self, *, at_least: int = 1) -> PriorImages:
+        """Return the prior images. Raises Missing where there are none, or fewer than the formula needs."""
+        if self.prior is None:
+            raise Missing("photos, not a model")
+        if len(self.prior.prompts) < at_least:
+            few = f"needs at least {at_least} prior pictures (drift.images)"
+            raise Missing("no prior pictures (drift.images is 0)" if at_least == 1 else few)
+        return self.prior
+
+
+@dataclass(frozen=True)
+class MovedModel:
+    """What the metrics of the sample stage look at: how far the weights moved, and what the model predicts.
+
+    prompts      prior prompts [n], each at the same T timesteps
+    tuned, base  noise predictions of the tuned and the base model [n·T, c, h, w], prompt by prompt
+    """
+
+    distance: Distance
+    prompts: Sequence[PriorPrompt]
+    tuned: Tensor
+    base: Tensor
+
 
 @dataclass
 class Scores:
-    """Numbers by name, values by prompt, values by picture, and the reasons for what is empty."""
+    """Numbers by name, values by prompt, values by image, and the reasons for what is empty."""
 
     values: dict[str, float | None] = field(default_factory=dict)
     by_prompt: dict[str, Values] = field(default_factory=dict)
-    by_picture: dict[str, Values] = field(default_factory=dict)
+    by_image: dict[str, Values] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)

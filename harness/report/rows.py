@@ -54,7 +54,7 @@ COLUMNS: dict[str, Column] = {
 }  # fmt: skip
 """All columns in their order: scores, drift, costs."""
 
-STAND_IN = {"dino_heldout": "dino", "clip_i_heldout": "clip_i", "div": "div_dino"}
+STAND_IN = {m.name: m.stand_in for m in MEASURES.values() if m.stand_in}
 """Shown in a column's place where that one is empty everywhere."""
 
 

@@ -17,7 +17,6 @@ from harness.errors import HarnessError
 from harness.records import Lines, Record
 from harness.sweep import worklist
 from harness.sweep.catalog import Installed
-from harness.trial.inputs import Case
 from harness.trial.plan import WEIGHTS
 from harness.trial.stages import fit
 from harness.trial.timing import Clock
@@ -51,7 +50,8 @@ def export_trial(
         phrase = json.loads((folder / record.key / "fit.json").read_text())["phrase"]
     else:
         plan = worklist.plan(replace(task, stage="fit"), experiment, folder)
-        case = Case(plan, load_dataset(experiment.dataset, cache=cache.root))
-        phrase = fit(case, backbone, progress, Clock(backbone.device)).phrase
+        dataset = load_dataset(experiment.dataset, cache=cache.root)
+        subject = dataset.shots(task.trial.subject, task.trial.shots, task.trial.seed)
+        phrase = fit(plan, subject, backbone, progress, Clock(backbone.device)).phrase
     lines = export.write(backbone, out)
     return [*lines, f"# the subject is called: {phrase}"]

@@ -15,7 +15,7 @@ from harness.records import Record
 from harness.sweep.job import Job
 from harness.sweep.observer import Observer, Status
 from harness.sweep.ray_worker import PlanActor, RayWorker, WorkerConfig
-from harness.sweep.record_writer import Ledger
+from harness.sweep.record_writer import RecordWriter
 from harness.sweep.signals import Interrupted, Interruption
 from harness.sweep.worklist import Task
 from harness.trial.plan import Outcome
@@ -39,7 +39,7 @@ def run_tasks(callback: RecordCallback, job: Job, *, storage: Path) -> None:
         ray.get_runtime_context().get_node_id(), soft=False
     )
     actor = ray.remote(PlanActor).options(num_cpus=0, scheduling_strategy=here)
-    callback.plans = actor.remote(callback.tasks, experiment, callback.ledger.folder)
+    callback.plans = actor.remote(callback.tasks, experiment, callback.writer.folder)
     worker = WorkerConfig(job.factory, experiment, encoders, callback.plans)
     waiting = list(range(len(callback.tasks)))
     try:
@@ -94,7 +94,7 @@ class RecordCallback(tune.Callback):
     def __init__(
         self,
         tasks: list[Task],
-        ledger: Ledger,
+        writer: RecordWriter,
         observers: Sequence[Observer],
         interruption: Interruption,
         records: list[Record],
@@ -103,7 +103,7 @@ class RecordCallback(tune.Callback):
         self._records = records
         self.plans: Any = None
         self.error: HarnessError | None = None
-        self.ledger = ledger
+        self.writer = writer
         self._observers = observers
         self._interruption = interruption
         self.retries = False
@@ -134,7 +134,7 @@ class RecordCallback(tune.Callback):
         else:
             cause = cause_of_death(Path(trial.error_file).read_text())
             why = f"its worker died, and so did a second one: {cause}"
-            self._file(index, Outcome({"status": "failed", "error": why[:ERROR_LENGTH]}))
+            self._file(index, Outcome("failed", error=why[:ERROR_LENGTH]))
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         self._interruption.check()
@@ -151,7 +151,7 @@ class RecordCallback(tune.Callback):
     def _file(self, index: int, outcome: Outcome) -> None:
         self._running.pop(index, None)
         try:
-            record = self.ledger.commit(self.tasks[index], outcome)
+            record = self.writer.commit(self.tasks[index], outcome)
         except HarnessError as error:
             self.error = error
             raise Interrupted from error

@@ -5,6 +5,7 @@ recorded is there; only the driver does it. Knows nothing of Ray.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from harness.trial import provenance
 from harness.trial.plan import TRACEBACK, Outcome
 
 
-class Ledger:
+class RecordWriter:
     """Writes to one run directory, which the caller has locked.
 
     ``described`` is what every trial's summary says of the experiment: its data set, and settings beside the
@@ -31,9 +32,9 @@ class Ledger:
 
     def commit(self, task: Task, outcome: Outcome) -> Record:
         """Put the files in place and append the record. Raises RecordsError if either cannot be written."""
-        record = self._record(task, outcome.record)
+        record = self._record(task, outcome)
         files = outcome.artifacts
-        if task.stage == "score" and record.status == "failed":  # pictures and their last scores stay
+        if task.stage == "score" and record.status == "failed":  # images and their last scores stay
             files = {name: data for name, data in files.items() if name == TRACEBACK}
         artifacts.place(self.folder, record.key, files, replace=task.stage != "score")
         if task.stage == "score" and record.status == "done":
@@ -41,19 +42,18 @@ class Ledger:
         self.lines.append(record)
         return record
 
-    def fail(self, task: Task, error: str) -> Record:
-        """Record that a trial came to nothing, with the reason in one line."""
-        return self.commit(task, Outcome({"status": "failed", "error": error}))
-
-    def _record(self, task: Task, told: dict[str, Any]) -> Record:
+    def _record(self, task: Task, outcome: Outcome) -> Record:
+        result = {
+            each.name: getattr(outcome, each.name) for each in fields(outcome) if each.name != "artifacts"
+        }
         fixed = {
             "key": task.keys.sample,
             "keys": {"fit": task.keys.fit, "sample": task.keys.sample, "score": task.keys.score},
             "trial": {**self._described, **task.trial.summary()},
         }
-        origin = _merged(provenance.of_process(), told.get("provenance", {}))
+        origin = _merged(provenance.of_process(), outcome.provenance)
         try:
-            return Record.model_validate({**told, **fixed, "provenance": origin})
+            return Record.model_validate({**result, **fixed, "provenance": origin})
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
@@ -64,9 +64,9 @@ class Ledger:
 
 
 def _merged(driver: dict[str, Any], worker: dict[str, Any]) -> dict[str, Any]:
-    """The worker's word counts where both speak: it did the computing.
+    """What the worker says counts where both say it: it did the computing.
 
-    Where saved pictures were scored again (``scored``), this driver only says when.
+    Where saved images were scored again (``scored``), this driver only says when.
     """
     known = {name: value for name, value in worker.items() if value is not None}
     if "scored" in worker:

@@ -23,7 +23,7 @@ from harness.sweep import worklist
 from harness.sweep.catalog import Catalog
 from harness.sweep.job import Job
 from harness.sweep.observer import Observer
-from harness.sweep.record_writer import Ledger
+from harness.sweep.record_writer import RecordWriter
 from harness.sweep.signals import Interrupted, Interruption
 from harness.sweep.worklist import Task
 
@@ -65,8 +65,8 @@ def run_sweep(
     if address is None:
         _check_cores(experiment)
     with locked(folder):
-        ledger = _opened(folder, experiment)
-        tasks = worklist.tasks(experiment, catalog, ledger.lines, folder, expanded=expanded)
+        writer = _opened(folder, experiment)
+        tasks = worklist.tasks(experiment, catalog, writer.lines, folder, expanded=expanded)
         pending = worklist.in_order([task for task in tasks if task.stage != "done"])
         _describe(folder, experiment, tasks)
         slots = slots_of(experiment, workers, len(pending)) if address is None else workers
@@ -76,20 +76,20 @@ def run_sweep(
                 observer.started(tasks, pending, slots or 0)
             if pending:
                 job = Job(experiment, catalog, pending, slots, address, worker_factory)
-                records, summary.interrupted = _run(job, ledger, observers, interruption)
+                records, summary.interrupted = _run(job, writer, observers, interruption)
                 summary.done = sum(record.status == "done" for record in records)
                 summary.failed = [record for record in records if record.status == "failed"]
     return summary
 
 
-def _opened(folder: Path, experiment: Experiment) -> Ledger:
+def _opened(folder: Path, experiment: Experiment) -> RecordWriter:
     """Clear what a killed sweep left half-done in a run directory; return the writer of its records."""
     files.clear_leftovers(folder)
-    ledger = Ledger(folder, described=experiment.described())
-    aside = ledger.lines.repair()
+    writer = RecordWriter(folder, described=experiment.described())
+    aside = writer.lines.repair()
     if aside:
         logging.getLogger("harness").warning("%s: the last line was cut off; set aside", aside)
-    return ledger
+    return writer
 
 
 def _describe(folder: Path, experiment: Experiment, tasks: Sequence[Task]) -> None:
@@ -100,7 +100,7 @@ def _describe(folder: Path, experiment: Experiment, tasks: Sequence[Task]) -> No
 
 
 def _run(
-    job: Job, ledger: Ledger, observers: Sequence[Observer], interruption: Interruption
+    job: Job, writer: RecordWriter, observers: Sequence[Observer], interruption: Interruption
 ) -> tuple[list[Record], bool]:
     """Do a job on Ray. Return the records of what was finished, and whether the user interrupted."""
     from harness.sweep.ray_session import session  # Ray is slow to import, and not always needed
@@ -113,7 +113,7 @@ def _run(
 
             interruption.arm()  # Ray takes SIGTERM for itself
             interruption.check()
-            callback = RecordCallback(job.tasks, ledger, observers, interruption, records)
+            callback = RecordCallback(job.tasks, writer, observers, interruption, records)
             run_tasks(callback, job, storage=storage)
     except Interrupted:
         return records, True

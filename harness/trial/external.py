@@ -1,6 +1,6 @@
-"""Pictures that were made elsewhere, scored by the code that scores a trial: a method need not be ported.
+"""Images that were made elsewhere, scored by the code that scores a trial: a method need not be ported.
 
-Which picture answers which prompt is said by names alone: ``NN-MM.png`` (prompt, picture), as the harness
+File names alone say which image belongs to which prompt: ``NN-MM.png`` (prompt, image), as the harness
 names its own, or a folder for each prompt, ``NN/*.png``; numbers are lines of the prompt file, from 0.
 """
 
@@ -20,38 +20,39 @@ from harness.datasets.photos import photos_in, read_photo
 from harness.errors import HarnessError
 from harness.metrics.encoders.registry import load_encoder
 from harness.metrics.registry import MEASURES
-from harness.metrics.scorer import Examiner
-from harness.metrics.scorer_inputs import Exhibit, Eyes, Scores, SubjectPhotos
+from harness.metrics.scorer import Scorer
+from harness.metrics.scorer_inputs import Encoders, ScorerInputs, Scores
 from harness.specs import EncoderSpec
 from harness.trial import outputs, provenance
+from harness.trial.data import subject_photos
 
 _NUMBER = re.compile(r"(\d+)")
 
 
-class ElsewhereError(HarnessError):
-    """Pictures or prompts that do not fit together: one line with the file and what to do."""
+class ExternalImagesError(HarnessError):
+    """Images or prompts that do not fit together: one line with the file and what to do."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """Pictures with the number of each one's prompt, in the order of prompts, then of names."""
+class ExternalImages:
+    """Images with the number of each one's prompt, in the order of prompts, then of names."""
 
     files: Sequence[Path]
     prompt_of: Sequence[int]
 
     @classmethod
-    def found_in(cls, folder: Path, prompts: int) -> Made:
-        """Find a folder's pictures. Raises ElsewhereError for a name without a prompt, or where none is."""
+    def found_in(cls, folder: Path, prompts: int) -> ExternalImages:
+        """Find a folder's images. Raises ExternalImagesError for a name without a prompt, or for none."""
         if not folder.is_dir():
-            raise ElsewhereError(f"{folder}: not a folder of pictures")
+            raise ExternalImagesError(f"{folder}: not a folder of pictures")
         places = [folder, *(path for path in folder.iterdir() if path.is_dir())]
         files = [file for place in places for file in photos_in(place)]
         if not files:
-            raise ElsewhereError(f"{folder}: no PNG or JPEG in it; expected 00-00.png, … or 00/*.png, …")
+            raise ExternalImagesError(f"{folder}: no PNG or JPEG in it; expected 00-00.png, … or 00/*.png, …")
         numbered = sorted((_prompt_of(file, folder, prompts), file) for file in files)
         return cls([file for _, file in numbered], [number for number, _ in numbered])
 
-    def pictures(self) -> list[Image]:
+    def images(self) -> list[Image]:
         """Read them, upright RGB. Raises DatasetError naming one that cannot be read."""
         return [read_photo(file) for file in self.files]
 
@@ -60,9 +61,9 @@ def _prompt_of(file: Path, folder: Path, prompts: int) -> int:
     name = file.name if file.parent == folder else file.parent.name
     number = _NUMBER.match(name)
     if number is None:
-        raise ElsewhereError(f"{file}: begins with no number of a prompt; name it 00-00.png or 00/…")
+        raise ExternalImagesError(f"{file}: begins with no number of a prompt; name it 00-00.png or 00/…")
     if int(number[1]) >= prompts:
-        raise ElsewhereError(f"{file}: prompt {int(number[1])}, but the prompts are 0 to {prompts - 1}")
+        raise ExternalImagesError(f"{file}: prompt {int(number[1])}, but the prompts are 0 to {prompts - 1}")
     return int(number[1])
 
 
@@ -71,24 +72,24 @@ def read_templates(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ElsewhereError(f"{path}: cannot be read as text ({error})") from error
+        raise ExternalImagesError(f"{path}: cannot be read as text ({error})") from error
     templates = [line.strip() for line in lines if line.strip()]
     try:
         templates = [checked_template(template) for template in templates]
     except ValueError as error:
-        raise ElsewhereError(f"{path}: {error}") from None
+        raise ExternalImagesError(f"{path}: {error}") from None
     if not templates:
-        raise ElsewhereError(f"{path}: no prompts; write one a line, such as 'a photo of {{}} on grass'")
+        raise ExternalImagesError(f"{path}: no prompts; write one a line, such as 'a photo of {{}} on grass'")
     return templates
 
 
 @dataclass(frozen=True)
-class Report:
+class ExternalScores:
     """What came out: the scores, and which encoder and version stands behind each."""
 
     scores: Scores
     encoders: Mapping[str, str]
-    pictures: int
+    images: int
     prompts: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,14 +101,14 @@ class Report:
                 name: self.scores.by_prompt[name] for name in measured if name in self.scores.by_prompt
             },
             "notes": self.scores.notes,
-            "images": self.pictures,
+            "images": self.images,
             "prompts": self.prompts,
             "provenance": {**provenance.of_process(), "encoders": dict(self.encoders)},
         }
 
 
 def score(
-    made: Made,
+    external: ExternalImages,
     templates: Sequence[str],
     *,
     dataset: Dataset,
@@ -116,8 +117,8 @@ def score(
     seed: int,
     encoders: Mapping[str, EncoderSpec],
     device: str = "cpu",
-) -> Report:
-    """Score pictures as those of a trial of ``subject`` would be.
+) -> ExternalScores:
+    """Score images as those of a trial of ``subject`` would be.
 
     ``shots`` photos drawn by ``seed`` count as learnt from: held-out scores and copying leave them out.
     CLIP-T reads the class noun in the subject's place. Drift measures need the model, and are not computed.
@@ -127,19 +128,16 @@ def score(
         kind: load_encoder(spec, device=device, kind=kind) for kind, spec in encoders.items()
     }
     known = {prompt.template: prompt.attributes for prompt in dataset.prompts(subject)}
-    names = dataset.photo_names(subject)
-    photos = SubjectPhotos(
-        dataset.photos(subject),
-        [names.index(name) for name in dataset.shot_names(subject, shots, seed)],
-        [names.index(name) for name in dataset.reference_names(subject, shots, seed)],
-    )
-    exhibit = Exhibit(
-        made.pictures(),
-        photos,
-        prompt_of=made.prompt_of,
+    inputs = ScorerInputs(
+        external.images(),
+        subject_photos(dataset, subject, shots=shots, seed=seed),
+        prompt_of=external.prompt_of,
         texts=[template.replace("{}", dataset.category(subject)) for template in templates],
-        asked=[known.get(template, {}) for template in templates],
+        requested=[known.get(template, {}) for template in templates],
     )
-    wanted = [name for name, measure in MEASURES.items() if measure.kind == "score" and name != "pres"]
-    scores = Examiner(exhibit, Eyes.of(loaded)).scores(wanted)
-    return Report(scores, outputs.encoders_of(scores.values, loaded), len(made.files), len(templates))
+    wanted = [
+        name for name, measure in MEASURES.items() if measure.kind == "score" and not measure.needs_model
+    ]
+    scores = Scorer(inputs, Encoders(loaded)).scores(wanted)
+    used = outputs.encoders_of(scores.values, loaded)
+    return ExternalScores(scores, used, len(external.files), len(templates))

@@ -1,4 +1,4 @@
-"""Pictures as files: PNG bytes, and a contact sheet of one trial. Knows nothing of models or records."""
+"""Images as files: PNG bytes, and a contact sheet of one trial. Knows nothing of models or records."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ CAPTION_LINES, CAPTION_WIDTH = 3, 18
 
 
 def to_png(image: Image.Image) -> bytes:
-    """Encode a picture without loss."""
+    """Encode an image without loss."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
 
 
 def from_png(data: bytes) -> Image.Image:
-    """Decode a picture as RGB."""
+    """Decode an image as RGB."""
     with Image.open(io.BytesIO(data)) as image:
         return image.convert("RGB")
 
 
 def contact_sheet(rows: Sequence[tuple[str, Sequence[tuple[Image.Image, str]]]]) -> Image.Image:
-    """Lay out titled rows of captioned pictures, six to a line, as a small palette image.
+    """Lay out titled rows of captioned images, six to a line, as a small palette image.
 
-    ``rows``: (title, [(picture, caption)]). Pictures keep their proportions inside square cells.
+    ``rows``: (title, [(image, caption)]). Images keep their proportions inside square cells.
     """
     font = ImageFont.load_default(size=9)
     cell_height = CELL + CAPTION_LINES * LINE + GAP
@@ -38,10 +38,10 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[tuple[Image.Image, str]]]])
     top = GAP
     for (title, cells), height in zip(rows, heights):
         draw.text((GAP, top), title, fill="black", font=font)
-        for index, (picture, caption) in enumerate(cells):
+        for index, (image, caption) in enumerate(cells):
             left = GAP + index % COLUMNS * (CELL + GAP)
             y = top + LINE + GAP + index // COLUMNS * cell_height
-            _paste(sheet, picture, left, y)
+            _paste(sheet, image, left, y)
             words = textwrap.wrap(caption, CAPTION_WIDTH, max_lines=CAPTION_LINES, placeholder=" …")
             draw.multiline_text((left, y + CELL), "\n".join(words), fill="black", font=font, spacing=1)
         top += height
@@ -52,8 +52,8 @@ def _lines(cells: int) -> int:
     return -(-cells // COLUMNS)
 
 
-def _paste(sheet: Image.Image, picture: Image.Image, left: int, top: int) -> None:
-    scale = CELL / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    small = picture.resize((width, height), Image.Resampling.BICUBIC)
+def _paste(sheet: Image.Image, image: Image.Image, left: int, top: int) -> None:
+    scale = CELL / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    small = image.resize((width, height), Image.Resampling.BICUBIC)
     sheet.paste(small, (left + (CELL - width) // 2, top + (CELL - height) // 2))

@@ -1,5 +1,4 @@
-"""How far noise predictions moved: fixed noisy latents, what the base model predicts for them, and the drift
-measures that need the tuned weights."""
+"""How far noise predictions moved: what the base and the tuned model predict for fixed noisy latents."""
 
 from __future__ import annotations
 
@@ -13,10 +12,8 @@ from torch import Tensor
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.seeds import named_seed
 from harness.diffusion.weights.delta import Distance
-from harness.metrics.registry import GROUPS
-from harness.metrics.scorer_inputs import PriorPrompt
-from harness.metrics.scores.averages import mean
-from harness.metrics.scores.noise_drift import lipschitz_ratio, noise_distance, noise_mse
+from harness.metrics.scorer import drift_of_weights
+from harness.metrics.scorer_inputs import MovedModel, PriorPrompt
 
 PREDICTION_BATCH = 64
 TIMESTEP_DRAWS = 4096
@@ -26,7 +23,7 @@ TIMESTEP_DRAWS = 4096
 class NoiseProbe:
     """Noisy latents at fixed timesteps, and what the base model predicts for them.
 
-    latents      clean, of the base model's own pictures [n, c, h, w]
+    latents      clean, of the base model's own images [n, c, h, w]
     timesteps    stratified [T]; predictions [n, T, c, h, w]
     """
 
@@ -73,8 +70,8 @@ def _predict_batch(backbone: Backbone, probe: NoiseProbe, batch: slice) -> Tenso
     noise = torch.cat([_noise(prompt, latents.shape[1:], steps) for prompt in prompts])
     latents, noise = latents.to(backbone.device), noise.to(backbone.device)
     timesteps = probe.timesteps.to(backbone.device).repeat(len(prompts))
-    told = backbone.conditioning([prompt.text for prompt in prompts for _ in range(steps)])
-    predicted = backbone.predict(backbone.add_noise(latents, noise, timesteps), timesteps, told)
+    conditioning = backbone.conditioning([prompt.text for prompt in prompts for _ in range(steps)])
+    predicted = backbone.predict(backbone.add_noise(latents, noise, timesteps), timesteps, conditioning)
     return predicted.float().cpu().unflatten(0, (len(prompts), steps))
 
 
@@ -87,19 +84,4 @@ def sample_measures(backbone: Backbone, moved: Distance, probe: NoiseProbe) -> d
     """Compute the drift measures that need the tuned weights. Exactly 0 where the weights did not move."""
     predictions = predict(backbone, probe) if moved.moved else probe.predictions
     tuned, base = predictions.flatten(0, 1), probe.predictions.flatten(0, 1)
-    distances = noise_distance(tuned, base).reshape(len(probe.prompts), -1).mean(axis=1).tolist()
-    by_group = {
-        f"noise_l2_{group}": mean([d for d, prompt in zip(distances, probe.prompts) if prompt.group == group])
-        for group in GROUPS
-    }
-    noise_l2 = mean(distances)
-    assert noise_l2 is not None
-    return {
-        "weight_l2": moved.denoiser_l2,
-        "weight_tensor_mean": moved.tensor_mean,
-        "token_l2": moved.token_l2,
-        "noise_l2": noise_l2,
-        **by_group,
-        "noise_mse": mean(noise_mse(tuned, base).tolist()),
-        "lipschitz_ratio": lipschitz_ratio(noise_l2, moved.denoiser_l2),
-    }
+    return drift_of_weights(MovedModel(moved, probe.prompts, tuned, base))

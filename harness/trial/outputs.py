@@ -1,62 +1,57 @@
-"""From numbers and pictures to what is kept of a trial: its record, and the files in its folder."""
+"""From numbers and images to what is kept of a trial: its outcome, and the files in its folder."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from harness.metrics.registry import MEASURES
-from harness.metrics.scorer_inputs import Exhibit, Scores
+from harness.metrics.scorer_inputs import ScorerInputs, Scores
 from harness.trial import provenance
+from harness.trial.data import TrialData
 from harness.trial.images import contact_sheet, to_png
-from harness.trial.inputs import Case
-from harness.trial.stages import Fitted, Sampled
+from harness.trial.plan import Outcome, Plan
+from harness.trial.stages import Fitted
 from harness.trial.timing import Clock
 
 CEILING_NOTE = "photos, not a model"
 SHEET_PHOTOS = 6
 
 
-@dataclass(frozen=True)
-class Result:
-    """All that came out of a trial."""
-
-    case: Case
-    fitted: Fitted
-    sampled: Sampled
-    exhibit: Exhibit
-    scores: Scores
-    drift: Scores
-
-
-def record(
-    result: Result, clock: Clock, *, encoders: Mapping[str, Any], scored: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """Write the worker's part of a record; see :class:`harness.trial.plan.Outcome`.
+def outcome(
+    fitted: Fitted,
+    inputs: ScorerInputs,
+    scores: Scores,
+    drift: Scores,
+    clock: Clock,
+    *,
+    encoders: Mapping[str, Any],
+    scored: Mapping[str, Any] | None,
+) -> Outcome:
+    """Gather what came out of a trial that succeeded, without its files.
 
     Device, versions and memory are the fit's; ``scored`` is the origin of scores that were computed later.
     """
-    scores, drift = result.scores, result.drift
-    sampled, notes = _sample_drift(result)
-    return {
-        "status": "done",
-        "scores": scores.values,
-        "drift": {**sampled, **drift.values},
-        "by_prompt": scores.by_prompt,
-        "notes": {**notes, **scores.notes, **drift.notes},
-        "seconds": {stage: clock.seconds.get(stage, 0.0) for stage in ("fit", "sample", "score")},
-        "peak_memory_bytes": result.fitted.peak_memory_bytes,
-        "images": len(result.sampled.pictures),
-        "bound": result.fitted.bound,
-        "provenance": {
-            **result.fitted.origin,
-            "encoders": encoders_of({**scores.values, **drift.values}, encoders),
+    of_weights, notes = _drift_of_weights(fitted)
+    measured = {**scores.values, **drift.values}
+    return Outcome(
+        status="done",
+        scores=scores.values,
+        drift={**of_weights, **drift.values},
+        by_prompt=scores.by_prompt,
+        notes={**notes, **scores.notes, **drift.notes},
+        seconds={stage: clock.seconds.get(stage, 0.0) for stage in ("fit", "sample", "score")},
+        peak_memory_bytes=fitted.peak_memory_bytes,
+        images=len(inputs.images),
+        bound=fitted.bound,
+        provenance={
+            **fitted.origin,
+            "encoders": encoders_of(measured, encoders),
             "preprocessing": {each.name: each.preprocessing for each in encoders.values()},
             **({"scored": dict(scored)} if scored else {}),
         },
-    }
+    )
 
 
 def origin(clock: Clock, revisions: Mapping[str, str]) -> dict[str, Any]:
@@ -64,21 +59,19 @@ def origin(clock: Clock, revisions: Mapping[str, str]) -> dict[str, Any]:
     return {**provenance.of_process(), "device": clock.device_name, **revisions}
 
 
-def _sample_drift(result: Result) -> tuple[dict[str, float | None], dict[str, str]]:
-    """The measures of the sample stage, and why some are empty."""
-    names = [measure.name for measure in MEASURES.values() if measure.stage == "sample"]
-    values = {name: result.fitted.drift.get(name) for name in names}
-    empty = {name for name in names if values[name] is None}
-    if result.fitted.ceiling is not None:
-        return values, dict.fromkeys(empty, CEILING_NOTE)
-    reasons = {"lipschitz_ratio": "Δθ = 0", "token_l2": "no token was taught"}
-    return values, {
-        name: reasons.get(name, "no prior prompt of this group (drift.prompts)") for name in empty
-    }
+def _drift_of_weights(fitted: Fitted) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Give the measures of the sample stage, and why some are empty."""
+    measures = [measure for measure in MEASURES.values() if measure.stage == "sample"]
+    values = {measure.name: fitted.drift.get(measure.name) for measure in measures}
+    empty = [measure for measure in measures if values[measure.name] is None]
+    if fitted.ceiling is not None:
+        return values, {measure.name: CEILING_NOTE for measure in empty}
+    no_prompt = "no prior prompt of this group (drift.prompts)"
+    return values, {measure.name: measure.empty or no_prompt for measure in empty}
 
 
 def encoders_of(values: Mapping[str, float | None], encoders: Mapping[str, Any]) -> dict[str, str]:
-    """Say which encoder, which weights and which version of the measure stand behind each number."""
+    """Say which encoder, which weights and which version of the metric stand behind each number."""
     return {
         name: f"{encoders[kind].name} ({encoders[kind].revision}), v{MEASURES[name].version}"
         for name, value in values.items()
@@ -86,73 +79,76 @@ def encoders_of(values: Mapping[str, float | None], encoders: Mapping[str, Any])
     }
 
 
-def files(result: Result) -> dict[str, bytes]:
-    """Encode what is looked at: per-picture numbers and the contact sheet."""
-    return {"images.json": _images_json(result), "contact_sheet.png": _sheet(result)}
+def image_files(plan: Plan, data: TrialData, inputs: ScorerInputs) -> dict[str, bytes]:
+    """Encode the images themselves, so that they can be scored again."""
+    images = zip(image_names(plan, data, ceiling=inputs.photo_of is not None), inputs.images)
+    files = {name: to_png(image) for name, image in images}
+    if inputs.prior is None:
+        return files
+    names = prior_names([prompt.group for prompt in inputs.prior.prompts])
+    return files | {name: to_png(image) for name, image in zip(names, inputs.prior.tuned)}
 
 
-def picture_files(result: Result) -> dict[str, bytes]:
-    """Encode the pictures themselves, so that they can be scored again."""
-    pictures = {
-        name: to_png(image)
-        for name, image in zip(picture_names(result.case, result.fitted), result.sampled.pictures)
-    }
-    if result.exhibit.prior is None:
-        return pictures
-    names = prior_names([prompt.group for prompt in result.exhibit.prior.prompts])
-    return pictures | {name: to_png(image) for name, image in zip(names, result.sampled.prior)}
-
-
-def picture_names(case: Case, fitted: Fitted) -> list[str]:
-    """Name the files of the pictures: prompt and number; a ceiling has one prompt, its photos."""
-    if fitted.ceiling is not None:
-        return [f"pictures/00-{number:02d}.png" for number in range(len(case.photos))]
-    images = case.sampling.images
+def image_names(plan: Plan, data: TrialData, *, ceiling: bool) -> list[str]:
+    """Name the files of the images: prompt and number; a ceiling has one prompt, its photos."""
+    if ceiling:
+        return [f"pictures/00-{number:02d}.png" for number in range(len(data.photos.photos))]
     return [
         f"pictures/{number:02d}-{image:02d}.png"
-        for number in range(len(case.prompts))
-        for image in range(images)
+        for number in range(len(data.prompts))
+        for image in range(plan.trial.sampling.images)
     ]
 
 
 def prior_names(groups: list[str]) -> list[str]:
-    """Name the files of the prior pictures: group and number within it."""
+    """Name the files of the prior images: group and number within it."""
     return [f"prior/{group}-{groups[:index].count(group):02d}.png" for index, group in enumerate(groups)]
 
 
-def _images_json(result: Result) -> bytes:
-    case, fitted, exhibit = result.case, result.fitted, result.exhibit
+def images_json(
+    plan: Plan, data: TrialData, fitted: Fitted, inputs: ScorerInputs, scores: Scores, drift: Scores
+) -> bytes:
+    """Write the numbers of each image, and of each prior image, with their prompts and seeds."""
     entries: list[dict[str, Any]] = []
-    texts = case.texts(fitted.phrase) if fitted.phrase is not None else []
-    for index, name in enumerate(picture_names(case, fitted)):
-        told = {}
-        if texts:
-            number = exhibit.prompt_of[index]
-            told = {"prompt": texts[number], "clip_text": exhibit.texts[number], "seed": case.seeds[index]}
-        numbers = {score: values[index] for score, values in result.scores.by_picture.items()}
-        entries.append({"file": name, **told, "scores": numbers})
-    prior = []
-    if exhibit.prior is not None:
-        names = prior_names([prompt.group for prompt in exhibit.prior.prompts])
-        drift = result.drift.by_picture
-        prior = [
-            {
-                "file": name,
-                "prompt": p.text,
-                "group": p.group,
-                "seed": p.seed,
-                **{k: v[i] for k, v in drift.items()},
+    texts = data.texts(fitted.phrase) if fitted.phrase is not None else None
+    for index, name in enumerate(image_names(plan, data, ceiling=texts is None)):
+        prompted: dict[str, Any] = {}
+        if texts is not None:
+            number = inputs.prompt_of[index]
+            prompted = {
+                "prompt": texts[number],
+                "clip_text": inputs.texts[number],
+                "seed": data.seeds[index],
             }
-            for i, (name, p) in enumerate(zip(names, exhibit.prior.prompts))
-        ]
-    return json.dumps({"pictures": entries, "prior": prior}, indent=1, ensure_ascii=False).encode()
+        numbers = {score: values[index] for score, values in scores.by_image.items()}
+        entries.append({"file": name, **prompted, "scores": numbers})
+    whole = {"pictures": entries, "prior": _prior_entries(inputs, drift)}
+    return json.dumps(whole, indent=1, ensure_ascii=False).encode()
 
 
-def _sheet(result: Result) -> bytes:
-    case, exhibit = result.case, result.exhibit
-    photos = [case.photos[number] for number in case.shots] or list(case.photos[:SHEET_PHOTOS])
-    title = f"{case.trial.subject}: {len(photos)} {'shots' if case.shots else 'photos'}"
-    firsts = range(0, len(result.sampled.pictures), case.sampling.images if exhibit.texts else 1)
-    captions = case.texts(result.fitted.phrase) if result.fitted.phrase is not None else None
-    asked = [(result.sampled.pictures[i], captions[exhibit.prompt_of[i]] if captions else "") for i in firsts]
-    return to_png(contact_sheet([(title, [(photo, "") for photo in photos]), (case.trial.title, asked)]))
+def _prior_entries(inputs: ScorerInputs, drift: Scores) -> list[dict[str, Any]]:
+    if inputs.prior is None:
+        return []
+    prompts = inputs.prior.prompts
+    names = prior_names([prompt.group for prompt in prompts])
+    return [
+        {
+            "file": name,
+            "prompt": prompt.text,
+            "group": prompt.group,
+            "seed": prompt.seed,
+            **{measure: values[index] for measure, values in drift.by_image.items()},
+        }
+        for index, (name, prompt) in enumerate(zip(names, prompts))
+    ]
+
+
+def sheet(plan: Plan, data: TrialData, fitted: Fitted, inputs: ScorerInputs) -> bytes:
+    """Draw the contact sheet of a trial: what was learnt from, then the first image of each prompt."""
+    every, shots = data.photos.photos, data.photos.shots
+    photos = [every[number] for number in shots] or list(every[:SHEET_PHOTOS])
+    title = f"{plan.trial.subject}: {len(photos)} {'shots' if shots else 'photos'}"
+    firsts = range(0, len(inputs.images), plan.trial.sampling.images if inputs.texts else 1)
+    captions = data.texts(fitted.phrase) if fitted.phrase is not None else None
+    images = [(inputs.images[i], captions[inputs.prompt_of[i]] if captions else "") for i in firsts]
+    return to_png(contact_sheet([(title, [(photo, "") for photo in photos]), (plan.trial.title, images)]))

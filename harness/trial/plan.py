@@ -67,32 +67,42 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What a trial came to.
+    """What a trial came to: the worker's part of a :class:`harness.records.Record`, and files.
 
-    record     the worker's part of a :class:`harness.records.Record`: ``status`` ("done" | "failed"),
-               ``scores`` and ``drift`` {name: number or None}, ``by_prompt`` {score: [number or None, in
-               prompt order]}, ``notes`` {name: why it is empty, or a remark}, ``seconds`` {fit, sample,
-               score}, ``peak_memory_bytes``, ``images`` (count), ``provenance`` {device, versions,
-               backbone_revision, data_revision, encoders {score: encoder and version}, scored}, ``error``
-               (one line) when failed. ``scored`` (device, versions, commit, …) is there where saved
-               pictures were
-               scored again: the rest of the provenance is then the fit's.
-               The driver adds ``key``, ``keys`` and ``trial``, and the commit where it is missing.
-    artifacts  files below ``runs/<experiment>/<key>/`` by relative path; re-scoring returns what changed.
+    scores, drift      numbers by metric, None where empty; ``notes`` says why, or remarks on a number
+    by_prompt          values of a score in the order of prompts
+    seconds            by stage: fit, sample, score
+    peak_memory_bytes  of the fit and sample stages
+    images             how many were scored
+    bound              what a hard bound was held to
+    provenance         device, versions, backbone_revision, data_revision, encoders {metric: encoder and
+                       version}: the fit's. ``scored`` (device, versions, commit, …) is there where saved
+                       images were scored again. The driver adds the commit where it is missing
+    error              one line, when failed
+    artifacts          files below ``runs/<experiment>/<key>/`` by relative path; of re-scoring, what changed
     """
 
-    record: dict[str, Any]
+    status: Literal["done", "failed"]
+    scores: dict[str, float | None] = field(default_factory=dict)
+    drift: dict[str, float | None] = field(default_factory=dict)
+    by_prompt: dict[str, list[float | None]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int | None = None
+    images: int = 0
+    bound: dict[str, float] | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
     artifacts: dict[str, bytes] = field(default_factory=dict)
 
     @classmethod
-    def of_exception(cls, error: Exception, told: Mapping[str, Any] | None = None) -> Outcome:
-        """Tell of a trial that raised: its error in one line, the traceback as a file.
+    def of_exception(cls, error: Exception, **known: Any) -> Outcome:
+        """Describe a trial that raised: its error in one line, the traceback as a file.
 
-        ``told`` is what else is known for the record.
+        ``known`` are other fields that could be filled in.
         """
         text = "".join(traceback.format_exception(error))
-        record = {**(told or {}), "status": "failed", "error": one_line(error)}
-        return cls(record, {TRACEBACK: text.encode()})
+        return cls("failed", error=one_line(error), artifacts={TRACEBACK: text.encode()}, **known)
 
 
 class TrialWorker(Protocol):

@@ -1,4 +1,4 @@
-"""The sample stage's yardstick: what the base model draws and predicts on prior prompts, computed once.
+"""What drift is measured from: the base model's images and noise predictions on prior prompts, computed once.
 
 Prior prompts name no subject: of the subject's class, of other classes, and empty. What the base model
 does is cached on disk by content and shared by all trials and workers.
@@ -41,59 +41,60 @@ def prior_prompts(texts: Mapping[str, Sequence[str]], *, seed: int) -> list[Prio
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class BaseReference:
     """The base model on the prior prompts of one class.
 
-    pictures, floor  uint8 [m, 3, H, W], for ``prompts``: the paired seeds, and the others
+    images, floor    uint8 [m, 3, H, W], for ``prompts``: the paired seeds, and the others
     probe            for the noise predictions, over more prompts
     """
 
     prompts: tuple[PriorPrompt, ...]
-    pictures: Tensor
+    images: Tensor
     floor: Tensor
     probe: NoiseProbe
 
 
-class BaseModel:
-    """Measures the unchanged backbone; every answer is kept on disk."""
+class ReferenceSampler:
+    """Samples and predicts with the unchanged backbone; every result is cached on disk."""
 
     def __init__(self, backbone: Backbone, sampling: Sampling, drift: DriftSet) -> None:
         self.backbone, self.sampling, self.drift = backbone, sampling, drift
 
-    def yardstick(self, texts: Callable[[int], Mapping[str, Sequence[str]]]) -> Yardstick:
-        """Draw and predict on ``texts(n)``, the n prior prompts by group. The backbone must be unchanged."""
+    def reference(self, texts: Callable[[int], Mapping[str, Sequence[str]]]) -> BaseReference:
+        """Sample and predict on ``texts(n)``, n prior prompts by group. The backbone must be unchanged."""
         if self.backbone.changed:
-            raise ValueError("the base model's references must be drawn before anything is handed out")
+            raise ValueError("the base model's references must be sampled before anything is handed out")
         drift = self.drift
         every = prior_prompts(texts(drift.prompts), seed=drift.seed)
         shown = prior_prompts(texts(drift.images), seed=drift.seed) if drift.images else []
-        known = self._pictures(list(dict.fromkeys([*every, *shown])))
+        known = self._images(list(dict.fromkeys([*every, *shown])))
         floor = self._by_group(
-            "base-floor", shown, lambda part: {"pictures": self._draw(part, [p.other_seed for p in part])}
+            "base-floor", shown, lambda part: {"pictures": self._sample(part, [p.other_seed for p in part])}
         )
         probe = self._probe(tuple(every), torch.stack([known[prompt] for prompt in every]))
         side = self.backbone.resolution
         nothing = torch.empty(0, 3, side, side, dtype=torch.uint8)
-        return Yardstick(
+        return BaseReference(
             tuple(shown),
             torch.stack([known[prompt] for prompt in shown]) if shown else nothing,
             torch.cat([entry["pictures"] for entry in floor]) if floor else nothing,
             probe,
         )
 
-    def _pictures(self, prompts: list[PriorPrompt]) -> dict[PriorPrompt, Tensor]:
+    def _images(self, prompts: list[PriorPrompt]) -> dict[PriorPrompt, Tensor]:
         grouped = sorted(prompts, key=lambda prompt: GROUPS.index(prompt.group))
         entries = self._by_group(
-            "base-pictures", grouped, lambda part: {"pictures": self._draw(part, [p.seed for p in part])}
+            "base-pictures", grouped, lambda part: {"pictures": self._sample(part, [p.seed for p in part])}
         )
         return dict(zip(grouped, torch.cat([entry["pictures"] for entry in entries])))
 
-    def _draw(self, prompts: Sequence[PriorPrompt], seeds: Sequence[int]) -> Tensor:
-        return draw(self.backbone, [prompt.text for prompt in prompts], seeds, self.sampling)
+    def _sample(self, prompts: Sequence[PriorPrompt], seeds: Sequence[int]) -> Tensor:
+        texts = [prompt.text for prompt in prompts]
+        return sample_images(self.backbone, texts, seeds=seeds, sampling=self.sampling)
 
-    def _probe(self, prompts: tuple[PriorPrompt, ...], pictures: Tensor) -> NoiseProbe:
+    def _probe(self, prompts: tuple[PriorPrompt, ...], images: Tensor) -> NoiseProbe:
         timesteps = stratified(self.backbone, self.drift.timesteps, seed=self.drift.seed)
-        by_prompt = dict(zip(prompts, pictures))
+        by_prompt = dict(zip(prompts, images))
 
         def compute(part: Sequence[PriorPrompt]) -> dict[str, Tensor]:
             latents = self._encode(torch.stack([by_prompt[prompt] for prompt in part]))
@@ -107,8 +108,8 @@ class BaseModel:
         return NoiseProbe(prompts, latents, timesteps, predictions)
 
     @torch.no_grad()
-    def _encode(self, pictures: Tensor) -> Tensor:
-        pixels = pictures.to(torch.float32) / 127.5 - 1
+    def _encode(self, images: Tensor) -> Tensor:
+        pixels = images.to(torch.float32) / 127.5 - 1
         backbone = self.backbone
         parts = backbone.batches.over(
             len(pixels),
@@ -137,20 +138,20 @@ class BaseModel:
         for group in GROUPS:
             part = [prompt for prompt in prompts if prompt.group == group]
             if part:
-                told = {**content, "prompts": [[p.text, p.seed, p.other_seed] for p in part]}
-                entries.append(self.backbone.cache.tensors(kind, told, partial(compute, part)))
+                whole = {**content, "prompts": [[p.text, p.seed, p.other_seed] for p in part]}
+                entries.append(self.backbone.cache.tensors(kind, whole, partial(compute, part)))
         return entries
 
 
-def draw(
+def sample_images(
     backbone: Backbone,
     prompts: Sequence[str],
+    *,
     seeds: Sequence[int],
     sampling: Sampling,
-    *,
     report: Report | None = None,
 ) -> Tensor:
-    """Draw one picture per prompt and seed: uint8 [n, 3, H, W]; ``report(done, total)`` after each batch."""
+    """Sample one image per prompt and seed: uint8 [n, 3, H, W]; ``report(done, total)`` after each batch."""
     return backbone.sample(
         prompts,
         seeds=seeds,

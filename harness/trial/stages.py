@@ -1,25 +1,27 @@
-"""The fit and sample stages: a method teaches the backbone, then the harness asks it, alike for all."""
+"""The fit and sample stages: a method tunes the backbone, then the harness samples it, alike for all."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from PIL.Image import Image
 
 from harness import methods
-from harness.api import Ceiling, Personalized, Progress
+from harness.api import Ceiling, Personalized, Progress, Subject
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.training import Trainer
 from harness.diffusion.weights.delta import Delta
 from harness.errors import HarnessError
 from harness.metrics.encoders.pixels import as_pil
-from harness.trial.inputs import Case
+from harness.specs import Sampling
+from harness.trial.data import TrialData
 from harness.trial.noise_probe import sample_measures
-from harness.trial.plan import SMALL_SHARE, WEIGHTS
-from harness.trial.reference import Yardstick, draw
+from harness.trial.plan import SMALL_SHARE, WEIGHTS, Plan
+from harness.trial.reference import BaseReference, sample_images
 from harness.trial.timing import Clock
 
 
@@ -28,10 +30,10 @@ class Fitted:
     """What the fit and sample stages leave for the score stage: ``fit.json``.
 
     phrase   stands for the subject in prompts; None for a ceiling, of kind ``photos`` or ``autoencoder``
-    moved    whether the weights changed; if not, the base model's prior pictures are the tuned one's too
+    moved    whether the weights changed; if not, the base model's prior images are the tuned one's too
     bound    what a hard bound was held to, and the distance that it limited: {"radius", "l2"}
     drift    measures that needed the tuned weights
-    seconds  fit (charged seconds of prior pictures included) and sample
+    seconds  fit (charged seconds of class images included) and sample
     origin   provenance of both stages: commit, versions, platform, device, revisions
     peak_memory_bytes  of both stages
     """
@@ -63,28 +65,27 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Sampled:
-    """Pictures of the test prompts, and of the prior prompts (empty where no model was asked)."""
+    """Images of the test prompts, and of the prior prompts (empty where no model was sampled)."""
 
-    pictures: Sequence[Image]
+    images: Sequence[Image]
     prior: Sequence[Image] = ()
 
 
-def fit(case: Case, backbone: Backbone, progress: Progress, clock: Clock) -> Fitted:
-    """Let the method of a case teach the backbone, in place. Raises whatever the method raises."""
-    trial = case.trial
-    source = case.plan.method_source
+def fit(plan: Plan, subject: Subject, backbone: Backbone, progress: Progress, clock: Clock) -> Fitted:
+    """Let the method of a plan tune the backbone, in place. Raises whatever the method raises."""
+    trial, source = plan.trial, plan.method_source
     kind = methods.load(trial.method) if source is None else methods.from_source(source, name=trial.method)
     method = methods.build(kind, trial.params)
-    if reason := methods.skip_reason(method, case.subject, family=backbone.family):
+    if reason := methods.skip_reason(method, subject, family=backbone.family):
         raise HarnessError(reason)
     trainer = Trainer(seed=trial.seed, lipschitz=trial.lipschitz, progress=progress)
     progress("fit", 0, 1, None)
     with clock.time("fit"):
-        told: Personalized | Ceiling = method.fit(backbone, case.subject, trainer)
+        result: Personalized | Ceiling = method.fit(backbone, subject, trainer)
     clock.add("fit", trainer.seconds_charged)
-    if isinstance(told, Ceiling):
-        return Fitted(None, "autoencoder" if told.through_autoencoder else "photos", losses=trainer.losses)
-    return Fitted(told.phrase, None, bound=trainer.bound, losses=trainer.losses)
+    if isinstance(result, Ceiling):
+        return Fitted(None, "autoencoder" if result.through_autoencoder else "photos", losses=trainer.losses)
+    return Fitted(result.phrase, None, bound=trainer.bound, losses=trainer.losses)
 
 
 def refitted(saved: Mapping[str, bytes], backbone: Backbone, clock: Clock) -> Fitted:
@@ -96,41 +97,58 @@ def refitted(saved: Mapping[str, bytes], backbone: Backbone, clock: Clock) -> Fi
 
 
 def sample(
-    case: Case, fitted: Fitted, backbone: Backbone, yardstick: Yardstick, progress: Progress, clock: Clock
+    plan: Plan,
+    data: TrialData,
+    fitted: Fitted,
+    backbone: Backbone,
+    reference: BaseReference,
+    progress: Progress,
+    clock: Clock,
 ) -> Sampled:
-    """Ask the tuned backbone for its pictures and measure how far it moved; fills in ``fitted``."""
+    """Sample the tuned backbone and measure how far it moved; fills in ``fitted``."""
     with clock.time("sample"):
-        if fitted.ceiling is not None:
-            return Sampled(_photos(case, backbone) if fitted.ceiling == "autoencoder" else case.photos)
-        assert fitted.phrase is not None
+        if fitted.phrase is None:
+            photos = data.photos.photos
+            return Sampled(
+                _through_autoencoder(photos, backbone) if fitted.ceiling == "autoencoder" else photos
+            )
         moved = backbone.distance()
         fitted.moved = moved.moved
-        texts = case.texts(fitted.phrase)
-        prior = yardstick.prompts if moved.moved else ()
-        total = len(case.seeds) + len(prior)
-        pictures = draw(
-            backbone,
-            [texts[number] for number in case.prompt_of],
-            case.seeds,
-            case.sampling,
-            report=lambda done, _: progress("sample", done, total, None),
-        )
-        of_prior = yardstick.pictures
+        prior = reference.prompts if moved.moved else ()
+        sampled = partial(_sampled, backbone, plan.trial.sampling, progress, len(data.seeds) + len(prior))
+        texts = data.texts(fitted.phrase)
+        images = sampled([texts[number] for number in data.prompt_of], data.seeds, before=0)
+        of_prior = as_pil(reference.images)
         if prior:
-            of_prior = draw(
-                backbone,
-                [prompt.text for prompt in prior],
-                [prompt.seed for prompt in prior],
-                case.sampling,
-                report=lambda done, _: progress("sample", len(case.seeds) + done, total, None),
-            )
-        fitted.drift = sample_measures(backbone, moved, yardstick.probe)
-        return Sampled(as_pil(pictures), as_pil(of_prior))
+            seeds = [prompt.seed for prompt in prior]
+            of_prior = sampled([prompt.text for prompt in prior], seeds, before=len(data.seeds))
+        fitted.drift = sample_measures(backbone, moved, reference.probe)
+        return Sampled(images, of_prior)
 
 
-def _photos(case: Case, backbone: Backbone) -> list[Image]:
-    """The photos after a round trip through the autoencoder."""
-    return as_pil(backbone.decode(backbone.latents(case.photos).mean))
+def _sampled(
+    backbone: Backbone,
+    sampling: Sampling,
+    progress: Progress,
+    total: int,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    before: int,
+) -> list[Image]:
+    """Sample images, ``before`` of the stage's ``total`` being there already."""
+    images = sample_images(
+        backbone,
+        prompts,
+        seeds=seeds,
+        sampling=sampling,
+        report=lambda done, _: progress("sample", before + done, total, None),
+    )
+    return as_pil(images)
+
+
+def _through_autoencoder(photos: Sequence[Image], backbone: Backbone) -> list[Image]:
+    return as_pil(backbone.decode(backbone.latents(photos).mean))
 
 
 def kept_weights(backbone: Backbone, policy: str) -> bytes | None:

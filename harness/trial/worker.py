@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,20 @@ from harness.diffusion.backbones.offload import free
 from harness.errors import HarnessError, one_line
 from harness.metrics.encoders.pixels import as_pil
 from harness.metrics.encoders.registry import load_encoder
-from harness.metrics.scorer import Examiner
-from harness.metrics.scorer_inputs import Exhibit, Eyes, PriorPictures, SubjectPhotos
+from harness.metrics.scorer import Scorer
+from harness.metrics.scorer_inputs import Encoders, PriorImages, ScorerInputs
 from harness.specs import BackboneSpec, DatasetSpec, EncoderSpec, Execution, Precision
 from harness.trial import outputs
+from harness.trial.data import TrialData
 from harness.trial.images import from_png
-from harness.trial.inputs import Case
-from harness.trial.outputs import Result, picture_names, prior_names
+from harness.trial.outputs import image_names, prior_names
 from harness.trial.plan import WEIGHTS, Outcome, Plan
-from harness.trial.reference import BaseModel, Yardstick
+from harness.trial.reference import BaseReference, ReferenceSampler
 from harness.trial.stages import Fitted, Sampled, fit, kept_weights, refitted, sample
 from harness.trial.timing import Clock
 
 log = logging.getLogger("harness")
-YARDSTICKS_KEPT = 8
+REFERENCES_KEPT = 8
 
 
 class Worker:
@@ -56,7 +57,7 @@ class Worker:
         self._device, self._precision = torch.device(device), precision
         self._execution = execution
         self._cache = Cache(cache)
-        self._yardsticks: dict[str, Yardstick] = {}
+        self._references: dict[str, BaseReference] = {}
         if threads is not None:
             torch.set_num_threads(threads)
 
@@ -75,15 +76,15 @@ class Worker:
         return load_dataset(self._dataset_spec, cache=self._cache.root)
 
     @cached_property
-    def _encoders(self) -> dict[str, Any]:
+    def _loaded_encoders(self) -> dict[str, Any]:
         return {
             kind: load_encoder(spec, device=self._device, kind=kind)
             for kind, spec in self._encoder_specs.items()
         }
 
     @cached_property
-    def _eyes(self) -> Eyes:
-        return Eyes.of(self._encoders)
+    def _encoders(self) -> Encoders:
+        return Encoders(self._loaded_encoders)
 
     @cached_property
     def _revisions(self) -> dict[str, str]:
@@ -94,7 +95,7 @@ class Worker:
         }
 
     def run(self, plan: Plan, progress: Progress) -> Outcome:
-        """Carry out one trial. Its own failure becomes a record with status ``failed`` and one line of error.
+        """Carry out one trial. Its own failure becomes an outcome ``failed`` with one line of error.
 
         The backbone is as it was before when this returns.
         """
@@ -102,12 +103,12 @@ class Worker:
         try:
             return self._run(plan, progress, clock)
         except Exception as error:
-            told = {
-                "seconds": clock.seconds,
-                "peak_memory_bytes": clock.peak_memory(),
-                "provenance": outputs.origin(clock, {}),
-            }
-            return Outcome.of_exception(error, told)
+            return Outcome.of_exception(
+                error,
+                seconds=clock.seconds,
+                peak_memory_bytes=clock.peak_memory(),
+                provenance=outputs.origin(clock, {}),
+            )
         finally:
             self._restore()
 
@@ -119,32 +120,27 @@ class Worker:
             except Exception as error:
                 log.warning("the backbone could not be restored and is loaded anew: %s", one_line(error))
                 del self.__dict__["_backbone"]
-                self._yardsticks.clear()
+                self._references.clear()
         free(self._device)
 
     def _place_encoders(self, device: torch.device) -> None:
         """Let the networks that score wait in main memory while a GPU trains, or bring them back."""
         if self._execution.cpu_offload and self._device.type != "cpu":
-            for encoder in self._encoders.values():
+            for encoder in self._loaded_encoders.values():
                 encoder.to(device)
 
     def _run(self, plan: Plan, progress: Progress, clock: Clock) -> Outcome:
-        case = Case(plan, self._dataset)
-        eyes = self._eyes  # an encoder that cannot be loaded must be known before anything is fitted
+        data = TrialData.of(plan, self._dataset)
+        encoders = self._encoders  # one that cannot be loaded must be known before anything is fitted
         revisions = self._revisions  # and so must photos that cannot be read
-        yardstick = self._yardstick(case, progress)
+        reference = self._reference(plan, data.subject.category, progress)
         files: dict[str, bytes] = {}
         if plan.stage == "score":
-            fitted, sampled = _saved(case, yardstick)
+            fitted, sampled = _saved(plan, data, reference)
             clock.seconds |= fitted.seconds
         else:
             self._place_encoders(torch.device("cpu"))
-            if plan.stage == "sample":
-                fitted = refitted(plan.saved, self._backbone, clock)
-            else:
-                fitted = fit(case, self._backbone, progress, clock)
-            sampled = sample(case, fitted, self._backbone, yardstick, progress, clock)
-            fitted.seconds, fitted.peak_memory_bytes = dict(clock.seconds), clock.peak_memory()
+            fitted, sampled = self._fitted_and_sampled(plan, data, reference, progress, clock)
             fitted.origin = {**outputs.origin(clock, revisions), **fitted.origin, **self._halved()}
             files["fit.json"] = fitted.to_bytes()
             if weights := kept_weights(self._backbone, plan.keep_weights):
@@ -152,69 +148,79 @@ class Worker:
         progress("score", 0, 1, None)
         self._place_encoders(self._device)
         with clock.time("score"):
-            result = _scored(case, fitted, sampled, yardstick, eyes)
+            inputs = _scorer_inputs(plan, data, fitted, sampled, reference)
+            scorer = Scorer(inputs, encoders)
+            scores, drift = scorer.scores(plan.scores), scorer.drift()
         if plan.stage != "score":
-            files |= outputs.picture_files(result)
-        files |= outputs.files(result)
+            files |= outputs.image_files(plan, data, inputs)
+        files["images.json"] = outputs.images_json(plan, data, fitted, inputs, scores, drift)
+        files["contact_sheet.png"] = outputs.sheet(plan, data, fitted, inputs)
         scored = outputs.origin(clock, revisions) if plan.stage == "score" else None
-        record = outputs.record(result, clock, encoders=self._encoders, scored=scored)
-        return Outcome(record, files)
+        outcome = outputs.outcome(
+            fitted, inputs, scores, drift, clock, encoders=self._loaded_encoders, scored=scored
+        )
+        return replace(outcome, artifacts=files)
+
+    def _fitted_and_sampled(
+        self, plan: Plan, data: TrialData, reference: BaseReference, progress: Progress, clock: Clock
+    ) -> tuple[Fitted, Sampled]:
+        if plan.stage == "sample":
+            fitted = refitted(plan.saved, self._backbone, clock)
+        else:
+            fitted = fit(plan, data.subject, self._backbone, progress, clock)
+        sampled = sample(plan, data, fitted, self._backbone, reference, progress, clock)
+        fitted.seconds, fitted.peak_memory_bytes = dict(clock.seconds), clock.peak_memory()
+        return fitted, sampled
 
     def _halved(self) -> dict[str, Any]:
         """The batch sizes that memory came down to, for the record."""
         halved = self._backbone.batches.halved
         return {"batches": dict(halved)} if halved else {}
 
-    def _yardstick(self, case: Case, progress: Progress) -> Yardstick:
-        """The base model on the prior prompts of the case's class; the last few are kept in memory."""
-        sampling, drift = case.sampling, case.plan.drift
-        name = repr((case.subject.category, drift, sampling.sampler, sampling.steps, sampling.guidance))
-        if name not in self._yardsticks:
+    def _reference(self, plan: Plan, category: str, progress: Progress) -> BaseReference:
+        """The base model on the prior prompts of a class; the last few are kept in memory."""
+        sampling, drift = plan.trial.sampling, plan.drift
+        name = repr((category, drift, sampling.sampler, sampling.steps, sampling.guidance))
+        if name not in self._references:
             progress("base model", 0, 1, None)
-            while len(self._yardsticks) >= YARDSTICKS_KEPT:
-                self._yardsticks.pop(next(iter(self._yardsticks)))
-            self._yardsticks[name] = BaseModel(self._backbone, sampling, drift).yardstick(case.prior_texts)
-        return self._yardsticks[name]
+            while len(self._references) >= REFERENCES_KEPT:
+                self._references.pop(next(iter(self._references)))
+            sampler = ReferenceSampler(self._backbone, sampling, drift)
+            self._references[name] = sampler.reference(partial(self._dataset.prior_prompts, category))
+        return self._references[name]
 
 
-def _saved(case: Case, yardstick: Yardstick) -> tuple[Fitted, Sampled]:
+def _saved(plan: Plan, data: TrialData, reference: BaseReference) -> tuple[Fitted, Sampled]:
     """Read back what an earlier run of the trial left."""
-    saved = case.plan.saved
-    fitted = Fitted.from_bytes(saved["fit.json"])
+    fitted = Fitted.from_bytes(plan.saved["fit.json"])
 
     def read(names: list[str]) -> list[Image]:
-        if missing := [name for name in names if name not in saved]:
+        if missing := [name for name in names if name not in plan.saved]:
             raise HarnessError(
                 f"{missing[0]} is missing and cannot be scored; delete the trial's folder to fit it again"
             )
-        return [from_png(saved[name]) for name in names]
+        return [from_png(plan.saved[name]) for name in names]
 
     if fitted.ceiling == "photos":
-        return fitted, Sampled(case.photos)
-    pictures = read(picture_names(case, fitted))
+        return fitted, Sampled(data.photos.photos)
+    images = read(image_names(plan, data, ceiling=fitted.ceiling is not None))
     if fitted.ceiling is not None:
-        return fitted, Sampled(pictures)
-    names = prior_names([prompt.group for prompt in yardstick.prompts])
-    return fitted, Sampled(pictures, read(names))
+        return fitted, Sampled(images)
+    return fitted, Sampled(images, read(prior_names([prompt.group for prompt in reference.prompts])))
 
 
-def _scored(case: Case, fitted: Fitted, sampled: Sampled, yardstick: Yardstick, eyes: Eyes) -> Result:
-    exhibit = _exhibit(case, fitted, sampled, yardstick)
-    examiner = Examiner(exhibit, eyes)
-    return Result(case, fitted, sampled, exhibit, examiner.scores(case.plan.scores), examiner.drift())
-
-
-def _exhibit(case: Case, fitted: Fitted, sampled: Sampled, yardstick: Yardstick) -> Exhibit:
-    subject = SubjectPhotos(case.photos, case.shots, case.references)
+def _scorer_inputs(
+    plan: Plan, data: TrialData, fitted: Fitted, sampled: Sampled, reference: BaseReference
+) -> ScorerInputs:
     if fitted.phrase is None:
-        return Exhibit(sampled.pictures, subject, photo_of=range(len(case.photos)))
-    noun = case.subject.category if case.sampling.clip_text == "class" else fitted.phrase
-    base, floor = as_pil(yardstick.pictures), as_pil(yardstick.floor)
-    return Exhibit(
-        sampled.pictures,
-        subject,
-        prompt_of=case.prompt_of,
-        texts=case.texts(noun),
-        asked=[prompt.attributes for prompt in case.prompts],
-        prior=PriorPictures(yardstick.prompts, sampled.prior, base, floor),
+        return ScorerInputs(sampled.images, data.photos, photo_of=range(len(data.photos.photos)))
+    noun = data.subject.category if plan.trial.sampling.clip_text == "class" else fitted.phrase
+    base, floor = as_pil(reference.images), as_pil(reference.floor)
+    return ScorerInputs(
+        sampled.images,
+        data.photos,
+        prompt_of=data.prompt_of,
+        texts=data.texts(noun),
+        requested=[prompt.attributes for prompt in data.prompts],
+        prior=PriorImages(reference.prompts, sampled.prior, base, floor),
     )

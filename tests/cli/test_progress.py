@@ -10,27 +10,27 @@ from rich.console import Console
 
 from harness.cli.progress import Display, clock, what_is_left
 from harness.sweep.observer import Status
-from harness.sweep.record_writer import Ledger
+from harness.sweep.record_writer import RecordWriter
 from harness.sweep.worklist import in_order, tasks
 from harness.trial.plan import Outcome
 
 
 def outcome(**changes):
     scores = {"dino_heldout": 0.61234, "clip_t": 0.25}
-    return Outcome({"status": "done", "scores": scores, "seconds": {"fit": 60.0, "sample": 5.0}} | changes)
+    return Outcome("done", **{"scores": scores, "seconds": {"fit": 60.0, "sample": 5.0}} | changes)
 
 
 def follow(make, tmp_path, console):
     """Let a display follow four trials, of which one fails."""
     experiment = make(shots=1)
     pending = in_order(tasks(experiment, FakeCatalog(), [], tmp_path))
-    ledger = Ledger(tmp_path, described={"dataset": "toybox"})
+    writer = RecordWriter(tmp_path, described={"dataset": "toybox"})
     with Display(console) as display:
         display.started(pending, pending, 2)
         display.running({0: (pending[0], Status("fit", 3, 10, 0.25)), 1: (pending[1], Status("score", 0, 0))})
         for task in pending[:3]:
-            display.recorded(ledger.commit(task, outcome()))
-        display.recorded(ledger.fail(pending[3], "NaN loss at step 3 [really]"))
+            display.recorded(writer.commit(task, outcome()))
+        display.recorded(writer.commit(pending[3], Outcome("failed", error="NaN loss at step 3 [really]")))
         display.say("a line")
 
 
@@ -58,12 +58,12 @@ def test_the_time_left_of_pictures_to_score_again_leaves_fitting_out(make, tmp_p
     console = Console(file=io.StringIO(), force_terminal=False, width=200)
     first, second, third, *others = in_order(tasks(make(shots=1), FakeCatalog(), [], tmp_path))
     pending = [replace(first, stage="score"), replace(second, stage="score"), third, *others[:1]]
-    ledger = Ledger(tmp_path, described={"dataset": "toybox"})
+    writer = RecordWriter(tmp_path, described={"dataset": "toybox"})
     with Display(console) as display:
         display.started(pending, pending, 1)
         seconds = {"fit": 60.0, "sample": 10.0, "score": 5.0}
-        display.recorded(ledger.commit(pending[0], outcome(seconds=seconds)))
-        display.recorded(ledger.commit(pending[2], outcome(seconds=seconds)))
+        display.recorded(writer.commit(pending[0], outcome(seconds=seconds)))
+        display.recorded(writer.commit(pending[2], outcome(seconds=seconds)))
     first_line, second_line = console.file.getvalue().splitlines()[-2:]
     assert "[1/4, 2:35 left]" in first_line  # 5 s of scoring and two whole trials of 75 s
     assert "[2/4, 1:20 left]" in second_line
@@ -75,8 +75,8 @@ def test_durations():
 
 def test_what_is_left_says_what_failed_before(make, tmp_path):
     experiment = make(shots=1)
-    ledger = Ledger(tmp_path, described={"dataset": "toybox"})
+    writer = RecordWriter(tmp_path, described={"dataset": "toybox"})
     first = tasks(experiment, FakeCatalog(), [], tmp_path)[0]
-    ledger.fail(first, "x")
-    again = tasks(experiment, FakeCatalog(), ledger.lines, tmp_path)
+    writer.commit(first, Outcome("failed", error="x"))
+    again = tasks(experiment, FakeCatalog(), writer.lines, tmp_path)
     assert what_is_left(again) == "6 trials: 0 done, 6 to run (1 failed before)"

@@ -1,4 +1,4 @@
-"""The score stage with encoders that can be reckoned by hand: a picture's features are its mean colour."""
+"""The score stage with encoders that can be reckoned by hand: an image's features are its mean colour."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch
 from PIL import Image
 
 from harness.metrics.registry import MEASURES
-from harness.metrics.scorer import Examiner
-from harness.metrics.scorer_inputs import Exhibit, Eyes, Features, PriorPictures, PriorPrompt, SubjectPhotos
+from harness.metrics.scorer import Scorer
+from harness.metrics.scorer_inputs import Encoders, PriorImages, PriorPrompt, ScorerInputs, SubjectPhotos
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 WORDS = {"red": RED, "green": GREEN, "blue": BLUE}
 
 
-def picture(colour, size=(4, 4)):
+def image(colour, size=(4, 4)):
     return Image.new("RGB", size, colour)
 
 
 class MeanColour:
-    """An encoder of pictures, and of the words red, green and blue; counts what it embeds."""
+    """An encoder of images, and of the words red, green and blue; counts what it embeds."""
 
     def __init__(self):
         self.embedded = 0
@@ -47,84 +47,84 @@ class ReadsColour:
 
 
 @pytest.fixture
-def eyes():
-    return Eyes(clip=Features(MeanColour()), dino=Features(MeanColour()), probe=ReadsColour())
+def encoders():
+    return Encoders({"clip": MeanColour(), "dino": MeanColour(), "probe": ReadsColour()})
 
 
 def prior(*groups, tuned=BLUE, base=RED, floor=RED):
     prompts = [PriorPrompt(g, "" if g == "empty" else "a red", i, 100 + i) for i, g in enumerate(groups)]
-    sets = [[picture(colour)] * len(prompts) for colour in (tuned, base, floor)]
-    return PriorPictures(prompts, *sets)
+    sets = [[image(colour)] * len(prompts) for colour in (tuned, base, floor)]
+    return PriorImages(prompts, *sets)
 
 
-def exhibit(**changes):
-    """Two prompts of two pictures each; three photos, of which the first is a shot, the last held out."""
-    told = {
-        "pictures": [picture(RED), picture(GREEN), picture(RED), picture(RED)],
-        "subject": SubjectPhotos([picture(RED), picture(RED, (5, 5)), picture(BLUE)], [0], [1, 2]),
+def inputs(**changes):
+    """Two prompts of two images each; three photos, of which the first is a shot, the last held out."""
+    given = {
+        "images": [image(RED), image(GREEN), image(RED), image(RED)],
+        "subject": SubjectPhotos([image(RED), image(RED, (5, 5)), image(BLUE)], [0], [1, 2]),
         "prompt_of": [0, 0, 1, 1],
         "texts": ["a red", "a green"],
-        "asked": [{"class": "mug", "colour": "red"}, {"class": "cup", "colour": "red"}],
+        "requested": [{"class": "mug", "colour": "red"}, {"class": "cup", "colour": "red"}],
         "prior": prior("class", "class", "other", "empty"),
     }
-    return Exhibit(**{**told, **changes})
+    return ScorerInputs(**{**given, **changes})
 
 
-def scores(eyes, *names, **changes):
-    return Examiner(exhibit(**changes), eyes).scores(names)
+def scores(encoders, *names, **changes):
+    return Scorer(inputs(**changes), encoders).scores(names)
 
 
-def test_fidelity_by_hand(eyes):
-    result = scores(eyes, "dino", "dino_heldout", "clip_i")
-    assert result.by_picture["dino"] == pytest.approx([2 / 3, 0, 2 / 3, 2 / 3])
+def test_fidelity_by_hand(encoders):
+    result = scores(encoders, "dino", "dino_heldout", "clip_i")
+    assert result.by_image["dino"] == pytest.approx([2 / 3, 0, 2 / 3, 2 / 3])
     assert result.by_prompt["dino"] == pytest.approx([1 / 3, 2 / 3])
     assert result.values["dino"] == pytest.approx(0.5) == result.values["clip_i"]
     assert result.values["dino_heldout"] == pytest.approx((1 / 4 + 1 / 2) / 2)
 
 
-def test_text_alignment_pairs_each_picture_with_its_own_prompt(eyes):
-    assert scores(eyes, "clip_t").by_picture["clip_t"] == pytest.approx([1, 0, 0, 0])
+def test_text_alignment_pairs_each_image_with_its_own_prompt(encoders):
+    assert scores(encoders, "clip_t").by_image["clip_t"] == pytest.approx([1, 0, 0, 0])
 
 
-def test_a_text_that_was_cut_is_noted(eyes):
-    result = scores(eyes, "clip_t", texts=["a red", "very long green"])
+def test_a_text_that_was_cut_is_noted(encoders):
+    result = scores(encoders, "clip_t", texts=["a red", "very long green"])
     assert result.notes["clip_t"] == "cut: very long green"
     assert result.values["clip_t"] is not None
 
 
-def test_diversity_is_within_a_prompt(eyes):
-    result = scores(eyes, "div_dino")
+def test_diversity_is_within_a_prompt(encoders):
+    result = scores(encoders, "div_dino")
     assert result.by_prompt["div_dino"] == pytest.approx([1, 0])
 
 
-def test_copying_is_relative_to_real_photos(eyes):
+def test_copying_is_relative_to_real_photos(encoders):
     # Real photos that are no shots: one equals the shot, one is orthogonal, so the ceiling is 1/2.
-    assert scores(eyes, "copying").by_picture["copying"] == pytest.approx([0.5, -0.5, 0.5, 0.5])
+    assert scores(encoders, "copying").by_image["copying"] == pytest.approx([0.5, -0.5, 0.5, 0.5])
 
 
-def test_prompt_accuracy_by_attribute(eyes):
+def test_prompt_accuracy_by_attribute(encoders):
     result = scores(
-        eyes,
+        encoders,
         "prompt_accuracy",
         "prompt_accuracy_class",
         "prompt_accuracy_colour",
         "prompt_accuracy_background",
     )
-    assert result.by_picture["prompt_accuracy"] == [1.0, 0.5, 0.5, 0.5]
+    assert result.by_image["prompt_accuracy"] == [1.0, 0.5, 0.5, 0.5]
     assert result.by_prompt["prompt_accuracy_class"] == [1.0, 0.0]
     assert result.values["prompt_accuracy_colour"] == pytest.approx(0.75)
     assert result.values["prompt_accuracy_background"] is None
     assert result.notes["prompt_accuracy_background"] == "no prompt asks for background"
 
 
-def test_an_attribute_asked_of_one_prompt_leaves_the_other_empty(eyes):
-    result = scores(eyes, "prompt_accuracy_colour", asked=[{"colour": "red"}, {"class": "mug"}])
+def test_an_attribute_requested_of_one_prompt_leaves_the_other_empty(encoders):
+    result = scores(encoders, "prompt_accuracy_colour", requested=[{"colour": "red"}, {"class": "mug"}])
     assert result.by_prompt["prompt_accuracy_colour"] == [0.5, None]
     assert result.values["prompt_accuracy_colour"] == 0.5
 
 
-def test_preservation_compares_class_pictures_with_photos(eyes):
-    assert scores(eyes, "pres").values["pres"] == pytest.approx(1 / 3)
+def test_preservation_compares_class_images_with_photos(encoders):
+    assert scores(encoders, "pres").values["pres"] == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -132,44 +132,44 @@ def test_preservation_compares_class_pictures_with_photos(eyes):
     [
         (
             "dino_heldout",
-            {"subject": SubjectPhotos([picture(RED)], [0], [])},
+            {"subject": SubjectPhotos([image(RED)], [0], [])},
             "every photo of the subject is a shot",
         ),
-        ("copying", {"subject": SubjectPhotos([picture(RED)], [0], [])}, "single photo"),
-        ("copying", {"subject": SubjectPhotos([picture(RED)], [], [0])}, "nothing was learnt from photos"),
-        ("prompt_accuracy", {"asked": [{}, {}]}, "ground truth is not known"),
+        ("copying", {"subject": SubjectPhotos([image(RED)], [0], [])}, "single photo"),
+        ("copying", {"subject": SubjectPhotos([image(RED)], [], [0])}, "nothing was learnt from photos"),
+        ("prompt_accuracy", {"requested": [{}, {}]}, "ground truth is not known"),
         ("div", {}, "no LPIPS weights"),
-        ("div_dino", {"pictures": [picture(RED)] * 2, "prompt_of": [0, 1]}, "at least 2 pictures per prompt"),
+        ("div_dino", {"images": [image(RED)] * 2, "prompt_of": [0, 1]}, "at least 2 pictures per prompt"),
         ("pres", {"prior": None}, "photos, not a model"),
         ("pres", {"prior": prior()}, r"drift.images is 0"),
     ],
 )
-def test_what_cannot_be_had_is_empty_with_a_reason(eyes, name, changes, reason):
-    result = scores(eyes, name, **changes)
+def test_what_cannot_be_had_is_empty_with_a_reason(encoders, name, changes, reason):
+    result = scores(encoders, name, **changes)
     assert result.values[name] is None
     assert reason in result.notes[name]
 
 
 def test_without_an_encoder_its_scores_are_empty():
-    result = Examiner(exhibit(), Eyes()).scores(["dino", "clip_t"])
+    result = Scorer(inputs(), Encoders({})).scores(["dino", "clip_t"])
     assert result.notes == {"dino": "no dino encoder", "clip_t": "no clip encoder"}
 
 
-def test_every_registered_measure_is_computed_or_explained(eyes):
-    examiner = Examiner(exhibit(), eyes)
+def test_every_registered_measure_is_computed_or_explained(encoders):
+    scorer = Scorer(inputs(), encoders)
     wanted = [name for name, measure in MEASURES.items() if measure.kind == "score"]
-    assert set(examiner.scores(wanted).values) == set(wanted)
+    assert set(scorer.scores(wanted).values) == set(wanted)
     drift = {
         name for name, measure in MEASURES.items() if (measure.kind, measure.stage) == ("drift", "score")
     }
-    assert set(examiner.drift().values) == drift
-    assert set(Examiner(exhibit(prior=None), eyes).drift().values) == drift
+    assert set(scorer.drift().values) == drift
+    assert set(Scorer(inputs(prior=None), encoders).drift().values) == drift
 
 
-def test_drift_by_group_by_hand(eyes):
+def test_drift_by_group_by_hand(encoders):
     some = prior("class", "class", "other", "empty")
-    tuned = [picture(BLUE), picture(RED), picture(RED), picture(GREEN)]
-    result = Examiner(exhibit(prior=PriorPictures(some.prompts, tuned, some.base, some.floor)), eyes).drift()
+    tuned = [image(BLUE), image(RED), image(RED), image(GREEN)]
+    result = Scorer(inputs(prior=PriorImages(some.prompts, tuned, some.base, some.floor)), encoders).drift()
     expected = {
         "image_drift": 0.5,
         "image_drift_class": 0.5,
@@ -183,31 +183,33 @@ def test_drift_by_group_by_hand(eyes):
     assert result.values["kid_empty"] is None and "at least 2" in result.notes["kid_empty"]
 
 
-def test_kid_of_an_unchanged_model_is_the_floor(eyes):
-    result = Examiner(exhibit(prior=prior("class", "class", tuned=RED, base=RED, floor=BLUE)), eyes).drift()
+def test_kid_of_an_unchanged_model_is_the_floor(encoders):
+    result = Scorer(inputs(prior=prior("class", "class", tuned=RED, base=RED, floor=BLUE)), encoders).drift()
     assert result.values["kid"] == result.values["kid_floor"] == pytest.approx(8 + 8 - 2 * 1)
 
 
-def test_no_picture_is_embedded_twice(eyes):
-    examiner = Examiner(exhibit(), eyes)
+def test_no_image_is_embedded_twice(encoders):
+    scorer = Scorer(inputs(), encoders)
     for _ in range(2):
-        examiner.scores(["dino", "dino_heldout", "pres", "copying", "div_dino"])
-        examiner.drift()
+        scorer.scores(["dino", "dino_heldout", "pres", "copying", "div_dino"])
+        scorer.drift()
     distinct = {(RED, 4), (GREEN, 4), (RED, 5), (BLUE, 4)}
-    assert eyes.dino.encoder.embedded == len(distinct)
+    assert encoders.features("dino").encoder.embedded == len(distinct)
 
 
-def test_equal_pictures_have_the_same_row_bit_for_bit(eyes):
-    rows = eyes.dino.of([picture((12, 200, 7)), picture((12, 200, 7)), picture(RED)])
+def test_equal_images_have_the_same_row_bit_for_bit(encoders):
+    rows = encoders.features("dino").of([image((12, 200, 7)), image((12, 200, 7)), image(RED)])
     assert torch.equal(rows[0], rows[1])
 
 
-def test_ceiling_scores_photos_against_the_others(eyes):
-    photos = [picture(RED), picture(RED, (5, 5)), picture(BLUE)]
-    ceiling = Exhibit(photos, SubjectPhotos(photos, [], [1, 2]), photo_of=range(3))
-    result = Examiner(ceiling, eyes).scores(["dino", "dino_heldout", "clip_t", "prompt_accuracy", "div_dino"])
-    assert result.by_picture["dino"] == pytest.approx([0.5, 0.5, 0.0])
-    assert result.by_picture["dino_heldout"] == pytest.approx([0.5, 0.0, 0.0])
+def test_ceiling_scores_photos_against_the_others(encoders):
+    photos = [image(RED), image(RED, (5, 5)), image(BLUE)]
+    ceiling = ScorerInputs(photos, SubjectPhotos(photos, [], [1, 2]), photo_of=range(3))
+    result = Scorer(ceiling, encoders).scores(
+        ["dino", "dino_heldout", "clip_t", "prompt_accuracy", "div_dino"]
+    )
+    assert result.by_image["dino"] == pytest.approx([0.5, 0.5, 0.0])
+    assert result.by_image["dino_heldout"] == pytest.approx([0.5, 0.0, 0.0])
     assert result.values["dino"] == pytest.approx(1 / 3)
     assert result.by_prompt == {}
     assert {result.notes[name] for name in ("clip_t", "prompt_accuracy", "div_dino")} == {
@@ -215,8 +217,8 @@ def test_ceiling_scores_photos_against_the_others(eyes):
     }
 
 
-def test_a_single_photo_has_no_ceiling(eyes):
-    alone = Exhibit([picture(RED)], SubjectPhotos([picture(RED)], [], [0]), photo_of=[0])
-    result = Examiner(alone, eyes).scores(["dino"])
+def test_a_single_photo_has_no_ceiling(encoders):
+    alone = ScorerInputs([image(RED)], SubjectPhotos([image(RED)], [], [0]), photo_of=[0])
+    result = Scorer(alone, encoders).scores(["dino"])
     assert result.values["dino"] is None
     assert "single photo" in result.notes["dino"]

@@ -11,7 +11,7 @@ from harness.config import experiment as config
 from harness.records import read
 from harness.sweep import worklist
 from harness.sweep.catalog import Installed
-from harness.sweep.record_writer import Ledger
+from harness.sweep.record_writer import RecordWriter
 from harness.toybox.loading import pipeline_folder
 from harness.trial.worker import Worker
 
@@ -39,10 +39,10 @@ def runs(tmp_path_factory):
     catalog = Installed(experiment)
     (spec,) = experiment.backbone
     worker = Worker(backbone=spec, dataset=experiment.dataset, encoders=catalog.encoders(spec), threads=1)
-    ledger = Ledger(folder, described=experiment.described())
+    writer = RecordWriter(folder, described=experiment.described())
     for task in worklist.tasks(experiment, catalog, [], folder):
         outcome = worker.run(worklist.plan(task, experiment, folder), lambda *told: None)
-        assert ledger.commit(task, outcome).status == "done", outcome.record.get("error")
+        assert writer.commit(task, outcome).status == "done", outcome.error
     return folder.parent
 
 

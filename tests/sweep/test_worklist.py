@@ -12,7 +12,7 @@ from harness.metrics.registry import MEASURES
 from harness.records import read
 from harness.specs import DatasetSpec, Execution
 from harness.sweep import worklist
-from harness.sweep.record_writer import Ledger
+from harness.sweep.record_writer import RecordWriter
 from harness.trial.plan import Outcome
 
 
@@ -29,7 +29,9 @@ def do(task, experiment, folder, cache):
         threads=1,
     )
     plan = worklist.plan(task, experiment, folder)
-    return Ledger(folder, described={"dataset": "toybox"}).commit(task, worker.run(plan, lambda *news: None))
+    return RecordWriter(folder, described={"dataset": "toybox"}).commit(
+        task, worker.run(plan, lambda *news: None)
+    )
 
 
 @pytest.fixture
@@ -39,8 +41,8 @@ def folder(tmp_path):
 
 
 def look(experiment, folder, catalog=None):
-    ledger = Ledger(folder, described={"dataset": "toybox"})
-    return worklist.tasks(experiment, catalog or FakeCatalog(), ledger.lines, folder)
+    writer = RecordWriter(folder, described={"dataset": "toybox"})
+    return worklist.tasks(experiment, catalog or FakeCatalog(), writer.lines, folder)
 
 
 def stages(tasks):
@@ -103,7 +105,7 @@ def test_without_one_of_its_pictures_a_trial_is_fitted_again(make, folder, tmp_p
 def test_a_failure_is_retried(make, folder):
     experiment = make(methods=["tuned"], shots=1, subjects=["s0"])
     (task,) = look(experiment, folder)
-    Ledger(folder, described={"dataset": "toybox"}).fail(task, "out of luck")
+    RecordWriter(folder, described={"dataset": "toybox"}).commit(task, Outcome("failed", error="out of luck"))
     (task,) = look(experiment, folder)
     assert (task.stage, task.retry) == ("fit", True)
 
@@ -116,7 +118,7 @@ def test_a_failed_re_scoring_trains_nothing_when_retried(make, folder, tmp_path,
     (task,) = look(experiment, folder)
     failed = Outcome.of_exception(RuntimeError("no encoder"))
     failed.artifacts["images.json"] = b"half of it"
-    Ledger(folder, described={"dataset": "toybox"}).commit(task, failed)
+    RecordWriter(folder, described={"dataset": "toybox"}).commit(task, failed)
     (task,) = look(experiment, folder)
     assert (task.stage, task.retry) == ("score", True)
     assert "no encoder" in (folder / first.key / "traceback.txt").read_text()
@@ -165,8 +167,8 @@ def test_scoring_comes_before_fitting(make, folder, tmp_path, monkeypatch):
 
 def test_a_result_that_is_no_record_becomes_a_failure_and_not_a_number(make, folder):
     (task,) = look(make(methods=["tuned"], shots=1, subjects=["s0"]), folder)
-    record = Ledger(folder, described={"dataset": "toybox"}).commit(
-        task, Outcome({"status": "done", "scores": {"dino": float("nan")}})
+    record = RecordWriter(folder, described={"dataset": "toybox"}).commit(
+        task, Outcome("done", scores={"dino": float("nan")})
     )
     assert record.status == "failed" and record.error
     assert "scores.dino: Input should be a finite number" in record.error
@@ -190,8 +192,8 @@ def test_thousands_of_trials_are_ordered_and_none_is_lost(make, folder):
 def test_scoring_again_leaves_the_fits_provenance_and_says_its_own_beside_it(make, folder):
     (task,) = look(make(methods=["tuned"], shots=1, subjects=["s0"]), folder)
     fit = {"commit": "abc", "dirty": None, "versions": {"torch": "1"}, "device": "big", "finished": "then"}
-    told = {"status": "done", "provenance": {**fit, "scored": {"commit": "def", "device": "small"}}}
-    record = Ledger(folder, described={"dataset": "toybox"}).commit(task, Outcome(told))
+    outcome = Outcome("done", provenance={**fit, "scored": {"commit": "def", "device": "small"}})
+    record = RecordWriter(folder, described={"dataset": "toybox"}).commit(task, outcome)
     assert record.provenance == {
         "commit": "abc",
         "versions": {"torch": "1"},

@@ -1,4 +1,4 @@
-"""Pictures made elsewhere get the scores that a trial's own pictures get."""
+"""Images made elsewhere get the scores that a trial's own images get."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from harness.cli.main import app
 from harness.datasets.registry import load_dataset
 from harness.metrics.encoders.registry import default_encoders
 from harness.specs import BackboneSpec, DatasetSpec, DriftSet, Sampling, Trial
-from harness.trial.external import ElsewhereError, Made, read_templates, score
+from harness.trial.external import ExternalImages, ExternalImagesError, read_templates, score
 from harness.trial.plan import Keys, Plan
 from harness.trial.worker import Worker
 
 TOYBOX = BackboneSpec(name="toybox")
 SUBJECT = "mossy-mug"
-TOLD = ("clip_i", "dino", "dino_heldout", "clip_t", "prompt_accuracy", "div_dino")
+SCORES = ("clip_i", "dino", "dino_heldout", "clip_t", "prompt_accuracy", "div_dino")
 
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory):
-    """A trial of the base model, and a folder of its pictures as another program might have left them."""
+    """A trial of the base model, and a folder of its images as another program might have left them."""
     sampling = Sampling(steps=2, prompts=3, images=2)
     plan = Plan(
         trial=Trial(
             backbone=TOYBOX, method="frozen", title="F", subject=SUBJECT, shots=0, seed=0, sampling=sampling
         ),
         drift=DriftSet(prompts=8, timesteps=1, images=0),
-        scores=TOLD,
+        scores=SCORES,
         precision="fp32",
         keep_weights="none",
         keys=Keys("a", "b", "c"),
@@ -39,19 +39,19 @@ def trial(tmp_path_factory):
     encoders = default_encoders(TOYBOX)
     worker = Worker(backbone=TOYBOX, dataset=DatasetSpec(name="toybox"), encoders=encoders, threads=1)
     outcome = worker.run(plan, lambda *told: None)
-    assert outcome.record["status"] == "done", outcome.record["error"]
+    assert outcome.status == "done", outcome.error
     folder = tmp_path_factory.mktemp("elsewhere")
     for name, data in outcome.artifacts.items():
         if name.startswith("pictures/"):
             (folder / name.removeprefix("pictures/")).write_bytes(data)
     images = json.loads(outcome.artifacts["images.json"])["pictures"]
     templates = [each["clip_text"].replace("mug", "{}", 1) for each in images[::2]]
-    return outcome.record, folder, templates
+    return outcome, folder, templates
 
 
-def test_scores_equal_those_of_the_trial_that_made_the_pictures(trial):
-    record, folder, templates = trial
-    made = Made.found_in(folder, len(templates))
+def test_scores_equal_those_of_the_trial_that_made_the_images(trial):
+    outcome, folder, templates = trial
+    made = ExternalImages.found_in(folder, len(templates))
     report = score(
         made,
         templates,
@@ -61,14 +61,14 @@ def test_scores_equal_those_of_the_trial_that_made_the_pictures(trial):
         seed=0,
         encoders=default_encoders(TOYBOX),
     )
-    for name in TOLD:
-        assert report.scores.values[name] == pytest.approx(record["scores"][name], abs=1e-6), name
-        assert report.encoders[name] == record["provenance"]["encoders"][name]
+    for name in SCORES:
+        assert report.scores.values[name] == pytest.approx(outcome.scores[name], abs=1e-6), name
+        assert report.encoders[name] == outcome.provenance["encoders"][name]
     assert report.scores.notes["copying"] == "nothing was learnt from photos"
 
 
 def test_command_takes_a_folder_for_each_prompt_and_prints_json(trial, tmp_path):
-    record, folder, templates = trial
+    outcome, folder, templates = trial
     for file in folder.iterdir():
         (tmp_path / "made" / file.name[:2]).mkdir(parents=True, exist_ok=True)
         shutil.copy(file, tmp_path / "made" / file.name[:2] / file.name[3:])
@@ -77,7 +77,7 @@ def test_command_takes_a_folder_for_each_prompt_and_prints_json(trial, tmp_path)
     result = CliRunner().invoke(app, ["score", *arguments, "--shots", "3", "--json"])
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
-    assert told["scores"]["dino"] == pytest.approx(record["scores"]["dino"], abs=1e-6)
+    assert told["scores"]["dino"] == pytest.approx(outcome.scores["dino"], abs=1e-6)
     assert told["scores"]["copying"] < 0
     assert (told["images"], told["prompts"]) == (6, 3)
 
@@ -90,11 +90,11 @@ def test_command_takes_a_folder_for_each_prompt_and_prints_json(trial, tmp_path)
         (["07-00.png"], "the prompts are 0 to 2"),
     ],
 )
-def test_pictures_that_fit_no_prompt_are_named(tmp_path, photos, names, why):
+def test_images_that_fit_no_prompt_are_named(tmp_path, photos, names, why):
     for name in names:
         photos[0].save(tmp_path / name)
-    with pytest.raises(ElsewhereError, match=why):
-        Made.found_in(tmp_path, 3)
+    with pytest.raises(ExternalImagesError, match=why):
+        ExternalImages.found_in(tmp_path, 3)
 
 
 @pytest.mark.parametrize(
@@ -102,5 +102,5 @@ def test_pictures_that_fit_no_prompt_are_named(tmp_path, photos, names, why):
 )
 def test_prompt_file_that_cannot_be_used_is_named(tmp_path, text, why):
     (tmp_path / "prompts.txt").write_text(text)
-    with pytest.raises(ElsewhereError, match=why):
+    with pytest.raises(ExternalImagesError, match=why):
         read_templates(tmp_path / "prompts.txt")

@@ -1,4 +1,4 @@
-"""The yardstick: seeds of prior prompts, stratified timesteps, and noise predictions."""
+"""What drift is measured from: seeds of prior prompts, stratified timesteps, and noise predictions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from harness.datasets import prompts
 from harness.specs import DriftSet, Sampling
 from harness.trial.noise_probe import predict, sample_measures, stratified
-from harness.trial.reference import BaseModel, draw, prior_prompts
+from harness.trial.reference import ReferenceSampler, prior_prompts, sample_images
 
 SAMPLING = Sampling(steps=2, guidance=2.0)
 DRIFT = DriftSet(prompts=8, timesteps=3, images=4)
@@ -19,8 +19,8 @@ def texts(n):
 
 
 @pytest.fixture
-def yardstick(backbone):
-    return BaseModel(backbone, SAMPLING, DRIFT).yardstick(texts)
+def reference(backbone):
+    return ReferenceSampler(backbone, SAMPLING, DRIFT).reference(texts)
 
 
 def test_seeds_are_all_different_and_do_not_depend_on_how_many_prompts_there_are():
@@ -37,27 +37,27 @@ def test_timesteps_are_the_middles_of_equal_shares(backbone):
     assert stratified(backbone, 4, seed=0).tolist() == timesteps
 
 
-def test_pictures_shown_are_those_of_the_probe(yardstick):
-    probe = yardstick.probe
-    assert yardstick.pictures.shape[0] == yardstick.floor.shape[0] == 4
+def test_images_shown_are_those_of_the_probe(reference):
+    probe = reference.probe
+    assert reference.images.shape[0] == reference.floor.shape[0] == 4
     assert len(probe.prompts) == len(probe.latents) == 8
     assert probe.predictions.shape[:2] == (8, 3)
-    assert set(yardstick.prompts) <= set(probe.prompts)
-    assert not torch.equal(yardstick.pictures, yardstick.floor)
+    assert set(reference.prompts) <= set(probe.prompts)
+    assert not torch.equal(reference.images, reference.floor)
 
 
-def test_the_yardstick_comes_from_the_cache_the_second_time(backbone, yardstick, monkeypatch):
+def test_the_reference_comes_from_the_cache_the_second_time(backbone, reference, monkeypatch):
     monkeypatch.setattr(type(backbone), "sample", None)
     monkeypatch.setattr(type(backbone), "predict", None)
-    again = BaseModel(backbone, SAMPLING, DRIFT).yardstick(texts)
-    assert torch.equal(again.pictures, yardstick.pictures)
-    assert torch.equal(again.probe.predictions, yardstick.probe.predictions)
+    again = ReferenceSampler(backbone, SAMPLING, DRIFT).reference(texts)
+    assert torch.equal(again.images, reference.images)
+    assert torch.equal(again.probe.predictions, reference.probe.predictions)
 
 
-def test_predictions_equal_the_backbone_called_by_hand(backbone, yardstick):
+def test_predictions_equal_the_backbone_called_by_hand(backbone, reference):
     from harness.diffusion.seeds import named_seed
 
-    probe = yardstick.probe
+    probe = reference.probe
     for i, prompt in ((0, probe.prompts[0]), (7, probe.prompts[7])):
         generator = torch.Generator().manual_seed(named_seed("drift noise", prompt.seed))
         noise = torch.randn((3, *backbone.latent_shape), generator=generator)
@@ -68,19 +68,19 @@ def test_predictions_equal_the_backbone_called_by_hand(backbone, yardstick):
         assert torch.allclose(probe.predictions[i], expected, atol=1e-5)
 
 
-def test_unchanged_weights_are_exactly_where_they_were(backbone, yardstick, monkeypatch):
+def test_unchanged_weights_are_exactly_where_they_were(backbone, reference, monkeypatch):
     monkeypatch.setattr("harness.trial.noise_probe.predict", None)
-    measures = sample_measures(backbone, backbone.distance(), yardstick.probe)
+    measures = sample_measures(backbone, backbone.distance(), reference.probe)
     assert measures["weight_l2"] == measures["noise_l2"] == measures["noise_mse"] == 0.0
     assert measures["lipschitz_ratio"] is None and measures["token_l2"] is None
 
 
-def test_distances_of_a_changed_backbone_by_hand(backbone, yardstick):
+def test_distances_of_a_changed_backbone_by_hand(backbone, reference):
     parameters = backbone.parameters("denoiser")
     bias = parameters["denoiser.conv_out.bias"]
     with torch.no_grad():
         bias += 0.5  # shifts every entry of every prediction by exactly 0.5
-    measures = sample_measures(backbone, backbone.distance(), yardstick.probe)
+    measures = sample_measures(backbone, backbone.distance(), reference.probe)
     entries = 4 * 8 * 8
     assert measures["weight_l2"] == pytest.approx(0.5 * 4**0.5, rel=1e-6)
     assert measures["weight_tensor_mean"] == pytest.approx(0.25, rel=1e-6)
@@ -100,18 +100,18 @@ def test_a_new_token_moves_no_weight_of_the_denoiser(backbone):
     assert moved.token_l2 == pytest.approx(32**0.5, rel=1e-6)
 
 
-def test_drawing_reports_each_batch(backbone):
+def test_sampling_reports_each_batch(backbone):
     said = []
-    pictures = draw(
+    images = sample_images(
         backbone,
         ["a dog"] * 20,
-        list(range(20)),
-        SAMPLING,
+        seeds=list(range(20)),
+        sampling=SAMPLING,
         report=lambda done, total: said.append((done, total)),
     )
     assert said == [(16, 20), (20, 20)]
-    assert pictures.shape[0] == 20 and pictures.dtype == torch.uint8
+    assert images.shape[0] == 20 and images.dtype == torch.uint8
 
 
-def test_a_probe_predicts_the_same_twice(backbone, yardstick):
-    assert torch.equal(predict(backbone, yardstick.probe), yardstick.probe.predictions)
+def test_a_probe_predicts_the_same_twice(backbone, reference):
+    assert torch.equal(predict(backbone, reference.probe), reference.probe.predictions)

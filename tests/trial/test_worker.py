@@ -99,21 +99,21 @@ def tuned(worker, make_plan):
 
 def test_every_measure_has_a_number_or_a_reason(frozen, tuned):
     for outcome in (frozen, tuned):
-        record = outcome.record
-        assert record["status"] == "done", outcome.artifacts.get("traceback.txt", b"").decode()
-        assert set(record["scores"]) == set(SCORES)
-        assert set(record["drift"]) == set(DRIFT)
+        assert outcome.status == "done", outcome.artifacts.get("traceback.txt", b"").decode()
+        assert set(outcome.scores) == set(SCORES)
+        assert set(outcome.drift) == set(DRIFT)
         empty = {
-            name for part in ("scores", "drift") for name, value in record[part].items() if value is None
+            name for part in (outcome.scores, outcome.drift) for name, value in part.items() if value is None
         }
-        assert empty <= set(record["notes"])
+        assert empty <= set(outcome.notes)
 
 
 def test_record_is_accepted_as_a_record(tuned, make_plan):
     from harness.records import Record
 
     plan = make_plan("dreambooth", params=DREAMBOOTH, shots=3)
-    record = Record.model_validate({"key": "k", "keys": {}, "trial": plan.trial.model_dump(), **tuned.record})
+    result = {name: value for name, value in vars(tuned).items() if name != "artifacts"}
+    record = Record.model_validate({"key": "k", "keys": {}, "trial": plan.trial.model_dump(), **result})
     assert record.images == 6
     assert set(record.seconds) == {"fit", "sample", "score"}
     assert record.peak_memory_bytes > 0
@@ -125,16 +125,16 @@ def test_record_is_accepted_as_a_record(tuned, make_plan):
 
 
 def test_paired_drift_is_exactly_zero_for_frozen(frozen):
-    drift = frozen.record["drift"]
+    drift = frozen.record.drift
     paired = [n for n in DRIFT if n.startswith(("weight_", "noise_", "image_drift", "prior_clip_t_fall"))]
     assert {name: drift[name] for name in paired} == dict.fromkeys(paired, 0.0)
     assert drift["kid"] == drift["kid_floor"]
     assert drift["lipschitz_ratio"] is None
-    assert frozen.record["notes"]["lipschitz_ratio"] == "Δθ = 0"
+    assert frozen.notes["lipschitz_ratio"] == "Δθ = 0"
 
 
 def test_a_tuned_model_has_moved_in_all_three_spaces(tuned):
-    drift = tuned.record["drift"]
+    drift = tuned.record.drift
     assert drift["weight_l2"] > 0 and drift["weight_tensor_mean"] > 0
     assert drift["noise_l2"] > 0 and drift["noise_mse"] > 0
     assert drift["image_drift"] > 0
@@ -146,8 +146,8 @@ def test_a_tuned_model_has_moved_in_all_three_spaces(tuned):
 def test_textual_inversion_leaves_the_denoiser_alone(worker, make_plan):
     params = {"steps": 2, "batch": 1, "accumulate": 1}
     outcome = worker.run(make_plan("textual_inversion", params=params, shots=2), quiet)
-    drift = outcome.record["drift"]
-    assert outcome.record["status"] == "done", outcome.record["error"]
+    drift = outcome.record.drift
+    assert outcome.status == "done", outcome.error
     assert drift["weight_l2"] == drift["noise_l2"] == drift["image_drift"] == 0.0
     assert drift["token_l2"] > 0
     assert "delta.safetensors" in outcome.artifacts
@@ -156,7 +156,7 @@ def test_textual_inversion_leaves_the_denoiser_alone(worker, make_plan):
 def test_bound_of_zero_leaves_the_base_weights_but_not_the_prompt(worker, make_plan, frozen):
     plan = make_plan("dreambooth", params=DREAMBOOTH, lipschitz=Lipschitz(bound=0.0), shots=2)
     outcome = worker.run(plan, quiet)
-    assert outcome.record["drift"]["weight_l2"] == outcome.record["drift"]["image_drift"] == 0.0
+    assert outcome.record.drift["weight_l2"] == outcome.record.drift["image_drift"] == 0.0
     assert outcome.artifacts["prior/class-00.png"] == frozen.artifacts["prior/class-00.png"]
     assert outcome.artifacts["pictures/00-00.png"] != frozen.artifacts["pictures/00-00.png"]
 
@@ -185,8 +185,8 @@ def test_record_is_the_average_over_prompts_of_the_pictures(tuned):
     for name in ("dino", "clip_t", "copying"):
         values = [each["scores"][name] for each in images]
         prompts = [sum(values[i : i + 2]) / 2 for i in (0, 2, 4)]
-        assert tuned.record["by_prompt"][name] == pytest.approx(prompts)
-        assert tuned.record["scores"][name] == pytest.approx(sum(prompts) / 3)
+        assert tuned.by_prompt[name] == pytest.approx(prompts)
+        assert tuned.scores[name] == pytest.approx(sum(prompts) / 3)
 
 
 def test_seeds_depend_on_the_prompt_and_never_on_the_method(frozen, tuned):
@@ -205,8 +205,8 @@ def test_the_same_trial_gives_the_same_pictures_and_numbers_in_another_worker(
 ):
     other = Worker(backbone=spec, dataset=album, encoders=encoders, cache=tmp_path)
     again = other.run(make_plan("dreambooth", params=DREAMBOOTH, shots=3), quiet)
-    assert again.record["scores"] == tuned.record["scores"]
-    assert again.record["drift"] == tuned.record["drift"]
+    assert again.scores == tuned.scores
+    assert again.record.drift == tuned.record.drift
     pictures = [name for name in tuned.artifacts if name.endswith(".png")]
     assert {name: again.artifacts[name] for name in pictures} == {
         name: tuned.artifacts[name] for name in pictures
@@ -221,18 +221,18 @@ def test_scoring_saved_pictures_again_gives_the_same_numbers_and_trains_nothing(
         method, params=DREAMBOOTH if method == "dreambooth" else {}, shots=2 * (method == "dreambooth")
     )
     first = worker.run(plan, quiet)
-    assert first.record["status"] == "done", first.record["error"]
+    assert first.status == "done", first.error
     saved = {
         n: data for n, data in first.artifacts.items() if n.startswith(("pictures/", "prior/", "fit.json"))
     }
     monkeypatch.setattr("harness.trial.worker.fit", None)
     again = worker.run(replace(plan, stage="score", saved=saved), quiet)
-    assert again.record["status"] == "done", again.record["error"]
+    assert again.status == "done", again.error
     for part in ("scores", "drift", "by_prompt", "notes", "images"):
-        assert again.record[part] == first.record[part]
-    assert again.record["seconds"]["fit"] == first.record["seconds"]["fit"]
-    assert again.record["peak_memory_bytes"] == first.record["peak_memory_bytes"]
-    fitted, scored = first.record["provenance"], dict(again.record["provenance"])
+        assert getattr(again, part) == getattr(first, part)
+    assert again.seconds["fit"] == first.seconds["fit"]
+    assert again.peak_memory_bytes == first.peak_memory_bytes
+    fitted, scored = first.provenance, dict(again.provenance)
     assert {"commit", "versions", "device", "backbone_revision"} <= set(scored.pop("scored"))
     assert scored == fitted
     assert not any(name.startswith(("pictures/", "prior/")) for name in again.artifacts)
@@ -246,16 +246,16 @@ def test_changed_sampling_with_kept_weights_gives_a_whole_trial_s_numbers_and_tr
     first = worker.run(plan, quiet)
     other = replace(plan, trial=replace_sampling(plan.trial, steps=3))
     whole = worker.run(other, quiet)
-    assert whole.record["status"] == "done", whole.record["error"]
+    assert whole.status == "done", whole.error
     monkeypatch.setattr("harness.trial.worker.fit", None)
     saved = {name: first.artifacts[name] for name in ("fit.json", "delta.safetensors")}
     again = worker.run(replace(other, stage="sample", saved=saved), quiet)
-    assert again.record["status"] == "done", again.record["error"]
+    assert again.status == "done", again.error
     for part in ("scores", "drift", "by_prompt", "bound"):
-        assert again.record[part] == whole.record[part]
-    assert again.record["seconds"]["fit"] == first.record["seconds"]["fit"]
-    assert again.record["provenance"]["fitted"] == {
-        name: first.record["provenance"][name] for name in json.loads(first.artifacts["fit.json"])["origin"]
+        assert getattr(again, part) == getattr(whole, part)
+    assert again.seconds["fit"] == first.seconds["fit"]
+    assert again.provenance["fitted"] == {
+        name: first.provenance[name] for name in json.loads(first.artifacts["fit.json"])["origin"]
     }
     assert again.artifacts["delta.safetensors"] == first.artifacts["delta.safetensors"]
 
@@ -271,26 +271,26 @@ def test_changed_sampling_with_kept_weights_gives_a_whole_trial_s_numbers_and_tr
 )
 def test_record_proves_the_bound_in_every_form(worker, make_plan, method, lipschitz):
     plan = make_plan(method, params={"steps": 2, "batch": 1, "lr": 1e-2}, lipschitz=lipschitz, shots=2)
-    record = worker.run(plan, quiet).record
-    assert record["status"] == "done", record["error"]
-    held = record["bound"]
+    record = worker.run(plan, quiet)
+    assert record.status == "done", record.error
+    held = record.bound
     assert 0.99 * held["radius"] <= held["l2"] <= held["radius"] * (1 + 1e-5)
     assert lipschitz.relative or held["radius"] == lipschitz.bound
     if lipschitz.on == "effective":
-        assert held["l2"] == pytest.approx(record["drift"]["weight_l2"], rel=1e-6)
+        assert held["l2"] == pytest.approx(record.drift["weight_l2"], rel=1e-6)
 
 
 def test_numbers_do_not_depend_on_what_the_worker_saw_before(spec, album, encoders, cache, make_plan, tuned):
     cold = Worker(backbone=spec, dataset=album, encoders=encoders, cache=cache, threads=1)
     fresh = cold.run(make_plan("dreambooth", params=DREAMBOOTH, shots=3), quiet)
-    assert (fresh.record["scores"], fresh.record["drift"]) == (tuned.record["scores"], tuned.record["drift"])
+    assert (fresh.scores, fresh.record.drift) == (tuned.scores, tuned.record.drift)
 
 
 def test_a_missing_picture_is_named(worker, make_plan, frozen):
     saved = {name: data for name, data in frozen.artifacts.items() if name != "pictures/01-00.png"}
     again = worker.run(replace(make_plan("frozen"), stage="score", saved=saved), quiet)
-    assert again.record["status"] == "failed"
-    assert again.record["error"].startswith("pictures/01-00.png is missing")
+    assert again.status == "failed"
+    assert again.error.startswith("pictures/01-00.png is missing")
 
 
 def test_a_backbone_that_cannot_be_restored_is_not_used_again(
@@ -304,9 +304,9 @@ def test_a_backbone_that_cannot_be_restored_is_not_used_again(
 
     monkeypatch.setattr(before, "restore", broken)
     plan = make_plan("dreambooth", params=DREAMBOOTH, shots=2)
-    assert worker.run(plan, quiet).record["status"] == "done"
+    assert worker.run(plan, quiet).status == "done"
     assert worker._backbone is not before
-    assert worker.run(plan, quiet).record["status"] == "done"
+    assert worker.run(plan, quiet).status == "done"
 
 
 def test_peak_memory_is_the_trial_s_own():
@@ -326,42 +326,42 @@ def test_ceiling_of_real_photos_leaves_each_photo_out_of_its_own_references(work
     from harness.metrics.scores.similarity import cosine_matrix
 
     outcome = worker.run(make_plan("real"), quiet)
-    assert outcome.record["status"] == "done", outcome.record["error"]
-    dino = worker._eyes.dino.of(worker._dataset.photos("rex"))
+    assert outcome.status == "done", outcome.error
+    dino = worker._encoders.features("dino").of(worker._dataset.photos("rex"))
     matrix = cosine_matrix(dino, dino)
     n = len(matrix)
-    assert outcome.record["scores"]["dino"] == pytest.approx((matrix.sum() - n) / (n * (n - 1)))
-    assert outcome.record["scores"]["clip_t"] is None
-    assert outcome.record["notes"]["clip_t"] == "photos follow no prompt"
-    assert outcome.record["drift"]["noise_l2"] is None
+    assert outcome.scores["dino"] == pytest.approx((matrix.sum() - n) / (n * (n - 1)))
+    assert outcome.scores["clip_t"] is None
+    assert outcome.notes["clip_t"] == "photos follow no prompt"
+    assert outcome.record.drift["noise_l2"] is None
 
 
 def test_a_failing_trial_is_one_line_and_leaves_the_worker_whole(worker, make_plan, frozen):
     plan = make_plan("dreambooth", params={**DREAMBOOTH, "lr": 1e30, "steps": 5}, shots=2)
     failed = worker.run(plan, quiet)
-    assert failed.record["status"] == "failed"
-    assert "step" in failed.record["error"] and "\n" not in failed.record["error"]
+    assert failed.status == "failed"
+    assert "step" in failed.error and "\n" not in failed.error
     assert b"Traceback" in failed.artifacts["traceback.txt"]
     after = worker.run(make_plan(), quiet)
-    assert after.record["scores"] == frozen.record["scores"]
+    assert after.scores == frozen.scores
 
 
 def test_more_shots_than_photos_fails_before_anything_is_fitted(worker, make_plan):
     failed = worker.run(make_plan("dreambooth", params=DREAMBOOTH, shots=9), quiet)
-    assert failed.record["error"] == "subject 'rex' has 5 photos to learn from, 9 shots are asked for"
+    assert failed.error == "subject 'rex' has 5 photos to learn from, 9 shots are asked for"
 
 
 def test_held_out_scores_are_empty_where_every_photo_is_a_shot(worker, make_plan):
     outcome = worker.run(make_plan("dreambooth", params=DREAMBOOTH, shots=5), quiet)
-    assert outcome.record["scores"]["dino_heldout"] is None
-    assert outcome.record["notes"]["dino_heldout"] == "every photo of the subject is a shot"
-    assert outcome.record["scores"]["dino"] is not None
+    assert outcome.scores["dino_heldout"] is None
+    assert outcome.notes["dino_heldout"] == "every photo of the subject is a shot"
+    assert outcome.scores["dino"] is not None
 
 
 def test_one_picture_per_prompt_has_no_diversity(worker, make_plan):
     outcome = worker.run(make_plan(sampling=SMALL.model_copy(update={"images": 1})), quiet)
-    assert outcome.record["scores"]["div_dino"] is None
-    assert "sampling.images" in outcome.record["notes"]["div_dino"]
+    assert outcome.scores["div_dino"] is None
+    assert "sampling.images" in outcome.notes["div_dino"]
 
 
 def test_a_picture_is_the_same_whatever_other_prompts_are_asked(worker, make_plan, frozen):
@@ -375,8 +375,8 @@ def test_a_picture_is_the_same_whatever_other_prompts_are_asked(worker, make_pla
 def test_raw_prompts_can_be_what_clip_t_sees(worker, make_plan, tuned):
     sampling = SMALL.model_copy(update={"clip_text": "raw"})
     outcome = worker.run(make_plan("dreambooth", params=DREAMBOOTH, shots=3, sampling=sampling), quiet)
-    assert outcome.record["scores"]["clip_t"] != tuned.record["scores"]["clip_t"]
-    assert outcome.record["scores"]["dino"] == tuned.record["scores"]["dino"]
+    assert outcome.scores["clip_t"] != tuned.scores["clip_t"]
+    assert outcome.scores["dino"] == tuned.scores["dino"]
 
 
 def test_progress_is_told_by_stage(worker, make_plan):

@@ -13,6 +13,7 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.metrics.registry import shown_in
 from harness.report.figures.style import (
     LINES,
     Palette,
@@ -31,8 +32,8 @@ from harness.report.figures.style import (
 from harness.report.rows import STAND_IN, Row, Selection
 from harness.report.series import Family, families, form_of, telling_shots
 
-AGAINST_SHOTS = ("dino_heldout", "clip_i_heldout", "clip_t", "prompt_accuracy", "copying", "noise_l2")
-ALONG = ("weight_l2", "noise_l2", "image_drift", "dino_heldout", "clip_t", "prompt_accuracy")
+AGAINST_SHOTS = shown_in("shots")
+ALONG = shown_in("constraint")
 
 MOST_LINES = 9
 """More lines in one panel cannot be told apart; constrained rows go first, they have figures of their own."""

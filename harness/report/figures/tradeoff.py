@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.metrics.registry import shown_in
 from harness.report.figures import point_labels
 from harness.report.figures.line_plots import measured
 from harness.report.figures.style import (
@@ -32,9 +33,7 @@ from harness.report.figures.style import (
 from harness.report.rows import Row, Selection
 from harness.report.series import Family, families, telling_shots
 
-FIDELITY = ("dino_heldout",)
-FOLLOWING = ("prompt_accuracy", "clip_t")
-DRIFTS = ("noise_l2", "weight_l2", "image_drift")
+FIDELITY, ADHERENCE, DRIFTS = (shown_in(place) for place in ("fidelity", "adherence", "drift"))
 
 
 def against_drift(selection: Selection, *, experiment: str | None = None) -> Figure | None:
@@ -47,7 +46,7 @@ def against_drift(selection: Selection, *, experiment: str | None = None) -> Fig
     shots = telling_shots(selection)
     rows = [row for row in selection.of("method") if row.shots in (shots, 0)]
     drifts = measured(DRIFTS, rows)
-    scores = [*measured(FIDELITY, rows)[:1], *measured(FOLLOWING, rows)[:1]]
+    scores = [*measured(FIDELITY, rows)[:1], *measured(ADHERENCE, rows)[:1]]
     if not drifts or not scores:
         return None
     palette = palette_of(selection)

@@ -13,12 +13,13 @@ from typing import Any
 
 from harness.config.titles import counted
 from harness.errors import ConfigError, one_of
+from harness.metrics.registry import shown_in
 from harness.records import Record
 from harness.report.rows import COLUMNS, Cell, Row, select
 from harness.report.series import form_of
 from harness.report.tables.markup import RENDERERS, Block, Section, Sheet, Text, spread
 
-BALANCE = ("dino_heldout", "prompt_accuracy")
+BALANCE = shown_in("merit")
 """What a setting is chosen by unless the user says otherwise: the subject, and what was asked of it."""
 
 

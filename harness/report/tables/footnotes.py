@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.config.titles import title
+from harness.metrics.registry import MEASURES
 from harness.records import Record
 from harness.report import stats
 from harness.report.filters import CEILINGS
@@ -35,7 +36,7 @@ def footnotes(
         note
         for note in (
             _bold_note(selection),
-            _kid_note(selection, shown),
+            *(_floor_note(selection, name) for name in shown),
             _empty_note(selection, wanted, present),
             _failed_note(selection),
             _provenance_note(selection, experiment),
@@ -57,19 +58,21 @@ def _bold_note(selection: Selection) -> str | None:
     )
 
 
-def _kid_note(selection: Selection, shown: Sequence[str]) -> str | None:
-    if "kid" not in shown:
-        return None
+def _floor_note(selection: Selection, name: str) -> str | None:
+    """Say what a measure reads on the unchanged base model, where another one measures that."""
+    floor = (MEASURES[name].noise_floor if name in MEASURES else None) or ""
     pooled: dict[str, list[float]] = {}
     for row in selection.rows:
-        for subject, value in (row.cells["kid_floor"].by_subject if "kid_floor" in row.cells else {}).items():
+        for subject, value in (row.cells[floor].by_subject if floor in row.cells else {}).items():
             pooled.setdefault(subject, []).append(value)
     if not pooled:
         return None
     cell = Cell({subject: stats.mean(held) for subject, held in pooled.items()})
     return (
-        "KID between two samples of the unchanged base model (the estimator's noise floor): "
-        f"{number(cell.mean, 5)}" + ("" if cell.error is None else f" ± {number(cell.error, 5)}") + "."
+        f"{COLUMNS[name].title} between two samples of the unchanged base model "
+        f"(the estimator's noise floor): {number(cell.mean, 5)}"
+        + ("" if cell.error is None else f" ± {number(cell.error, 5)}")
+        + "."
     )
 
 

@@ -12,16 +12,14 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import ConfigError, one_of
+from harness.metrics.registry import shown_in
 from harness.records import Record
 from harness.report import stats
 from harness.report.rows import COLUMNS, STAND_IN, Cell, Column, Row, Selection, select
 from harness.report.tables.footnotes import commits, encoder, footnotes, provenance
 from harness.report.tables.markup import EMPTY, RENDERERS, Block, Section, Sheet, Text, decimals, spread
 
-COMPACT = (
-    "dino_heldout", "clip_i_heldout", "clip_t", "prompt_accuracy", "pres", "copying",
-    "weight_l2", "noise_l2", "image_drift", "kid", "prior_clip_t_fall", "seconds_fit",
-)  # fmt: skip
+COMPACT = (*shown_in("table"), "seconds_fit")
 """The columns shown unless others are asked for."""
 
 FORMATS = ("markdown", "csv", "tex")

@@ -8,7 +8,7 @@ from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.backbones.offload import Placement
 from harness.diffusion.training import Example, Material, OutOfMemory, Trainer, _loss
 from harness.specs import DriftSet, Execution, Sampling
-from harness.trial.reference import BaseModel
+from harness.trial.reference import ReferenceSampler
 
 FAMILIES = ["tiny_sd", "tiny_sd_v", "tiny_sdxl", "tiny_sd3"]
 ASKED = {"seeds": [1, 2, 3, 4, 5], "steps": 2, "guidance": 3.0}
@@ -146,9 +146,9 @@ def test_out_of_memory_while_sampling_halves_the_batch_and_draws_the_same(folder
 def test_out_of_memory_while_measuring_drift_goes_on(tiny_sd, tmp_path, monkeypatch):
     texts = lambda n: {"class": ["a photo of a dog"] * n}  # noqa: E731
     chosen = Sampling(steps=2), DriftSet(prompts=4, timesteps=2, images=2)
-    whole = BaseModel(loaded(tiny_sd, tmp_path / "a"), *chosen).yardstick(texts)
+    whole = ReferenceSampler(loaded(tiny_sd, tmp_path / "a"), *chosen).reference(texts)
     no_more_than(4, monkeypatch)
-    halved = BaseModel(loaded(tiny_sd, tmp_path / "b"), *chosen).yardstick(texts)
+    halved = ReferenceSampler(loaded(tiny_sd, tmp_path / "b"), *chosen).reference(texts)
     torch.testing.assert_close(halved.probe.predictions, whole.probe.predictions, rtol=1e-4, atol=1e-4)
 
 
@@ -156,7 +156,7 @@ def test_out_of_memory_in_training_says_what_to_change(tiny_sd, cache, photos, m
     backbone = loaded(tiny_sd, cache)
     monkeypatch.setattr(Backbone, "make_room", lambda self, taught: no_more_than(0, monkeypatch))
     example = [Example(photo, ("a dog",)) for photo in photos]
-    with pytest.raises(OutOfMemory, match=r"training 2 pictures at once .*execution.gradient_checkpointing: true"):
+    with pytest.raises(OutOfMemory, match=r"training 2 pictures at once .*gradient_checkpointing: true"):
         Trainer(seed=0).fit(
             backbone, parameters=backbone.parameters("denoiser"), examples=example, steps=1, lr=1e-3, batch=2
         )

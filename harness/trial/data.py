@@ -1,0 +1,63 @@
+"""What a plan and its data set settle before a method is run: photos, prompts and seeds. Knows no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.api import Prompt, Subject
+from harness.datasets.base import Dataset, chosen_prompts
+from harness.diffusion.seeds import named_seed
+from harness.metrics.scorer_inputs import SubjectPhotos
+from harness.specs import Sampling
+from harness.trial.plan import Plan
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """The data of one trial; they never depend on the method.
+
+    subject    as a method sees it, with exactly its shots
+    photos     all of the subject's, with the numbers of the shots and of those held out
+    prompts    the test prompts
+    prompt_of  number of the prompt of each image, in the order of sampling
+    seeds      seed of each image: from the sampling seed, the prompt's wording and the image's number
+    """
+
+    subject: Subject
+    photos: SubjectPhotos
+    prompts: Sequence[Prompt]
+    prompt_of: Sequence[int]
+    seeds: Sequence[int]
+
+    @classmethod
+    def of(cls, plan: Plan, dataset: Dataset) -> TrialData:
+        """Read what a plan asks of its data set. Raises DatasetError where it does not have it."""
+        trial = plan.trial
+        subject = dataset.shots(trial.subject, trial.shots, trial.seed)
+        photos = subject_photos(dataset, trial.subject, shots=trial.shots, seed=trial.seed)
+        prompts = chosen_prompts(dataset, trial.subject, trial.sampling.prompts)
+        prompt_of = [number for number in range(len(prompts)) for _ in range(trial.sampling.images)]
+        return cls(subject, photos, prompts, prompt_of, _seeds(prompts, trial.sampling))
+
+    def texts(self, phrase: str) -> list[str]:
+        """Write the prompts in full, the phrase in the subject's place."""
+        return [prompt.text(phrase) for prompt in self.prompts]
+
+
+def subject_photos(dataset: Dataset, subject: str, *, shots: int, seed: int) -> SubjectPhotos:
+    """Read the photos of a subject, and number those of a draw and those held out from it."""
+    names = dataset.photo_names(subject)
+    return SubjectPhotos(
+        dataset.photos(subject),
+        [names.index(name) for name in dataset.shot_names(subject, shots, seed)],
+        [names.index(name) for name in dataset.reference_names(subject, shots, seed)],
+    )
+
+
+def _seeds(prompts: Sequence[Prompt], sampling: Sampling) -> list[int]:
+    return [
+        named_seed("picture", sampling.seed, prompt.template, image)
+        for prompt in prompts
+        for image in range(sampling.images)
+    ]
