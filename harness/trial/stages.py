@@ -75,7 +75,7 @@ def fit(case: Case, backbone: Backbone, progress: Progress, clock: Clock) -> Fit
     source = case.plan.method_source
     kind = methods.load(trial.method) if source is None else methods.from_source(source, name=trial.method)
     method = methods.build(kind, trial.params)
-    if reason := methods.skip_reason(method, case.subject, family=backbone.family):
+    if reason := method.skip(case.subject, backbone.family):
         raise HarnessError(reason)
     trainer = Trainer(seed=trial.seed, lipschitz=trial.lipschitz, progress=progress)
     progress("fit", 0, 1, None)
