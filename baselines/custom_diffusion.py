@@ -2,7 +2,7 @@
 noun.
 
 Defaults: the settings for Stable Diffusion 1.5 released with arXiv 2505.19519, with the original's 200
-regularization pictures (drawn by the base model) at weight 1.
+regularization images (drawn by the base model) at weight 1.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.api import Personalized, Role, Subject
+from harness.api import Count, NonNegative, Personalized, Positive, Role, Subject, Word
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -24,9 +24,9 @@ class CustomDiffusion:
     Stable Diffusion 3 has no cross-attention: those of its joint attention instead, as the authors do.
 
     init               the rare word that the new one starts from
-    prior_weight       weight of the loss on class pictures; 0: none
+    prior_weight       weight of the loss on class images; 0: none
     added_kv           also the text's keys and values in joint attention (Stable Diffusion 3 alone)
-    flip, scale        augmentation: mirror images; shrunk and enlarged pictures, said so in the caption
+    flip, scale        augmentation: mirror images; shrunk and enlarged images, said so in the caption
     """
 
     title: ClassVar[str] = "Custom Diffusion"
@@ -39,15 +39,15 @@ class CustomDiffusion:
         "toybox": {"steps": 150, "lr": 2e-3, "scale": False, "prior_count": 32, "init": "sks"},
     }
 
-    steps: int = 250
-    lr: float = 6e-5
-    batch: int = 2
-    weight_decay: float = 1e-2
-    clip: float = 1.0
-    token: str = "<new1>"
-    init: str = "ktn"
-    prior_weight: float = 1.0
-    prior_count: int = 200
+    steps: Count = 250
+    lr: Positive = 6e-5
+    batch: Count = 2
+    weight_decay: NonNegative = 1e-2
+    clip: Positive = 1.0
+    token: Word = "<new1>"
+    init: Word = "ktn"
+    prior_weight: NonNegative = 1.0
+    prior_count: Count = 200
     flip: bool = True
     scale: bool = True
     added_kv: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.api import Personalized, Role, Subject
+from harness.api import Count, NonNegative, Personalized, Positive, Role, Subject, Word
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -21,7 +21,7 @@ class DreamBooth:
     """Fine-tune every weight of the denoiser.
 
     token         a rare word that stands for the subject
-    prior_weight  weight of the loss on class pictures that the base model draws ("a photo of a dog"); 0: none
+    prior_weight  weight of the loss on class images that the base model draws ("a photo of a dog"); 0: none
     prior_count   how many of them
     """
 
@@ -35,12 +35,16 @@ class DreamBooth:
         "toybox": {"steps": 200, "batch": 4, "lr": 4e-4, "prior_count": 32},
     }
 
-    steps: int = 1000
-    lr: float = 2e-6
-    batch: int = 1
-    token: str = "sks"
-    prior_weight: float = 0.0
-    prior_count: int = 200
+    steps: Count = 1000
+    lr: Positive = 2e-6
+    batch: Count = 1
+    token: Word = "sks"
+    prior_weight: NonNegative = 0.0
+    prior_count: Count = 200
+
+    def skip(self, subject: Subject, family: str) -> str | None:
+        """Every subject and family of backbones can be tried."""
+        return None
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
         from harness.diffusion.training import Example

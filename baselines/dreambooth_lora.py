@@ -6,9 +6,9 @@ Defaults: the settings for Stable Diffusion 1.5 released with arXiv 2505.19519, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from harness.api import Personalized, Role, Subject
+from harness.api import Count, NonNegative, NotEmpty, Personalized, Positive, Role, Subject, Word
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -31,15 +31,19 @@ class DreamBoothLoRA:
         "toybox": {"steps": 70, "batch": 4, "lr": 4e-3},
     }
 
-    steps: int = 500
-    lr: float = 1e-4
-    batch: int = 4
-    rank: int = 16
-    alpha: float = 27.0
-    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    token: str = "sks"
+    steps: Count = 500
+    lr: Positive = 1e-4
+    batch: Count = 4
+    rank: Count = 16
+    alpha: Positive = 27.0
+    targets: Annotated[tuple[Word, ...], NotEmpty] = ("to_q", "to_k", "to_v", "to_out.0")
+    weight_decay: NonNegative = 0.0
+    clip: Positive = 1.0
+    token: Word = "sks"
+
+    def skip(self, subject: Subject, family: str) -> str | None:
+        """Every subject and family of backbones can be tried."""
+        return None
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
         from harness.diffusion.training import Example

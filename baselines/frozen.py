@@ -23,5 +23,9 @@ class Frozen:
     uses_shots: ClassVar[bool] = False
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
+    def skip(self, subject: Subject, family: str) -> str | None:
+        """Every subject and family of backbones can be tried."""
+        return None
+
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
         return Personalized(subject.category)

@@ -23,5 +23,9 @@ class Real:
     uses_shots: ClassVar[bool] = False
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
+    def skip(self, subject: Subject, family: str) -> str | None:
+        """Every subject and family of backbones can be tried."""
+        return None
+
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Ceiling:
         return Ceiling()

@@ -7,9 +7,9 @@ Captions name the new word alone, without the class noun.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from harness.api import Personalized, Role, Subject
+from harness.api import Count, NonNegative, NotEmpty, Personalized, Positive, Role, Subject, Template, Word
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -55,14 +55,18 @@ class TextualInversion:
         },
     }
 
-    steps: int = 3000
-    lr: float = 2e-3
-    batch: int = 1
-    accumulate: int = 4
-    weight_decay: float = 1e-2
-    token: str = "<v>"
-    vectors: int = 1
-    templates: tuple[str, ...] = TEMPLATES
+    steps: Count = 3000
+    lr: Positive = 2e-3
+    batch: Count = 1
+    accumulate: Count = 4
+    weight_decay: NonNegative = 1e-2
+    token: Word = "<v>"
+    vectors: Count = 1
+    templates: Annotated[tuple[Template, ...], NotEmpty] = TEMPLATES
+
+    def skip(self, subject: Subject, family: str) -> str | None:
+        """Every subject and family of backbones can be tried."""
+        return None
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
         from harness.diffusion.training import Example

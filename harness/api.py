@@ -1,13 +1,16 @@
 """The nouns that a method sees: subjects, captions, the Lipschitz constraint and what fitting returns.
 
-Imports neither torch nor anything else of the package, so that every module may import it.
+Also the ranges that hyperparameters may lie in. Imports neither torch nor anything else of the package, so
+that every module may import it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Gt, MinLen, Predicate
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,7 +24,7 @@ Role = Literal["floor", "method", "ceiling"]
 class Subject:
     """A thing to teach: its name, its class noun and the photos that a method may learn from.
 
-    ``shots`` are RGB pictures of any size, upright; ``description`` says in words what the subject looks
+    ``shots`` are RGB images of any size, upright; ``description`` says in words what the subject looks
     like, where the data set knows it (Toybox).
     """
 
@@ -54,6 +57,27 @@ def checked_template(template: str) -> str:
             f"prompt {template!r} needs exactly one {{}} for the subject, and no other placeholder"
         )
     return template
+
+
+def checked_word(word: str) -> str:
+    """Return a word as it is; ValueError if it is empty or blank."""
+    if not word.strip():
+        raise ValueError("needs a word that is not blank")
+    return word
+
+
+NotEmpty = MinLen(1)
+"""At least one element: ``Annotated[tuple[Word, ...], NotEmpty]``."""
+Count = Annotated[int, Ge(1)]
+"""A whole number of 1 or more: steps, batch, rank."""
+Positive = Annotated[float, Gt(0)]
+"""A number above 0: a learning rate."""
+NonNegative = Annotated[float, Ge(0)]
+"""A number of 0 or more: the weight of a loss, weight decay."""
+Word = Annotated[str, Predicate(checked_word)]
+"""A text that is not blank: a token, the name of a layer."""
+Template = Annotated[str, Predicate(checked_template)]
+"""A caption with one ``{}`` for the subject."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,10 @@
-"""Name or path → method class; checks hyperparameters, says what is skipped. Loads no torch."""
+"""Name or path → method class; checks the class and its hyperparameters. Loads no torch.
+
+A name is a file in ``baselines/`` or a plug-in of the group ``harness.methods``; a path is a user's own file.
+Both a plug-in and an own file travel to the workers as text: the text that is part of a trial's key is the one
+that runs, also on the nodes of a cluster, which need its package only if the text imports from it. What it
+imports is not part of the key; raise ``version`` when that changes the outcome.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +24,24 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.api import Ceiling, Personalized, Role, Subject
 from harness.errors import HarnessError, one_of
+from harness.plugins import Offer, PlugInError, by_name, only, plug_ins
 from harness.specs import is_path
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
     from harness.diffusion.training import Trainer
 
-CLASS_VARIABLES: dict[str, type] = {
-    "title": str,
-    "role": str,
-    "version": int,
-    "changes_weights": bool,
-    "uses_shots": bool,
-    "presets": dict,
+GROUP = "harness.methods"
+CLASS_VARIABLES: dict[str, tuple[type, str]] = {
+    "title": (str, 'title: ClassVar[str] = "My Method"'),
+    "role": (str, 'role: ClassVar[Role] = "method"'),
+    "version": (int, "version: ClassVar[int] = 1"),
+    "changes_weights": (bool, "changes_weights: ClassVar[bool] = True"),
+    "uses_shots": (bool, "uses_shots: ClassVar[bool] = True"),
+    "presets": (dict, "presets: ClassVar[dict[str, dict[str, Any]]] = {}"),
 }
+"""What a method says of itself: type, and how to write it."""
+SKIP = "def skip(self, subject, family): return None"
 
 
 class MethodError(HarnessError):
@@ -42,10 +52,12 @@ class MethodError(HarnessError):
 class Method(Protocol):
     """A personalization method: a frozen dataclass whose fields are its hyperparameters, with one verb.
 
-    Class variables: ``title`` (the name in tables), ``role`` (floor, method or
-    ceiling), ``version`` (raise it when the outcome changes),
-    ``changes_weights`` (accepts a Lipschitz constraint), ``uses_shots`` (False: one trial for all shot
-    counts), ``presets`` (backbone name → hyperparameters tuned for it).
+    title            the name in tables
+    role             floor, method or ceiling
+    version          raise it when the outcome changes
+    changes_weights  accepts a constraint on the distance from the pretrained weights
+    uses_shots       False: one trial for all shot counts
+    presets          backbone name → hyperparameters tuned for it
     """
 
     title: ClassVar[str]
@@ -54,6 +66,13 @@ class Method(Protocol):
     changes_weights: ClassVar[bool]
     uses_shots: ClassVar[bool]
     presets: ClassVar[dict[str, dict[str, Any]]]
+
+    def skip(self, subject: Subject, family: str) -> str | None:
+        """Say why this method cannot be tried on a subject or family of backbones; None where it can.
+
+        ``subject`` comes without photos, ``family`` is empty where it is not known yet.
+        """
+        ...
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized | Ceiling:
         """Teach ``backbone`` the subject, in place; the harness restores the backbone afterwards."""
@@ -70,29 +89,39 @@ def known() -> dict[str, Path]:
     return {path.stem: path for path in sorted(files, key=lambda path: path.stem)}
 
 
-def source(name_or_path: str) -> str:
-    """Read a method's text. Raises MethodError for an unknown name or a missing file."""
+def offers() -> dict[str, tuple[Offer, ...]]:
+    """Name → the methods that go by it, of ``baselines/`` and of plug-ins; imports none of them."""
+    return by_name([*(Offer(name, f"baselines.{name}") for name in known()), *plug_ins(GROUP)])
+
+
+def own_source(name_or_path: str) -> str | None:
+    """Read the text of a user's own file or of a plug-in; None for a method of ``baselines/``.
+
+    Raises MethodError for an unknown name or a missing file, PlugInError for a plug-in that has no text.
+    """
     if is_path(name_or_path):
-        path = Path(name_or_path).expanduser()
-    else:
-        methods = known()
-        if name_or_path not in methods:
-            raise MethodError(
-                f"{one_of(name_or_path, methods, noun='method')}; or the path of a .py file of your own"
-            )
-        path = methods[name_or_path]
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MethodError(f"method {name_or_path!r}: cannot be read ({error})") from error
+        try:
+            return Path(name_or_path).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MethodError(f"method {name_or_path!r}: cannot be read ({error})") from error
+    offer = _offer(name_or_path)
+    return None if offer.package is None else offer.source()
 
 
 def load(name_or_path: str) -> type[Method]:
-    """Return the method class of a name in ``baselines/`` or of a file. Raises MethodError."""
-    text = source(name_or_path)
-    if is_path(name_or_path):
-        return from_source(text, name=name_or_path)
-    return _method_of(importlib.import_module(f"baselines.{name_or_path}"), name_or_path)
+    """Return the method class of a name or of a file. Raises MethodError or PlugInError in one line."""
+    text = own_source(name_or_path)
+    if text is None:
+        return _method_of(importlib.import_module(f"baselines.{name_or_path}"), name_or_path)
+    origin = "" if is_path(name_or_path) else f" ({_offer(name_or_path).origin})"
+    return from_source(text, name=name_or_path + origin)
+
+
+def _offer(name: str) -> Offer:
+    found = offers()
+    if name not in found:
+        raise MethodError(f"{one_of(name, found, noun='method')}; or the path of a .py file of your own")
+    return only(name, found)
 
 
 @cache
@@ -134,15 +163,17 @@ def _check(kind: type, name: str) -> None:
         raise MethodError(
             f"method {name!r}: {kind.__name__} must be a frozen dataclass (@dataclass(frozen=True))"
         )
-    for variable, wanted in CLASS_VARIABLES.items():
-        value = getattr(kind, variable, None)
-        if type(value) is not wanted:
-            raise MethodError(
-                f"method {name!r}: needs the class variable {variable}: ClassVar of {wanted.__name__}"
-            )
+    for variable, (wanted, example) in CLASS_VARIABLES.items():
+        if type(getattr(kind, variable, None)) is not wanted:
+            raise MethodError(f"method {name!r}: needs the class variable {variable}: write `{example}`")
+    if (role := getattr(kind, "role", None)) not in typing.get_args(Role):
+        raise MethodError(f"method {name!r}: {one_of(role, typing.get_args(Role), noun='role')}")
+    if not callable(getattr(kind, "skip", None)):
+        raise MethodError(f"method {name!r}: needs the method skip, None or a reason: write `{SKIP}`")
     for field in dataclasses.fields(kind):
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise MethodError(f"method {name!r}: hyperparameter {field.name!r} needs a default")
+    _typed(kind, dataclasses.asdict(kind()), where=f"method {name!r}: default")
     for backbone, preset in getattr(kind, "presets", {}).items():
         _typed(kind, preset, where=f"method {name!r}: presets[{backbone!r}]")
 
@@ -150,13 +181,18 @@ def _check(kind: type, name: str) -> None:
 @cache
 def role_of(name: str) -> Role:
     """Say what a recorded method is for: "method" where its file is a user's own and not at hand."""
-    return load(name).role if name in known() else "method"
+    if name in known():
+        return _method_of(importlib.import_module(f"baselines.{name}"), name).role
+    try:
+        return load(name).role if name in offers() else "method"
+    except (MethodError, PlugInError):
+        return "method"
 
 
 def resolve_params(kind: type[Method], params: Mapping[str, Any] | None, backbone: str) -> dict[str, Any]:
     """Return all hyperparameters: defaults, over them the backbone's preset, over them ``params``. JSON-able.
 
-    Raises MethodError for an unknown name (naming the known ones) or a value of the wrong type.
+    Raises MethodError for an unknown name (naming the known ones), or a value of another type or out of range.
     """
     defaults = dataclasses.asdict(kind())  # type: ignore[call-overload]
     preset = _typed(kind, kind.presets.get(backbone, {}), where="presets")
@@ -168,15 +204,6 @@ def resolve_params(kind: type[Method], params: Mapping[str, Any] | None, backbon
 def build(kind: type[Method], params: Mapping[str, Any]) -> Method:
     """Make the method from resolved hyperparameters (lists become tuples again)."""
     return kind(**_typed(kind, params))
-
-
-def skip_reason(method: Method, subject: Subject, *, family: str) -> str | None:
-    """Why this method cannot be tried on this subject or family of backbones; None where it can.
-
-    A method says so itself, in ``skip(subject, family) -> str | None``.
-    """
-    skip = getattr(method, "skip", None)
-    return None if skip is None else skip(subject, family)
 
 
 def _typed(kind: type, params: Mapping[str, Any], *, where: str = "params") -> dict[str, Any]:
@@ -191,7 +218,7 @@ def _typed(kind: type, params: Mapping[str, Any], *, where: str = "params") -> d
 def _hint(kind: type, name: str) -> tuple[Any, TypeAdapter[Any]]:
     """The type of a hyperparameter and what checks a value against it: slow to make, asked for often."""
     hint = typing.get_type_hints(kind)[name]
-    return hint, TypeAdapter(hint)
+    return hint, TypeAdapter(typing.get_type_hints(kind, include_extras=True)[name])
 
 
 def _value(hint: Any, adapter: TypeAdapter[Any], value: Any, where: str) -> Any:
@@ -199,7 +226,7 @@ def _value(hint: Any, adapter: TypeAdapter[Any], value: Any, where: str) -> Any:
     try:
         typed = adapter.validate_python(value)
     except ValidationError as error:
-        numeric, reason = True, error.errors()[0]["msg"]
+        numeric, reason = True, error.errors()[0]["msg"].removeprefix("Value error, ")
     else:
         reason = f"Input should be {_name(hint)}"
     if numeric:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.api import Progress
+from harness.api import Progress, Role
 from harness.errors import ConfigError, one_of
 from harness.specs import BackboneSpec, EncoderSpec, Execution
 from harness.trial.plan import Outcome, Plan
@@ -34,9 +34,13 @@ class Tuned:
     mischief: str = ""
 
     title: ClassVar[str] = "Tuned"
+    role: ClassVar[Role] = "method"
     version: ClassVar[int] = 1
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True
+
+    def skip(self, subject: Any, family: str) -> str | None:
+        return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +48,13 @@ class Frozen:
     """Changes nothing and needs no photo."""
 
     title: ClassVar[str] = "Frozen"
+    role: ClassVar[Role] = "floor"
     version: ClassVar[int] = 1
     changes_weights: ClassVar[bool] = False
     uses_shots: ClassVar[bool] = False
+
+    def skip(self, subject: Any, family: str) -> str | None:
+        return None
 
 
 METHODS: dict[str, type] = {"tuned": Tuned, "frozen": Frozen}

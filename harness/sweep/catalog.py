@@ -11,9 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from harness.errors import ConfigError, one_line
-from harness.specs import BackboneSpec, EncoderSpec, Trial, is_path
+from harness.specs import BackboneSpec, EncoderSpec, Trial
 
 if TYPE_CHECKING:
+    from harness.api import Subject
     from harness.config.experiment import Experiment
     from harness.datasets.base import Dataset, Split
 
@@ -30,7 +31,7 @@ class Catalog(Protocol):
         ...
 
     def method_source(self, name: str) -> str | None:
-        """Return the text of a user's own method file, None for a method of ``baselines/``."""
+        """Return the text of a user's own file or of a plug-in, None for a method of ``baselines/``."""
         ...
 
     def skip_reason(
@@ -79,7 +80,7 @@ class Catalog(Protocol):
 class Installed:
     """The catalog of what is installed: ``baselines/``, the data sets, the weights on disk.
 
-    With ``plan_only``, a base model that cannot be had here is taken as it is named; ``remarks`` says so.
+    With ``plan_only``, a base model that is not here is taken as it is named; ``remarks`` says so.
     """
 
     def __init__(self, experiment: Experiment, *, plan_only: bool = False) -> None:
@@ -88,6 +89,7 @@ class Installed:
         self._dataset_spec = experiment.dataset
         self._encoders = experiment.encoders
         self._methods: dict[str, type[Any]] = {}
+        self._bare: dict[str, Subject] = {}
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -111,18 +113,17 @@ class Installed:
     def method_source(self, name: str) -> str | None:
         from harness import methods
 
-        return methods.source(name) if is_path(name) else None
+        return methods.own_source(name)
 
     def skip_reason(
         self, name: str, params: Mapping[str, Any], subject: str, backbone: BackboneSpec
     ) -> str | None:
         from harness import methods
 
-        kind = self.method(name)
-        if not hasattr(kind, "skip"):
-            return None
-        bare = self.dataset.shots(subject, 0, 0)
-        return methods.skip_reason(methods.build(kind, params), bare, family=backbone.family or "")
+        if subject not in self._bare:
+            self._bare[subject] = self.dataset.shots(subject, 0, 0)
+        method = methods.build(self.method(name), params)
+        return method.skip(self._bare[subject], backbone.family or "")
 
     def check(self, trials: Sequence[Trial]) -> None:
         shots: dict[str, set[int]] = {}

@@ -76,7 +76,7 @@ def fit(plan: Plan, subject: Subject, backbone: Backbone, progress: Progress, cl
     trial, source = plan.trial, plan.method_source
     kind = methods.load(trial.method) if source is None else methods.from_source(source, name=trial.method)
     method = methods.build(kind, trial.params)
-    if reason := methods.skip_reason(method, subject, family=backbone.family):
+    if reason := method.skip(subject, backbone.family):
         raise HarnessError(reason)
     trainer = Trainer(seed=trial.seed, lipschitz=trial.lipschitz, progress=progress)
     progress("fit", 0, 1, None)

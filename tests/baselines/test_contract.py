@@ -148,11 +148,11 @@ def test_takes_every_lipschitz_constraint(name, constraint, backbone, photos):
 
 def test_the_oracle_skips_subjects_without_words():
     oracle = small("frozen_oracle")
-    assert methods.skip_reason(oracle, Subject("rex", "dog"), family="sd") == (
+    assert oracle.skip(Subject("rex", "dog"), "sd") == (
         "the data set has no description of 'rex'; frozen_oracle needs one (Toybox has)"
     )
-    assert methods.skip_reason(oracle, Subject("rex", "dog", description="red dog"), family="sd") is None
-    assert methods.skip_reason(small("frozen"), Subject("rex", "dog"), family="sd") is None
+    assert oracle.skip(Subject("rex", "dog", description="red dog"), "sd") is None
+    assert small("frozen").skip(Subject("rex", "dog"), "sd") is None
 
 
 def test_phrases(backbone, photos):

@@ -1,5 +1,9 @@
 """Names and paths become method classes; what a user gets wrong is named before anything heavy is loaded."""
 
+import dataclasses
+import subprocess
+import sys
+
 import pytest
 
 from harness import methods
@@ -13,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from harness.api import Personalized
+from harness.api import Personalized, Role
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Own:
     """Say a word."""
 
     title: ClassVar[str] = "Own"
+    role: ClassVar[Role] = "method"
     version: ClassVar[int] = 3
     changes_weights: ClassVar[bool] = False
     uses_shots: ClassVar[bool] = False
@@ -32,6 +37,9 @@ class Own:
     words: tuple[str, ...] = ("x",)
     clip: float | None = None
     fast: bool = False
+
+    def skip(self, subject, family):
+        return None
 
     def fit(self, backbone, subject, trainer):
         return Personalized("own")
@@ -69,11 +77,18 @@ def test_missing_file_is_one_line(tmp_path):
     ("change", "message"),
     [
         (("frozen=True", "frozen=False"), "must be a frozen dataclass"),
-        (('title: ClassVar[str] = "Own"', ""), "needs the class variable title"),
+        (('title: ClassVar[str] = "Own"', ""), "needs the class variable title: write `title:"),
+        (
+            ('role: ClassVar[Role] = "method"', ""),
+            r"needs the class variable role: write `role: .* = \"method\"`$",
+        ),
+        (('= "method"', '= "flor"'), "unknown role 'flor'; did you mean 'floor'"),
+        (("def skip", "def skips"), r"needs the method skip, .*: write `def skip\(self, subject, family\): "),
         (("version: ClassVar[int] = 3", 'version: ClassVar[str] = "3"'), "needs the class variable version"),
         (("def fit", "def train"), "defines 0 classes with a fit method"),
         (("steps: int = 5", "steps: int"), "cannot be loaded|needs a default"),
         (('{"steps": 7}', '{"stepz": 7}'), r"presets\['toybox'\]: unknown hyperparameter 'stepz'"),
+        (("steps: int = 5", 'steps: int = "x"'), r"default\.steps: .*integer.*got 'x'$"),
         (("import Personalized", "import Nothing"), "cannot be loaded: ImportError"),
         (("return Personalized", "return Personalized("), "cannot be loaded: SyntaxError"),
     ],
@@ -129,3 +144,55 @@ def test_presets_are_resolved_for_toybox():
     toybox, elsewhere = (methods.resolve_params(kind, {}, name) for name in ("toybox", "sd15"))
     assert toybox == {**elsewhere, **kind.presets["toybox"]} != elsewhere
     assert (elsewhere["steps"], elsewhere["batch"], elsewhere["lr"]) == (1000, 1, 2e-6)
+
+
+WRONG = {
+    "steps": [0, -1, 1.5, True],
+    "lr": [0, -1, float("nan"), float("inf")],
+    "batch": [0, -4],
+    "accumulate": [0],
+    "prior_count": [0],
+    "prior_weight": [-0.1],
+    "weight_decay": [-1e-2],
+    "clip": [0, -1],
+    "rank": [0],
+    "alpha": [0],
+    "vectors": [0],
+    "token": ["", " "],
+    "init": [""],
+    "targets": [[], ["to_q", ""]],
+    "templates": [[], ["a photo"], ["a {} {}"], ["a {} {x}"]],
+}
+"""Values that every method with such a hyperparameter refuses."""
+UNRANGED = {"flip", "scale", "added_kv"}
+
+
+@pytest.mark.parametrize("name", methods.known())
+def test_every_value_out_of_range_is_refused_in_one_line_with_key_and_value(name):
+    kind = methods.load(name)
+    fields = {field.name for field in dataclasses.fields(kind)}
+    assert fields <= WRONG.keys() | UNRANGED
+    for field in fields - UNRANGED:
+        for value in WRONG[field]:
+            with pytest.raises(MethodError) as caught:
+                methods.resolve_params(kind, {field: value}, "sd15")
+            line = str(caught.value)
+            assert line.startswith(f"params.{field}: ") and repr(value) in line and "\n" not in line
+
+
+def test_a_value_out_of_range_fails_a_dry_run_with_file_key_value_and_range(tmp_path):
+    (tmp_path / "x.yaml").write_text(
+        "subjects: [mossy-mug]\nmethods: [{name: dreambooth, params: {steps: 0}}]\n"
+    )
+    program = (
+        "import sys; sys.argv = ['harness', 'sweep', 'x.yaml', '--dry-run']\n"
+        "from harness.cli.main import main\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == "False\n"
+    assert done.stderr == (
+        "harness: x.yaml: methods[0].params: params.steps: "
+        "input should be greater than or equal to 1, got 0\n"
+    )

@@ -1,0 +1,98 @@
+"""What is offered by name: modules of the harness itself, and of installed packages by entry point.
+
+Finding reads the packages' metadata alone; a module is imported when it is used. This module knows groups
+and names, and must not know what a method, a data set or an encoder is. It loads no torch.
+
+A package offers a module under a name of its choice, in the groups ``harness.methods``, ``harness.datasets``
+and ``harness.encoders``::
+
+    [project.entry-points."harness.methods"]
+    my_method = "my_package.my_method"
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+
+from harness.errors import HarnessError, one_line
+
+
+class PlugInError(HarnessError):
+    """A plug-in that cannot be used: one line with its package and the reason."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A module under a name; ``package`` is the name and version of what brings it, None: the harness."""
+
+    name: str
+    module: str
+    package: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """Say where it comes from: ``built in``, or package and version."""
+        return self.package or "built in"
+
+    def load(self) -> ModuleType:
+        """Import the module. Raises PlugInError where a plug-in cannot be imported."""
+        if self.package is None:
+            return importlib.import_module(self.module)
+        if ":" in self.module:
+            raise PlugInError(
+                f"plug-in {self.name!r} of {self.package}: its entry point must name a module alone, "
+                f"got {self.module!r}"
+            )
+        try:
+            return importlib.import_module(self.module)
+        except Exception as error:
+            raise PlugInError(
+                f"plug-in {self.name!r} of {self.package} cannot be imported: {one_line(error)}"
+            ) from error
+
+    def source(self) -> str:
+        """Read the module's text without running it; its parent package is imported. Raises PlugInError."""
+        try:
+            spec = importlib.util.find_spec(self.module)
+            text = spec.loader.get_source(self.module) if spec and spec.loader else None  # type: ignore[attr-defined]
+        except Exception as error:
+            raise PlugInError(
+                f"plug-in {self.name!r} of {self.package} cannot be imported: {one_line(error)}"
+            ) from error
+        if text is None:
+            raise PlugInError(
+                f"plug-in {self.name!r} of {self.package}: no module {self.module!r} with a source text"
+            )
+        return str(text)
+
+
+@cache
+def plug_ins(group: str) -> tuple[Offer, ...]:
+    """List what the installed packages offer in a group (``harness.methods``), by name; imports nothing."""
+    found = [
+        Offer(entry.name, entry.value, f"{entry.dist.name} {entry.dist.version}" if entry.dist else "?")
+        for entry in importlib.metadata.entry_points(group=group)
+    ]
+    return tuple(sorted(found, key=lambda offer: (offer.name, offer.module)))
+
+
+def by_name(offers: Iterable[Offer]) -> dict[str, tuple[Offer, ...]]:
+    """Gather offers by name, sorted; a name with several is taken twice (see :func:`only`)."""
+    found: dict[str, tuple[Offer, ...]] = {}
+    for offer in offers:
+        found[offer.name] = (*found.get(offer.name, ()), offer)
+    return dict(sorted(found.items()))
+
+
+def only(name: str, offers: Mapping[str, tuple[Offer, ...]]) -> Offer:
+    """Return the one offer of a name. Raises PlugInError, naming the sources, where there are several."""
+    if len(offers[name]) > 1:
+        sources = " and ".join(f"{offer.origin} ({offer.module})" for offer in offers[name])
+        raise PlugInError(f"{name!r} is taken twice: {sources}; rename or uninstall one")
+    return offers[name][0]
