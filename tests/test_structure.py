@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -192,3 +193,20 @@ def test_public_functions_that_take_tensors_say_their_shapes():
         and not described_elsewhere(found)
         and not re.search(r"\[[^\]]+\]", ast.get_docstring(found.node) or "")
     ] == []
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    return runpy.run_path(str(ROOT / "docs" / "figures" / "draw_rooms.py"))
+
+
+def test_the_figure_of_the_rooms_is_up_to_date(drawing):
+    committed = (ROOT / "docs" / "figures" / "rooms.svg").read_text(encoding="utf-8")
+    assert drawing["draw"]() == committed, "run python docs/figures/draw_rooms.py"
+
+
+def test_no_arrow_of_the_figure_goes_up(drawing):
+    floor = {name: box.floor for name, box in drawing["BOXES"].items()}
+    pairs = list(drawing["arrows"](drawing["modules"]()))
+    assert len(pairs) > 20
+    assert [pair for pair in pairs if floor[pair[0]] >= floor[pair[1]]] == []

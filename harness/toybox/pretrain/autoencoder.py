@@ -44,7 +44,7 @@ def build() -> Any:
 
 
 def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Differences between neighbouring pixels of [..., h, w]: across [..., h, w - 1], down [..., h - 1, w]."""
+    """Differences between neighbouring pixels of [n, c, h, w]: [n, c, h, w - 1] and [n, c, h - 1, w]."""
     return pictures[..., 1:] - pictures[..., :-1], pictures[..., 1:, :] - pictures[..., :-1, :]
 
 
