@@ -104,7 +104,8 @@ def test_a_method_that_cannot_be_reckoned_is_a_note(tmp_path, tiny_sd):
     path.write_text(
         "from dataclasses import dataclass\nfrom typing import ClassVar\n"
         "from harness.api import Personalized\n\n@dataclass(frozen=True)\nclass Mine:\n"
-        "    title: ClassVar[str] = 'Mine'\n    role: ClassVar[str] = 'method'\n    version: ClassVar[int] = 1\n"
+        "    title: ClassVar[str] = 'Mine'\n    role: ClassVar[str] = 'method'\n"
+        "    version: ClassVar[int] = 1\n"
         "    changes_weights: ClassVar[bool] = True\n    uses_shots: ClassVar[bool] = True\n"
         "    presets: ClassVar[dict] = {}\n\n"
         "    def skip(self, subject, family):\n        return None\n\n"

@@ -44,18 +44,24 @@ def build() -> Any:
 
 
 def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Differences between neighbouring pixels, across and down."""
+    """Differences between neighbouring pixels of [n, c, h, w]: [n, c, h, w - 1] and [n, c, h - 1, w]."""
     return pictures[..., 1:] - pictures[..., :-1], pictures[..., 1:, :] - pictures[..., :-1, :]
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Absolute error of pixels and of edges (textures blur without them), and squared error; means."""
+    """Absolute error of pixels and of edges (textures blur without them), and squared error.
+
+    Both [n, 3, h, w]; a mean each, weighted and summed to a scalar [].
+    """
     edge = sum(F.l1_loss(ours, theirs) for ours, theirs in zip(edges(output), edges(target), strict=True))
     return F.l1_loss(output, target) + EDGE_WEIGHT * edge + SQUARE_WEIGHT * F.mse_loss(output, target)
 
 
 def autoencoder_loss(network: Any, pictures: Tensor, draw: Draw) -> Tensor:
-    """Reconstruction from a sampled latent, plus the weighted divergence of its distribution from N(0, 1)."""
+    """Reconstruction from a sampled latent, plus the weighted divergence of its distribution from N(0, 1).
+
+    ``pictures`` [n, 3, 64, 64] in [-1, 1]; a scalar [].
+    """
     mean, log_variance = network.encode(pictures).latent_dist.parameters.float().chunk(2, dim=1)
     log_variance = log_variance.clamp(-30, 20)
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=(1, 2, 3)).mean()
@@ -107,7 +113,10 @@ def fit(name: str, network: Any, course: Course, workdir: Path, *, encoder: str 
 
 
 def centre_latents(network: Any, pictures: Tensor) -> None:
-    """Make the latents of ``pictures`` zero-mean per channel; the scaling factor is one over their spread."""
+    """Make the latents of ``pictures`` [n, 3, 64, 64] zero-mean per channel, in place.
+
+    The scaling factor becomes one over their spread.
+    """
     latents = torch.cat([network.encode(part).latent_dist.mode() for part in pictures.split(50)])
     mean = latents.mean(dim=(0, 2, 3))
     network.quant_conv.bias[: len(mean)] -= mean

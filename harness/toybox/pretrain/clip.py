@@ -46,7 +46,7 @@ def build() -> Any:
 
 
 def normalized(pictures: Tensor) -> Tensor:
-    """uint8 pictures to what the network expects: CLIP's own mean and deviation per channel."""
+    """uint8 [n, 3, h, w] to what the network expects: float32, CLIP's own mean and deviation per channel."""
     mean, deviation = (
         torch.tensor(v)[:, None, None] for v in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
     )
@@ -54,7 +54,10 @@ def normalized(pictures: Tensor) -> Tensor:
 
 
 def encode_captions(network: Any, tokens: Tensor) -> Tensor:
-    """``network.encode_text``, normalized, on tokens cut after the longest caption: padding is never seen."""
+    """``network.encode_text``, normalized: int64 [n, length] to float32 [n, width].
+
+    Tokens are cut after the longest caption: padding is never seen.
+    """
     length = int(tokens.argmax(dim=1).max()) + 1
     tokens = tokens[:, :length]
     states = network.token_embedding(tokens) + network.positional_embedding[:length]
@@ -72,7 +75,7 @@ def contrastive_loss(pictures: Tensor, captions: Tensor, scale: Tensor, same: Te
 
 
 def recall(network: Any, pictures: Tensor, captions: list[str], *, among: int = 100) -> float:
-    """Share of captions whose own picture is the nearest of ``among``, mean over groups."""
+    """Share of captions whose own picture, of uint8 [n, 3, h, w], is the nearest of ``among``."""
     shown = network.encode_image(normalized(pictures), normalize=True).split(among)
     said = encode_captions(network, open_clip.tokenize(captions)).split(among)
     hits = [

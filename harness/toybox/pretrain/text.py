@@ -87,7 +87,7 @@ def draw_captions(rng: np.random.Generator, count: int, *, drop: float, rare: fl
 
 
 def attribute_loss(logits: list[Tensor], targets: Tensor) -> Tensor:
-    """Mean cross-entropy over attributes."""
+    """Mean cross-entropy over attributes: logits [n, values] of each, targets int64 [n, attributes]."""
     losses = [F.cross_entropy(one.float(), target) for one, target in zip(logits, targets.T, strict=True)]
     return torch.stack(losses).mean()
 

@@ -78,7 +78,7 @@ def alphas() -> Tensor:
 
 
 def noised(latents: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
-    """x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε for ᾱ_t of each row."""
+    """x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε: [n, channels, h, w], with ᾱ_t [n] of each row."""
     alpha = alpha[:, None, None, None]
     return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
 
@@ -97,7 +97,7 @@ def denoising_errors(
 
 
 def snr_weights(alpha: Tensor) -> Tensor:
-    """min(SNR, γ) / SNR of each ᾱ (Hang et al. 2023, for ε-prediction)."""
+    """min(SNR, γ) / SNR of each ᾱ [n], in (0, 1] (Hang et al. 2023, for ε-prediction)."""
     snr = alpha / (1 - alpha)
     return snr.clamp_max(GAMMA) / snr
 
