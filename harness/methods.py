@@ -2,8 +2,8 @@
 
 A name is a file in ``baselines/`` or a plug-in of the group ``harness.methods``; a path is a user's own file.
 Both a plug-in and an own file travel to the workers as text: the text that is part of a trial's key is the
-one that runs, also on the nodes of a cluster, which need its package only if the text imports from it. What it
-imports is not part of the key; raise ``version`` when that changes the outcome.
+one that runs, also on the nodes of a cluster, which need its package only if the text imports from it. What
+it imports is not part of the key; raise ``version`` when that changes the outcome.
 """
 
 from __future__ import annotations
