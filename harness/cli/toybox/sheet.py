@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from harness.cli.toybox.networks import Shelf
+from harness.cli.toybox.networks import ToyboxNetworks
 from harness.toybox.captions import caption
 from harness.toybox.scenes.render import render
 from harness.toybox.scenes.world import Looks, Scene, sample_scene
@@ -124,7 +124,7 @@ def subjects_sheet(path: Path, *, count: int | None = None, seed: int = 0) -> Pa
 def samples_sheet(path: Path, *, count: int | None = None, seed: int = 0) -> Path:
     """Write a sheet of samples, 24 by default: of CAPTIONS in turn, begun again where they end."""
     texts = [CAPTIONS[number % len(CAPTIONS)] for number in range(count or len(CAPTIONS))]
-    return save(path, grid(Shelf().generate(texts, seed=seed), 6, texts))
+    return save(path, grid(ToyboxNetworks().generate(texts, seed=seed), 6, texts))
 
 
 def reconstructions_sheet(path: Path, *, count: int | None = None, seed: int = 0) -> Path:
@@ -137,7 +137,7 @@ def reconstructions_sheet(path: Path, *, count: int | None = None, seed: int = 0
     scenes = [(named, wide)[number % 2][number] for number in range(count)]
     renders = render(scenes)
     between = torch.full_like(renders[..., :1], 255)
-    pairs = torch.cat([renders, between, Shelf().reconstruct(renders)], dim=3)
+    pairs = torch.cat([renders, between, ToyboxNetworks().reconstruct(renders)], dim=3)
     return save(path, grid(pairs, 4, captions(scenes, seed)))
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from harness.errors import ConfigError
 from harness.toybox.pretrain import shipping
-from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.pretrain.loop import Draw, TrainingSchedule, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 
 ARCHITECTURE: dict[str, Any] = {
@@ -30,7 +30,9 @@ ARCHITECTURE: dict[str, Any] = {
     "sample_size": 64,
     "force_upcast": False,
 }
-COURSE = Course(pictures=150_000, batch=16, lr=0.03, warmup=100, cooldown=0.3, average=0.998, seed=11)
+COURSE = TrainingSchedule(
+    pictures=150_000, batch=16, lr=0.03, warmup=100, cooldown=0.3, average=0.998, seed=11
+)
 KL_WEIGHT = 1e-6
 EDGE_WEIGHT, SQUARE_WEIGHT = 0.5, 2.0
 WIDE_SHARE = 0.4
@@ -81,7 +83,9 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
     fit("autoencoder", build(), shortened(COURSE, pictures, cooldown), workdir)
 
 
-def fit(name: str, network: Any, course: Course, workdir: Path, *, encoder: str | None = None) -> None:
+def fit(
+    name: str, network: Any, course: TrainingSchedule, workdir: Path, *, encoder: str | None = None
+) -> None:
     """Train what of ``network`` is trainable."""
     pools = Pool(workdir, "named"), Pool(workdir, "wide")
     unseen = {

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from harness.toybox.captions import caption
 from harness.toybox.pretrain import shipping
-from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.pretrain.loop import Draw, TrainingSchedule, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool
 
 ARCHITECTURE: dict[str, Any] = {
@@ -28,7 +28,7 @@ ARCHITECTURE: dict[str, Any] = {
     "text_cfg": {"context_length": 77, "vocab_size": 49_408, "width": 128, "heads": 4, "layers": 3},
 }
 NAME = "toybox-clip"
-COURSE = Course(
+COURSE = TrainingSchedule(
     pictures=500_000, batch=256, warmup=200, cooldown=0.3, average=0.995, seed=14, evaluate_every=50_000
 )
 WIDE_SHARE = 0.4

@@ -19,7 +19,7 @@ from torch import Tensor
 from harness.files import write_atomically
 from harness.toybox.captions import caption
 from harness.toybox.pretrain import autoencoder, shipping, text
-from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.pretrain.loop import Draw, TrainingSchedule, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 
 ARCHITECTURE: dict[str, Any] = {
@@ -56,7 +56,7 @@ INDEX = {
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
-COURSE = Course(
+COURSE = TrainingSchedule(
     pictures=1_000_000, batch=96, warmup=200, cooldown=0.2, average=0.9985, seed=13, evaluate_every=32_000
 )
 DROP, RARE, EMPTY = 0.3, 0.08, 0.1

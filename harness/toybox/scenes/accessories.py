@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from harness.toybox.scenes.shapes import FLOOR
+from harness.toybox.scenes.parts import FLOOR
 from harness.toybox.scenes.solids import Array, box, capsule, ellipsoid, length, rod, sphere
 
 HAT, BAND, BALL, BOX, BALLOON, STRING, SCARF = range(4, 11)

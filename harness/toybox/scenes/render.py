@@ -16,8 +16,9 @@ import torch
 
 from harness.toybox.scenes import accessories
 from harness.toybox.scenes.backdrops import backdrop
+from harness.toybox.scenes.parts import BOUND, CENTRE, DARK, FLOOR, MAIN
 from harness.toybox.scenes.patterns import pattern_weight
-from harness.toybox.scenes.shapes import BOUND, CENTRE, DARK, FLOOR, FORMS, MAIN, object_parts
+from harness.toybox.scenes.shapes import FORMS, object_parts
 from harness.toybox.scenes.solids import Array
 from harness.toybox.scenes.world import Scene
 

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.toybox.scenes.backdrops import BACKDROPS
+from harness.toybox.scenes.parts import SHAPE_PARAMETERS
 from harness.toybox.scenes.patterns import FAMILIES, HELDOUT_PATTERNS, PATTERNS
-from harness.toybox.scenes.shapes import FORMS, SHAPE_PARAMETERS
+from harness.toybox.scenes.shapes import FORMS
 
 RGB = tuple[float, ...]
 
@@ -119,12 +120,6 @@ def colour_name(rgb: RGB) -> str | None:
 def hue(rgb: RGB) -> float:
     """Return the hue in degrees, [0, 360)."""
     return 360 * colorsys.rgb_to_hsv(*rgb)[0]
-
-
-def hue_distance(first: RGB, second: RGB) -> float:
-    """Return the angle between two hues in degrees, [0, 180]."""
-    gap = abs(hue(first) - hue(second)) % 360
-    return min(gap, 360 - gap)
 
 
 def is_heldout(category: str, colour: str, background: str) -> bool:
