@@ -74,8 +74,8 @@ def move_unless_there(source: Path, target: Path) -> None:
 def assemble(folder: Path, *, weights: Path = WEIGHTS) -> None:
     """Write a complete Stable Diffusion folder: the shipped parts in single precision, and the tokenizer.
 
-    Single precision because loaders that are told no type take the files', and training scripts refuse
-    halves.
+    Single precision, because loaders without a type of their own take the files', and training scripts
+    refuse half precision.
     """
     shutil.copytree(weights / "sd", folder, copy_function=shutil.copyfile)
     for path in sorted(folder.rglob("*.safetensors")):

@@ -1,4 +1,8 @@
-"""Sheets of pictures with captions, to look at: the world, its subjects, what the networks make."""
+"""Sheets of images with captions, to look at: the world, its subjects, what the networks make.
+
+The layout is one of its own. A trial's sheet has rows of small cells in 256 colours, a report's has labelled
+strips under common captions; all that the three share is that an image is resized and pasted.
+"""
 
 from __future__ import annotations
 
@@ -75,19 +79,19 @@ def grid(images: Tensor, columns: int, titles: Sequence[str], *, magnify: int = 
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * cell + GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for index, picture in enumerate(images.permute(0, 2, 3, 1).contiguous().numpy()):
+    for index, image in enumerate(images.permute(0, 2, 3, 1).contiguous().numpy()):
         x, y = GAP + index % columns * (width + GAP), GAP + index // columns * cell
-        shown = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+        shown = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
         sheet.paste(shown, (x, y))
         for number, line in enumerate(lines[index]):
             draw.text((x, y + height + GAP // 2 + LINE * number), line, fill="black", font=font)
     return sheet
 
 
-def save(path: Path, picture: Image.Image) -> Path:
-    """Write a picture as a PNG, making its folder; return the path."""
+def save(path: Path, image: Image.Image) -> Path:
+    """Write an image as a PNG, making its folder; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, format="PNG")
+    image.save(path, format="PNG")
     return path
 
 

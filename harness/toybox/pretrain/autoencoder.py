@@ -1,4 +1,4 @@
-"""Stage ``autoencoder``: diffusers' AutoencoderKL from 64-pixel pictures to 8x8 latents of 16 channels.
+"""Stage ``autoencoder``: diffusers' AutoencoderKL from 64-pixel images to 8x8 latents of 16 channels.
 
 After training the latents are centred by folding their mean into the two convolutions around them, an exact
 rewriting, because Stable Diffusion's pipelines know a scaling factor and no shift.
@@ -36,7 +36,7 @@ COURSE = TrainingSchedule(
 KL_WEIGHT = 1e-6
 EDGE_WEIGHT, SQUARE_WEIGHT = 0.5, 2.0
 WIDE_SHARE = 0.4
-CENTRED_ON = 1_000  # pictures of the pool "named"
+CENTRED_ON = 1_000  # images of the pool "named"
 
 
 def build() -> Any:
@@ -45,9 +45,9 @@ def build() -> Any:
     return AutoencoderKL(**ARCHITECTURE)
 
 
-def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
+def edges(images: Tensor) -> tuple[Tensor, Tensor]:
     """Differences between neighbouring pixels, across and down."""
-    return pictures[..., 1:] - pictures[..., :-1], pictures[..., 1:, :] - pictures[..., :-1, :]
+    return images[..., 1:] - images[..., :-1], images[..., 1:, :] - images[..., :-1, :]
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -56,30 +56,30 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     return F.l1_loss(output, target) + EDGE_WEIGHT * edge + SQUARE_WEIGHT * F.mse_loss(output, target)
 
 
-def autoencoder_loss(network: Any, pictures: Tensor, draw: Draw) -> Tensor:
+def autoencoder_loss(network: Any, images: Tensor, draw: Draw) -> Tensor:
     """Reconstruction from a sampled latent, plus the weighted divergence of its distribution from N(0, 1)."""
-    mean, log_variance = network.encode(pictures).latent_dist.parameters.float().chunk(2, dim=1)
+    mean, log_variance = network.encode(images).latent_dist.parameters.float().chunk(2, dim=1)
     log_variance = log_variance.clamp(-30, 20)
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=(1, 2, 3)).mean()
     latents = mean + (0.5 * log_variance).exp() * draw.normal(*mean.shape)
     output = network.decode(latents, return_dict=False)[0].float()
-    return reconstruction_loss(output, pictures) + KL_WEIGHT * divergence
+    return reconstruction_loss(output, images) + KL_WEIGHT * divergence
 
 
 def psnr(output: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB of each picture, of values in [-1, 1]: float32 [n]."""
+    """Peak signal-to-noise ratio in dB of each image, of values in [-1, 1]: float32 [n]."""
     error = (output.clamp(-1, 1) - target).square().flatten(1).mean(dim=1)
     return 10 * torch.log10(4 / error.clamp_min(1e-10))
 
 
-def reconstruct(network: Any, pictures: Tensor, *, batch: int = 50) -> Tensor:
+def reconstruct(network: Any, images: Tensor, *, batch: int = 50) -> Tensor:
     """Encode to the mean and decode: values in [-1, 1], [n, 3, 64, 64] to the same."""
-    parts = [network.decode(network.encode(part).latent_dist.mode()).sample for part in pictures.split(batch)]
+    parts = [network.decode(network.encode(part).latent_dist.mode()).sample for part in images.split(batch)]
     return torch.cat(parts).clamp(-1, 1)
 
 
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
-    """Train on named and wide looks; the curve holds the PSNR of unseen pictures of both."""
+    """Train on named and wide looks; the curve holds the PSNR of unseen images of both."""
     fit("autoencoder", build(), shortened(COURSE, pictures, cooldown), workdir)
 
 
@@ -110,9 +110,9 @@ def fit(
     )  # fmt: skip
 
 
-def centre_latents(network: Any, pictures: Tensor) -> None:
-    """Make the latents of ``pictures`` zero-mean per channel; the scaling factor is one over their spread."""
-    latents = torch.cat([network.encode(part).latent_dist.mode() for part in pictures.split(50)])
+def centre_latents(network: Any, images: Tensor) -> None:
+    """Make the latents of ``images`` zero-mean per channel; the scaling factor is one over their spread."""
+    latents = torch.cat([network.encode(part).latent_dist.mode() for part in images.split(50)])
     mean = latents.mean(dim=(0, 2, 3))
     network.quant_conv.bias[: len(mean)] -= mean
     network.post_quant_conv.bias += network.post_quant_conv.weight[:, :, 0, 0] @ mean

@@ -1,7 +1,7 @@
-"""Stage ``clip``: toybox-clip, a small open_clip model of pictures and captions.
+"""Stage ``clip``: toybox-clip, a small open_clip model of images and captions.
 
-It sees wider looks than the generator does. Attributes are left out of captions at random, and two pictures
-with the same caption are not told apart: their pair is masked in the loss.
+It sees wider looks than the generator does. Attributes are left out of captions at random, and two images
+with the same caption count as the same: their pair is masked in the loss.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def build() -> Any:
         return open_clip.create_model(NAME)
 
 
-def normalized(pictures: Tensor) -> Tensor:
-    """uint8 pictures to what the network expects: CLIP's own mean and deviation per channel."""
+def normalized(images: Tensor) -> Tensor:
+    """uint8 images to what the network expects: CLIP's own mean and deviation per channel."""
     mean, deviation = (
         torch.tensor(v)[:, None, None] for v in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
     )
-    return (pictures.float() / 255 - mean) / deviation
+    return (images.float() / 255 - mean) / deviation
 
 
 def encode_captions(network: Any, tokens: Tensor) -> Tensor:
@@ -63,17 +63,17 @@ def encode_captions(network: Any, tokens: Tensor) -> Tensor:
     return F.normalize(last.float() @ network.text_projection, dim=-1)
 
 
-def contrastive_loss(pictures: Tensor, captions: Tensor, scale: Tensor, same: Tensor) -> Tensor:
+def contrastive_loss(images: Tensor, captions: Tensor, scale: Tensor, same: Tensor) -> Tensor:
     """Symmetric cross-entropy of normalized features; ``same`` [n, n] marks pairs of equal captions."""
     others = same & ~torch.eye(len(same), dtype=torch.bool)
-    logits = (scale * pictures @ captions.T).float().masked_fill(others, -torch.inf)
+    logits = (scale * images @ captions.T).float().masked_fill(others, -torch.inf)
     targets = torch.arange(len(logits))
     return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
 
 
-def recall(network: Any, pictures: Tensor, captions: list[str], *, among: int = 100) -> float:
-    """Share of captions whose own picture is the nearest of ``among``, mean over groups."""
-    shown = network.encode_image(normalized(pictures), normalize=True).split(among)
+def recall(network: Any, images: Tensor, captions: list[str], *, among: int = 100) -> float:
+    """Share of captions whose own image is the nearest of ``among``, mean over groups."""
+    shown = network.encode_image(normalized(images), normalize=True).split(among)
     said = encode_captions(network, open_clip.tokenize(captions)).split(among)
     hits = [
         (text @ image.T).argmax(1) == torch.arange(len(text)) for text, image in zip(said, shown, strict=True)
@@ -82,7 +82,7 @@ def recall(network: Any, pictures: Tensor, captions: list[str], *, among: int = 
 
 
 def distinct(pool: Pool, count: int) -> tuple[Tensor, list[str]]:
-    """Pictures with full captions, no caption twice."""
+    """Images with full captions, no caption twice."""
     rng = np.random.default_rng(1_014)
     chosen: dict[str, int] = {}
     for index, scene in enumerate(pool.scenes):
@@ -92,7 +92,7 @@ def distinct(pool: Pool, count: int) -> tuple[Tensor, list[str]]:
 
 
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
-    """Train on named and wide looks; the curve holds recall among 100 unseen pictures of three kinds."""
+    """Train on named and wide looks; the curve holds recall among 100 unseen images of three kinds."""
     course = shortened(COURSE, pictures, cooldown)
     pools = Pool(workdir, "named"), Pool(workdir, "wide")
     kinds = ("validation", "validation_heldout", "validation_wide")

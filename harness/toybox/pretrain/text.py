@@ -93,7 +93,7 @@ def attribute_loss(logits: list[Tensor], targets: Tensor) -> Tensor:
 
 
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
-    """Train on captions of fresh scenes (no pictures); the curve holds accuracies on full captions."""
+    """Train on captions of fresh scenes (no images); the curve holds accuracies on full captions."""
     course = shortened(COURSE, pictures, cooldown)
     tokens, targets = draw_captions(np.random.default_rng(1_012), 500, drop=0.0, rare=0.0)
 

@@ -44,11 +44,11 @@ Looks = Literal["named", "wide"]
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything a picture depends on.
+    """Everything an image depends on.
 
     ``shape``: four parameters in [0, 1]. ``palette``: three RGB in [0, 1], of the main, second and
     detail material; ``colours``: their names, None where no name fits. ``yaw``, ``pitch``: radians.
-    ``place``: offset of the object in half-widths of the picture (right, up). ``light``: side it
+    ``place``: offset of the object in half-widths of the image (right, up). ``light``: side it
     comes from, -1 (left) to 1 (right). ``variation``: seed of the background's own variation.
     """
 
