@@ -39,7 +39,8 @@ class OutOfMemory(HarnessError):
         told = str(error).partition(". ")[0]
         super().__init__(
             f"training {batch} pictures at once does not fit ({told}): set "
-            "execution.gradient_checkpointing: true, a smaller params.batch with more params.accumulate where the method has it, precision: bf16, or "
+            "execution.gradient_checkpointing: true, a smaller params.batch with more params.accumulate "
+            "where the method has it, precision: bf16, or "
             "resources.gpus: 1 for a GPU of its own"
         )
 
