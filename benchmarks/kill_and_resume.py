@@ -78,11 +78,11 @@ def wrap(real):
     return wrapped
 
 def eager(tell):
-    def told(stage, done, total, loss=None):
+    def report(stage, done, total, loss=None):
         tell(stage, done, total, loss)
         if done >= 1:
             kill()
-    return told
+    return report
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
@@ -109,7 +109,7 @@ MOMENTS = {
     "sample, driver": ("harness.trial.worker", "sample", "progress", "driver"),
     "score, worker": ("harness.trial.worker", "_scored", "after", "self"),
     "score, driver": ("harness.trial.worker", "_scored", "after", "driver"),
-    "pictures filed, no record yet": ("harness.records", "Lines.append", "before", "self"),
+    "images filed, no record yet": ("harness.records", "Lines.append", "before", "self"),
     "half of a record": ("harness.records", "_write_whole", "half", "self"),
     "record written, nothing else": ("harness.records", "Lines.append", "after", "self"),
     "mirror, before a run": ("harness.tracking.mlflow_store", "Store._fill", "before", "self"),

@@ -3,7 +3,7 @@
     python benchmarks/overhead.py [--trials 24] [--threads 1]
 
 Both sides do the same work on the embedded benchmark, one worker, in one run on one machine: DreamBooth's
-training steps at 5 shots, the test prompts and prior pictures, the noise probe, features of every picture.
+training steps at 5 shots, the test prompts and prior images, the noise probe, features of every image.
 The bare side calls diffusers, open_clip and timm directly, in one process, with nothing recorded or restored.
 It runs before, between and after the sweeps, because a machine's speed drifts by more than the difference.
 Measure on an idle machine.
@@ -54,14 +54,14 @@ class Bare:
         self.unet, self.vae = pipe.unet, pipe.vae
         self.noising = DDPMScheduler.from_config(pipe.scheduler.config)
         self.solver = DDIMScheduler.from_config(pipe.scheduler.config)
-        pictures = render.render(subjects.shots(subjects.subject("mossy-mug"))[:5])
+        images = render.render(subjects.shots(subjects.subjects()[0])[:5])
         tokens = pipe.tokenizer(
             ["a photo of a sks mug", ""], padding="max_length", max_length=77, return_tensors="pt"
         )
         with torch.no_grad():
-            self.latents = self.vae.encode(pictures / 127.5 - 1).latent_dist.mean
+            self.latents = self.vae.encode(images / 127.5 - 1).latent_dist.mean
             self.latents = self.latents * self.vae.config.scaling_factor
-            self.told, self.empty = pipe.text_encoder(tokens.input_ids)[0].split(1)
+            self.conditioning, self.empty = pipe.text_encoder(tokens.input_ids)[0].split(1)
         self.eyes = [loading.load_clip()[0].encode_image, loading.load_dino()[0]]
 
     def fit(self) -> None:
@@ -74,7 +74,7 @@ class Bare:
             clean = self.latents[torch.randint(len(self.latents), (BATCH,))]
             noise, t = torch.randn_like(clean), torch.randint(1000, (BATCH,))
             noisy = self.noising.add_noise(clean, noise, t)
-            prediction = self.unet(noisy, t, self.told.expand(BATCH, -1, -1), return_dict=False)[0]
+            prediction = self.unet(noisy, t, self.conditioning.expand(BATCH, -1, -1), return_dict=False)[0]
             F.mse_loss(prediction, noise).backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -83,32 +83,34 @@ class Bare:
     def sample(self) -> Any:
         import torch
 
-        pictures = []
+        images = []
         with torch.no_grad():
             for total in (PROMPTS, PRIOR):
-                pictures += [self._draw(min(16, total - start)) for start in range(0, total, 16)]
+                images += [self._draw(min(16, total - start)) for start in range(0, total, 16)]
             for _ in range(PROBE_PROMPTS * PROBE_TIMESTEPS // 64):
                 noisy, t = torch.randn(64, *self.latents.shape[1:]), torch.randint(1000, (64,))
-                self.unet(noisy, t, self.told.expand(64, -1, -1), return_dict=False)
-        return torch.cat(pictures)
+                self.unet(noisy, t, self.conditioning.expand(64, -1, -1), return_dict=False)
+        return torch.cat(images)
 
     def _draw(self, n: int) -> Any:
         import torch
 
         self.solver.set_timesteps(SOLVER_STEPS)
         latents = torch.randn(n, *self.latents.shape[1:])
-        told = torch.cat([self.empty.expand(n, -1, -1), self.told.expand(n, -1, -1)])
+        conditionings = torch.cat([self.empty.expand(n, -1, -1), self.conditioning.expand(n, -1, -1)])
         for t in self.solver.timesteps:
-            without, prompted = self.unet(torch.cat([latents] * 2), t, told, return_dict=False)[0].chunk(2)
+            without, prompted = self.unet(torch.cat([latents] * 2), t, conditionings, return_dict=False)[
+                0
+            ].chunk(2)
             latents = self.solver.step(without + GUIDANCE * (prompted - without), t, latents)[0]
         return self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0]
 
-    def score(self, pictures: Any) -> None:
+    def score(self, images: Any) -> None:
         import torch
 
         with torch.no_grad():
             for eye in self.eyes:
-                eye(pictures)
+                eye(images)
 
 
 def bare(calls: Bare, trials: int) -> list[dict[str, float]]:
@@ -118,9 +120,9 @@ def bare(calls: Bare, trials: int) -> list[dict[str, float]]:
         started = time.perf_counter()
         calls.fit()
         fitted = time.perf_counter()
-        pictures = calls.sample()
+        images = calls.sample()
         sampled = time.perf_counter()
-        calls.score(pictures)
+        calls.score(images)
         ended = time.perf_counter()
         found.append({"fit": fitted - started, "sample": sampled - fitted, "score": ended - sampled})
     return found

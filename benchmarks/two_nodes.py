@@ -3,7 +3,7 @@
     python benchmarks/two_nodes.py [--experiment experiments/smoke.yaml]
 
 Starts a cluster of two nodes with a core each, runs the sweep with ``--address``, kills the second node once
-both have finished a trial, and checks that every trial is done once, with its pictures, in one place.
+both have finished a trial, and checks that every trial is done once, with its images, in one place.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def main() -> None:
     """Run the sweep, lose a node, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--experiment", default="experiments/smoke.yaml")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     head: dict[str, Any] = {"num_cpus": 1, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     second = cluster.add_node(num_cpus=1)
     with tempfile.TemporaryDirectory() as runs:
-        command = [sys.executable, "-m", "harness", "sweep", asked.experiment, "--address", cluster.address]
+        command = [sys.executable, "-m", "harness", "sweep", options.experiment, "--address", cluster.address]
         sweep = subprocess.Popen([*command, "--runs", runs])
         lost_after = None
         while sweep.poll() is None:

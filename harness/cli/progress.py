@@ -111,7 +111,7 @@ class Display:
     def _left(self) -> float | None:
         """Estimate the seconds left: what each row's stages took so far, times what is left of them.
 
-        A record of pictures scored again tells what fitting took too, and the other way round.
+        A record of images scored again tells what fitting took too, and the other way round.
         """
         everything = [seconds for row in self._seconds.values() for seconds in row]
         if not everything:
@@ -197,9 +197,9 @@ def meter() -> Iterator[Progress]:
     with Bar(console=Console(stderr=True), transient=True) as bar:
         tasks = {}
 
-        def told(stage: str, done: int, total: int, loss: float | None) -> None:
+        def report(stage: str, done: int, total: int, loss: float | None) -> None:
             if stage not in tasks:
                 tasks[stage] = bar.add_task(stage, total=total)
             bar.update(tasks[stage], completed=done, total=total)
 
-        yield told
+        yield report

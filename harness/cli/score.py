@@ -1,4 +1,4 @@
-"""The command ``harness score``: pictures that were made elsewhere."""
+"""The command ``harness score``: external images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def score(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Pictures: 00-00.png, … or 00/*.png, ….")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Images: 00-00.png, … or 00/*.png, ….")],
     subject: Annotated[str, typer.Option(help="The data set's subject that they should show.")],
     prompts: Annotated[
         Path | None,
@@ -28,7 +28,7 @@ def score(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")] = False,
 ) -> None:
-    """Score pictures made elsewhere by the code that scores a trial, so that no method need be ported.
+    """Score external images by the code that scores a trial, so that no method need be ported.
 
     Example:  harness score other/mug --subject mossy-mug --prompts prompts.txt --shots 5
     """

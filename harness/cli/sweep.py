@@ -12,6 +12,7 @@ from harness.errors import ConfigError
 
 if TYPE_CHECKING:
     from harness.config.experiment import Experiment
+    from harness.specs import Trial
     from harness.sweep.catalog import Installed
     from harness.sweep.run import Summary
 
@@ -61,31 +62,46 @@ def sweep(
         _show_plan(loaded, Installed(loaded, plan_only=True), runs)
         return
     catalog = Installed(loaded)
-    expansion = expand(loaded, catalog)  # says what is wrong before anything slow
-    from harness.cli.progress import Display
-    from harness.sweep.run import run_sweep
-    from harness.tracking.mirror import Mirror, Store
-
+    trials = expand(loaded, catalog).trials  # says what is wrong before anything slow
     try:
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--runs {runs}: cannot be made: {error.strerror or error}") from None
+    summary = _swept(loaded, catalog, trials, runs, mlflow=mlflow, workers=workers, address=address)
+    _conclude(summary, experiment, runs / loaded.name)
+
+
+def _swept(
+    experiment: Experiment,
+    catalog: Installed,
+    trials: list[Trial],
+    runs: Path,
+    *,
+    mlflow: str | None,
+    workers: int | None,
+    address: str | None,
+) -> Summary:
+    """Run the trials under a display and the MLflow mirror; write tables and figures unless interrupted."""
+    from harness.cli.progress import Display
+    from harness.sweep.run import run_sweep
+    from harness.tracking.mirror import Mirror, Store
+
     display = Display()
-    with Mirror(Store(runs, loaded.name, mlflow), display.say) as mirror:
+    with Mirror(Store(runs, experiment.name, mlflow), display.say) as mirror:
         with display:
             summary = run_sweep(
-                loaded,
+                experiment,
                 runs=runs,
                 catalog=catalog,
-                expanded=expansion.trials,
+                expanded=trials,
                 workers=workers,
                 address=address,
                 observers=[display, mirror],
             )
         if not summary.interrupted:
-            written = _publish(runs.resolve() / loaded.name, display.say)
+            written = _publish(runs.resolve() / experiment.name, display.say)
             mirror.close(failed=len(summary.failed), tables=written)
-    _conclude(summary, experiment, runs / loaded.name)
+    return summary
 
 
 def _publish(folder: Path, say: Callable[[str], None]) -> list[Path]:

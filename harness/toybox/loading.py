@@ -74,15 +74,15 @@ def move_unless_there(source: Path, target: Path) -> None:
 def assemble(folder: Path, *, weights: Path = WEIGHTS) -> None:
     """Write a complete Stable Diffusion folder: the shipped parts in single precision, and the tokenizer.
 
-    Single precision because loaders that are told no type take the files', and training scripts refuse
-    halves.
+    Single precision, because loaders without a type of their own take the files', and training scripts
+    refuse half precision.
     """
     shutil.copytree(weights / "sd", folder, copy_function=shutil.copyfile)
     for path in sorted(folder.rglob("*.safetensors")):
         widen(path)
     configuration = folder / "text_encoder" / "config.json"
-    told = json.loads(configuration.read_text())
-    configuration.write_text(json.dumps({**told, "dtype": "float32"}, indent=2))
+    settings = json.loads(configuration.read_text())
+    configuration.write_text(json.dumps({**settings, "dtype": "float32"}, indent=2))
     write_tokenizer(folder / "tokenizer")
 
 
@@ -102,7 +102,7 @@ def export(folder: Path) -> None:
 
 
 def load_clip(weights: Path = WEIGHTS) -> tuple[nn.Module, Callable, Callable]:
-    """Toybox-clip through open_clip: (model, preprocessing of a PIL picture, tokenizer), float32."""
+    """Toybox-clip through open_clip: (model, preprocessing of a PIL image, tokenizer), float32."""
     import open_clip
 
     with tempfile.TemporaryDirectory() as place:
@@ -117,24 +117,24 @@ def load_clip(weights: Path = WEIGHTS) -> tuple[nn.Module, Callable, Callable]:
 
 
 def load_dino(weights: Path = WEIGHTS) -> tuple[nn.Module, Callable]:
-    """Toybox-dino through timm: (model giving the class token [n, 192], preprocessing of a PIL picture)."""
+    """Toybox-dino through timm: (model giving the class token [n, 192], preprocessing of a PIL image)."""
     import timm
     from torchvision import transforms
 
-    told = json.loads((weights / "dino.json").read_text())
+    settings = json.loads((weights / "dino.json").read_text())
     model = timm.create_model(
-        told["architecture"],
+        settings["architecture"],
         pretrained=False,
         checkpoint_path=str(weights / "dino.safetensors"),
-        **told["options"],
+        **settings["options"],
     )
-    size = told["options"]["img_size"]
+    size = settings["options"]["img_size"]
     preprocess = transforms.Compose(
         [
             transforms.Resize(size, interpolation=transforms.InterpolationMode.BICUBIC),
             transforms.CenterCrop(size),
             transforms.ToTensor(),
-            transforms.Normalize(told["mean"], told["std"]),
+            transforms.Normalize(settings["mean"], settings["std"]),
         ]
     )
     return model.float().eval().requires_grad_(False), preprocess
@@ -146,7 +146,7 @@ def load_probe(weights: Path = WEIGHTS) -> Probe:
 
     from harness.toybox.probe import Probe, ProbeNetwork
 
-    told = json.loads((weights / "probe.json").read_text())
-    network = ProbeNetwork(told["channels"], told["labels"])
+    settings = json.loads((weights / "probe.json").read_text())
+    network = ProbeNetwork(settings["channels"], settings["labels"])
     network.load_state_dict(load_file(weights / "probe.safetensors"))
-    return Probe(network.float(), told["labels"])
+    return Probe(network.float(), settings["labels"])

@@ -1,7 +1,7 @@
-"""The attribute probe: a small convolutional classifier that reads a picture's attributes, or rejects it.
+"""The attribute probe: a small convolutional classifier that reads an image's attributes, or rejects it.
 
-A network of its own, unrelated to the generator and the encoders: it measures exactly whether a picture shows
-what a prompt asked for. It was taught that noise and half-denoised pictures are nothing.
+A network of its own, unrelated to the generator and the encoders: it measures exactly whether an image shows
+what its prompt requests. It was trained to read noise and half-denoised images as nothing.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ class ProbeNetwork(nn.Module):
             {name: nn.Linear(2 * channels[-1], len(known)) for name, known in labels.items()}
         )
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Logits per attribute of pictures [n, 3, 64, 64] in [-1, 1]."""
-        states = F.silu(self.trunk(self.blocks(pictures).flatten(1)))
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Logits per attribute of images [n, 3, 64, 64] in [-1, 1]."""
+        states = F.silu(self.trunk(self.blocks(images).flatten(1)))
         return {name: head(states) for name, head in self.heads.items()}
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the probe sees in n pictures: probabilities [n, labels] per attribute, float32."""
+    """What the probe sees in n images: probabilities [n, labels] per attribute, float32."""
 
     labels: Mapping[str, tuple[str, ...]]
     probabilities: Mapping[str, Tensor]
 
     def words(self, attribute: str) -> list[str]:
-        """The likeliest label of each picture, "nothing" never among them."""
+        """The likeliest label of each image, "nothing" never among them."""
         known = self.labels[attribute]
         real = [number for number, label in enumerate(known) if label != NOTHING]
         return [known[real[best]] for best in self.probabilities[attribute][:, real].argmax(dim=1).tolist()]
@@ -70,7 +70,7 @@ class Reading:
         return self.probabilities[attribute][:, real].amax(dim=1)
 
     def rejected(self) -> Tensor:
-        """Whether a picture shows no object that the probe knows: bool [n]."""
+        """Whether an image shows no object that the probe knows: bool [n]."""
         return self.confidence("category") < 0.5
 
 
@@ -82,12 +82,10 @@ class Probe:
         self.labels = {name: tuple(known) for name, known in labels.items()}
 
     @torch.no_grad()
-    def attributes(self, pictures: Tensor, *, batch: int = 100) -> Reading:
-        """Read uint8 pictures [n, 3, 64, 64]; raises ``ValueError`` for another shape or type."""
-        if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1:] != (3, 64, 64):
-            raise ValueError(
-                f"pictures must be uint8 [n, 3, 64, 64], got {pictures.dtype} {tuple(pictures.shape)}"
-            )
-        parts = [self.network(part.float() / 127.5 - 1) for part in pictures.split(batch)]
+    def attributes(self, images: Tensor, *, batch: int = 100) -> Reading:
+        """Read uint8 images [n, 3, 64, 64]; raises ``ValueError`` for another shape or type."""
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1:] != (3, 64, 64):
+            raise ValueError(f"images must be uint8 [n, 3, 64, 64], got {images.dtype} {tuple(images.shape)}")
+        parts = [self.network(part.float() / 127.5 - 1) for part in images.split(batch)]
         joined = {name: torch.cat([part[name] for part in parts]) for name in self.labels}
         return Reading(self.labels, {name: logits.float().softmax(dim=1) for name, logits in joined.items()})

@@ -1,4 +1,4 @@
-"""What the tuned models are asked for, with the truth each prompt asks for.
+"""The prompts of the embedded benchmark, each with its ground truth.
 
 Knows nothing of the looks of any subject.
 """
@@ -19,10 +19,10 @@ LIVE_BACKGROUNDS = 10
 
 
 @dataclass(frozen=True)
-class Prompt:
+class ToyPrompt:
     """A prompt: text with "{}" for the subject's phrase (or none), its kind and its ground truth.
 
-    ``kind``: recontextualization, property, accessory, prior. ``attributes``: what a right picture
+    ``kind``: recontextualization, property, accessory, prior. ``attributes``: what a right image
     shows, among the keys category, background, colour, accessory.
     """
 
@@ -36,26 +36,28 @@ class Prompt:
         return text.replace("{}", phrase)
 
 
-def background_prompt(background: str) -> Prompt:
+def background_prompt(background: str) -> ToyPrompt:
     """Ask for the subject in a background."""
-    return Prompt(f"a {{}} {BACKDROPS[background].phrase}", "recontextualization", {"background": background})
+    return ToyPrompt(
+        f"a {{}} {BACKDROPS[background].phrase}", "recontextualization", {"background": background}
+    )
 
 
-def accessory_prompt(accessory: str, kind: str, background: str | None = None) -> Prompt:
+def accessory_prompt(accessory: str, kind: str, background: str | None = None) -> ToyPrompt:
     """Ask for the subject with an accessory, optionally in a background."""
     text, attributes = f"a {{}} {ACCESSORY_PHRASES[accessory]}", {"accessory": accessory}
     if background is None:
-        return Prompt(text, kind, attributes)
-    return Prompt(f"{text} {BACKDROPS[background].phrase}", kind, {**attributes, "background": background})
+        return ToyPrompt(text, kind, attributes)
+    return ToyPrompt(f"{text} {BACKDROPS[background].phrase}", kind, {**attributes, "background": background})
 
 
-def property_prompt(colour: str) -> Prompt:
+def property_prompt(colour: str) -> ToyPrompt:
     """Ask for the subject in another colour."""
     words = article(colour)
-    return Prompt(f"{words} {{}}", "property", {"colour": colour})
+    return ToyPrompt(f"{words} {{}}", "property", {"colour": colour})
 
 
-def subject_prompts(category: str, name: str) -> tuple[Prompt, ...]:
+def subject_prompts(category: str, name: str) -> tuple[ToyPrompt, ...]:
     """Return 25 prompts in DreamBench's division, deterministic in the subject's name.
 
     Objects: 20 recontextualizations, 5 properties; live subjects: 10 recontextualizations,
@@ -75,7 +77,7 @@ def subject_prompts(category: str, name: str) -> tuple[Prompt, ...]:
     return tuple(prompts + [property_prompt(colour) for colour in PROPERTY_COLOURS])
 
 
-def draw_prompt(rng: np.random.Generator, category: str) -> Prompt:
+def draw_prompt(rng: np.random.Generator, category: str) -> ToyPrompt:
     """Draw a prompt for a class that no subject takes part in."""
     words, context, attributes = category, "", {"category": category}
     if rng.random() < 0.5:
@@ -88,12 +90,12 @@ def draw_prompt(rng: np.random.Generator, category: str) -> Prompt:
         attributes["background"] = pick(rng, BACKGROUNDS)
         context += f" {BACKDROPS[attributes['background']].phrase}"
     opening = pick(rng, ("a photo of ", "", "a picture of "))
-    return Prompt(f"{opening}{article(words)}{context}", "prior", attributes)
+    return ToyPrompt(f"{opening}{article(words)}{context}", "prior", attributes)
 
 
 def distinct(
-    rng: np.random.Generator, categories: tuple[str, ...], n: int, first: list[Prompt]
-) -> tuple[Prompt, ...]:
+    rng: np.random.Generator, categories: tuple[str, ...], n: int, first: list[ToyPrompt]
+) -> tuple[ToyPrompt, ...]:
     """Return n prompts of different texts, going round the categories."""
     found = {prompt.text_template: prompt for prompt in first[:n]}
     while len(found) < n:
@@ -102,22 +104,14 @@ def distinct(
     return tuple(found.values())
 
 
-def class_prompts(category: str, n: int) -> tuple[Prompt, ...]:
+def class_prompts(category: str, n: int) -> tuple[ToyPrompt, ...]:
     """Return n different prompts of a class, without any subject; the first is the plain one."""
     rng = np.random.default_rng(zlib.crc32(f"class/{category}".encode()))
-    plain = Prompt(f"a photo of {article(category)}", "prior", {"category": category})
+    plain = ToyPrompt(f"a photo of {article(category)}", "prior", {"category": category})
     return distinct(rng, (category,), n, [plain])
 
 
-def other_prompts(category: str, n: int) -> tuple[Prompt, ...]:
+def other_prompts(category: str, n: int) -> tuple[ToyPrompt, ...]:
     """Return n different prompts of the classes other than this, in turn."""
     rng = np.random.default_rng(zlib.crc32(f"other/{category}".encode()))
     return distinct(rng, tuple(other for other in CLASSES if other != category), n, [])
-
-
-def prior_prompts(category: str, n: int = 64) -> tuple[Prompt, ...]:
-    """Return n prompts for drift measures: half of the class, the rest of others, the last one empty."""
-    if n < 3:
-        raise ValueError(f"prior prompts need n >= 3 (class, other, empty), got {n}")
-    half = n // 2
-    return (*class_prompts(category, half), *other_prompts(category, n - half - 1), Prompt("", "prior"))

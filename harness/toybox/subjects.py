@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness.toybox.prompts import Prompt, class_prompts, other_prompts, prior_prompts, subject_prompts
+from harness.toybox.prompts import ToyPrompt, class_prompts, other_prompts, subject_prompts
 from harness.toybox.scenes.shapes import FORMS
 from harness.toybox.scenes.world import BACKGROUNDS, RGB, Scene, colour_name, sample_view, uniform
 
@@ -22,11 +22,9 @@ __all__ = [
     "ToySubject",
     "class_prompts",
     "other_prompts",
-    "prior_prompts",
     "prompts",
     "references",
     "shots",
-    "subject",
     "subjects",
 ]
 
@@ -149,14 +147,6 @@ def subjects() -> tuple[ToySubject, ...]:
     return tuple(build(*row) for row in SPECIFICATIONS)
 
 
-def subject(name: str) -> ToySubject:
-    """Return a subject by its name; raise ``ValueError`` for an unknown one."""
-    known = {each.name: each for each in subjects()}
-    if name not in known:
-        raise ValueError(f"unknown subject {name!r}; known: {', '.join(known)}")
-    return known[name]
-
-
 def shots(subject: ToySubject) -> tuple[Scene, ...]:
     """Return the 6 photos a method may learn from."""
     return subject.photos[:SHOTS]
@@ -167,6 +157,6 @@ def references(subject: ToySubject) -> tuple[Scene, ...]:
     return subject.photos[SHOTS:]
 
 
-def prompts(subject: ToySubject) -> tuple[Prompt, ...]:
+def prompts(subject: ToySubject) -> tuple[ToyPrompt, ...]:
     """Return the subject's 25 prompts with their ground truth."""
     return subject_prompts(subject.category, subject.name)

@@ -1,4 +1,4 @@
-"""The runs of one experiment in an MLflow store: found by tags, written so that twice is as good as once.
+"""The runs of one experiment in an MLflow store: found by tags; writes are idempotent.
 
 Only this module imports MLflow, and only when the store is opened: that takes seconds.
 """

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.cli.toybox.networks import Shelf
+from harness.cli.toybox.networks import ToyboxNetworks
 from harness.toybox import loading
 from harness.toybox.tokenizer import tokenizer
 
@@ -128,9 +128,9 @@ def test_dino_gives_one_class_token_per_picture() -> None:
 
 
 def test_a_rare_word_is_known_but_bound_to_nothing() -> None:
-    shelf = Shelf()
-    pictures = shelf.generate(["a photo of a sks mug"] * 8)
-    assert shelf.probe.attributes(pictures).words("category").count("mug") >= 6
+    networks = ToyboxNetworks()
+    pictures = networks.generate(["a photo of a sks mug"] * 8)
+    assert networks.probe.attributes(pictures).words("category").count("mug") >= 6
 
 
 def test_shipped_files_are_small() -> None:

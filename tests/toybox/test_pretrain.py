@@ -16,8 +16,8 @@ from harness.errors import ConfigError
 from harness.toybox import pretrain
 from harness.toybox.loading import WEIGHTS
 from harness.toybox.pretrain import autoencoder, clip, decoder, dino, shipping, unet
-from harness.toybox.pretrain.loop import Course, Draw, Training, averaged, crossed, train, weight_groups
-from harness.toybox.pretrain.muon import orthogonalized
+from harness.toybox.pretrain.loop import Draw, Training, TrainingSchedule, averaged, crossed, train
+from harness.toybox.pretrain.muon import orthogonalized, weight_groups
 from harness.toybox.pretrain.renders import Pool, Recipe, missing, write_shard
 
 
@@ -51,7 +51,9 @@ STAGES: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module, Draw], Ten
 @pytest.mark.parametrize("name", STAGES)
 def test_killed_and_resumed_equals_uninterrupted(name: str, tmp_path: Path) -> None:
     build, loss = STAGES[name]
-    course = Course(pictures=96, batch=8, lr=1e-2, adam=1e-2, warmup=3, cooldown=0.5, evaluate_every=24)
+    course = TrainingSchedule(
+        pictures=96, batch=8, lr=1e-2, adam=1e-2, warmup=3, cooldown=0.5, evaluate_every=24
+    )
 
     def go(folder: str, stop_after: int | None, checkpoint_seconds: float = 0.0) -> None:
         train(
@@ -77,7 +79,7 @@ def test_killed_and_resumed_equals_uninterrupted(name: str, tmp_path: Path) -> N
 
 def test_a_finished_stage_continues_when_asked_for_more_pictures(tmp_path: Path) -> None:
     for pictures in (16, 48):
-        course = Course(pictures=pictures, batch=8, lr=1e-2, adam=1e-2)
+        course = TrainingSchedule(pictures=pictures, batch=8, lr=1e-2, adam=1e-2)
         done = train(
             "more",
             small_network(),
@@ -90,7 +92,7 @@ def test_a_finished_stage_continues_when_asked_for_more_pictures(tmp_path: Path)
 
 
 def test_the_average_lags_behind_the_weights(tmp_path: Path) -> None:
-    course = Course(pictures=80, batch=8, lr=1e-2, adam=1e-2, average=0.9)
+    course = TrainingSchedule(pictures=80, batch=8, lr=1e-2, adam=1e-2, average=0.9)
     done = train(
         "lag", small_network(), loss=regression, evaluate=lambda network: {}, course=course, workdir=tmp_path
     )
@@ -109,7 +111,7 @@ def test_averaged_names_the_stage_to_run(tmp_path: Path) -> None:
 
 def begun(folder: Path, *, encoder: str | None = None, **changed: int) -> Training:
     """Train a few steps, or continue them."""
-    course = replace(Course(pictures=16, batch=8, lr=1e-2, adam=1e-2), **changed)
+    course = replace(TrainingSchedule(pictures=16, batch=8, lr=1e-2, adam=1e-2), **changed)
     return train(
         "begun", small_network(), loss=regression, evaluate=lambda network: {}, course=course,
         workdir=folder, encoder=encoder,
@@ -161,7 +163,7 @@ def test_an_older_decoder_does_not_hide_a_newer_autoencoder(
 
 
 def test_the_rates_climb_hold_and_cool() -> None:
-    course = Course(pictures=1_000, batch=10, warmup=10, cooldown=0.2)
+    course = TrainingSchedule(pictures=1_000, batch=10, warmup=10, cooldown=0.2)
     paces = [course.pace(step) for step in range(course.steps)]
     assert paces[0] == pytest.approx(0.1)
     assert paces[10:81] == [1.0] * 71
@@ -169,7 +171,7 @@ def test_the_rates_climb_hold_and_cool() -> None:
 
 
 def test_evaluations_fall_on_the_same_pictures_for_any_batch() -> None:
-    course = Course(pictures=100, batch=7, evaluate_every=20)
+    course = TrainingSchedule(pictures=100, batch=7, evaluate_every=20)
     assert [step for step in range(1, 15) if crossed(step, course)] == [3, 6, 9, 12]
 
 
@@ -320,7 +322,7 @@ def test_training_continues_from_adopted_weights_and_a_checkpoint_is_not_replace
         for weight in shipped.parameters():
             weight.add_(1)
     shipping.write(shipped, tmp_path / "weights.safetensors")
-    course = Course(pictures=8, batch=8, lr=1e-4, adam=1e-4, warmup=1, weight_decay=0.0)
+    course = TrainingSchedule(pictures=8, batch=8, lr=1e-4, adam=1e-4, warmup=1, weight_decay=0.0)
     network = shipping.read(small_network(), tmp_path / "weights.safetensors")
     shipping.begin("some", network, course=course, workdir=tmp_path)
     done = train(

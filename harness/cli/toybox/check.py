@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.cli.toybox.networks import SEED, Shelf
+from harness.cli.toybox.networks import SEED, ToyboxNetworks
 from harness.metrics.scores.kid import kid
 from harness.toybox import loading
 from harness.toybox.captions import ACCESSORY_PHRASES, article, caption, look_phrase
@@ -65,7 +65,7 @@ def decibels(first: Tensor, second: Tensor, where: Tensor | None = None) -> Tens
     return 10 * torch.log10(255**2 / mean.clamp_min(1e-6))
 
 
-def check_autoencoder(shelf: Shelf) -> Iterator[Figure]:
+def check_autoencoder(shelf: ToyboxNetworks) -> Iterator[Figure]:
     """PSNR of unseen pictures, named and wide looks alike, and of their objects' pixels alone."""
     rng = np.random.default_rng([SEED, 1])
     scenes = [sample_scene(rng, split="any", looks=looks) for looks in ("named", "wide") for _ in range(200)]
@@ -77,7 +77,7 @@ def check_autoencoder(shelf: Shelf) -> Iterator[Figure]:
     )
 
 
-def check_clip(shelf: Shelf) -> Iterator[Figure]:
+def check_clip(shelf: ToyboxNetworks) -> Iterator[Figure]:
     """Caption to picture recall among 100 pictures with distinct full captions."""
     splits: tuple[tuple[Split, str, float], ...] = (
         ("any", "unseen", 0.85),
@@ -95,7 +95,7 @@ def check_clip(shelf: Shelf) -> Iterator[Figure]:
 
 
 @torch.no_grad()
-def recall(shelf: Shelf, scenes: Sequence[Scene], texts: Sequence[str]) -> float:
+def recall(shelf: ToyboxNetworks, scenes: Sequence[Scene], texts: Sequence[str]) -> float:
     """Share of texts whose own picture is the nearest of its hundred."""
     model, _, tokenize = shelf.clip
     shown = shelf.clip_features(render(scenes)).split(100)
@@ -106,7 +106,7 @@ def recall(shelf: Shelf, scenes: Sequence[Scene], texts: Sequence[str]) -> float
     return torch.cat(hits).float().mean().item()
 
 
-def check_dino(shelf: Shelf) -> Iterator[Figure]:
+def check_dino(shelf: ToyboxNetworks) -> Iterator[Figure]:
     """Subjects against each other, and new instances against others of their class."""
     everyone = subjects()
     photos = [scene for subject in everyone for scene in subject.photos]
@@ -121,7 +121,7 @@ def check_dino(shelf: Shelf) -> Iterator[Figure]:
     yield Figure("dino: new instances of one class, AUC", others["auc_class"], 0.90)
 
 
-def new_instances(shelf: Shelf, count: int = 200, views: int = 4) -> tuple[Tensor, Tensor, Tensor]:
+def new_instances(shelf: ToyboxNetworks, count: int = 200, views: int = 4) -> tuple[Tensor, Tensor, Tensor]:
     """Features, instance and class of unseen wide instances, ``views`` pictures each."""
     rng = np.random.default_rng([SEED, 3])
     scenes: list[Scene] = []
@@ -148,7 +148,7 @@ def truth(scene: Scene) -> dict[str, str]:
     }
 
 
-def check_probe(shelf: Shelf) -> Iterator[Figure]:
+def check_probe(shelf: ToyboxNetworks) -> Iterator[Figure]:
     """Accuracies on autoencoded unseen renders and subjects, and rejections of garbage."""
     rng = np.random.default_rng([SEED, 4])
     scenes = [sample_scene(rng, split="any") for _ in range(500)]
@@ -171,7 +171,7 @@ def check_probe(shelf: Shelf) -> Iterator[Figure]:
     yield from check_rejection(shelf, [text for text, _ in asked(rng, 100, "train")])
 
 
-def check_rejection(shelf: Shelf, texts: Sequence[str]) -> Iterator[Figure]:
+def check_rejection(shelf: ToyboxNetworks, texts: Sequence[str]) -> Iterator[Figure]:
     """How much of decoded noise and of half-denoised samples the probe rejects."""
     noise = torch.randn(len(texts), 16, 8, 8, generator=torch.Generator().manual_seed(SEED))
     for name, latents in (
@@ -196,7 +196,7 @@ def asked(rng: np.random.Generator, count: int, split: Split) -> list[tuple[str,
     return list(found.items())
 
 
-def check_generation(shelf: Shelf) -> Iterator[Figure]:
+def check_generation(shelf: ToyboxNetworks) -> Iterator[Figure]:
     """The probe's agreement with prompts, a third of them of held-out triples, and KID against renders."""
     rng = np.random.default_rng([SEED, 5])
     pairs = asked(rng, 200, "train") + asked(rng, 100, "heldout")
@@ -213,7 +213,7 @@ def check_generation(shelf: Shelf) -> Iterator[Figure]:
     yield from check_distance(shelf, pictures[:200])
 
 
-def check_distance(shelf: Shelf, pictures: Tensor, *, sets: int = 6) -> Iterator[Figure]:
+def check_distance(shelf: ToyboxNetworks, pictures: Tensor, *, sets: int = 6) -> Iterator[Figure]:
     """KID, in toybox-clip's features, of samples against renders and of renders against renders."""
     rng, size = np.random.default_rng([SEED, 6]), len(pictures)
     renders = shelf.clip_features(render([sample_scene(rng) for _ in range(sets * size)])).numpy()
@@ -225,7 +225,7 @@ def check_distance(shelf: Shelf, pictures: Tensor, *, sets: int = 6) -> Iterator
     yield Figure("sd: KID of renders against renders, largest (x 1000)", 1_000 * max(floors))
 
 
-def check_subjects(shelf: Shelf) -> Iterator[Figure]:
+def check_subjects(shelf: ToyboxNetworks) -> Iterator[Figure]:
     """How far the best words stay from each subject, in DINO, below its own autoencoded photos."""
     gaps = {subject.name: subject_gap(shelf, subject) for subject in subjects()}
     worst = min(gaps, key=gaps.__getitem__)
@@ -233,7 +233,7 @@ def check_subjects(shelf: Shelf) -> Iterator[Figure]:
     yield Figure(f"subjects: DINO(real_ae) - DINO(frozen_oracle), least ({worst})", gaps[worst], 0.15)
 
 
-def subject_gap(shelf: Shelf, subject: ToySubject, count: int = 10) -> float:
+def subject_gap(shelf: ToyboxNetworks, subject: ToySubject, count: int = 10) -> float:
     """DINO of autoencoded shots less DINO of samples of the description, both against the references."""
     real = shelf.dino_features(render(references(subject)))
     through = shelf.dino_features(shelf.reconstruct(render(shots(subject))))
@@ -243,7 +243,7 @@ def subject_gap(shelf: Shelf, subject: ToySubject, count: int = 10) -> float:
     return (through @ real.T).mean().item() - (described @ real.T).mean().item()
 
 
-def check_size(shelf: Shelf) -> Iterator[Figure]:
+def check_size(shelf: ToyboxNetworks) -> Iterator[Figure]:
     """Bytes shipped, and the time to load everything: of a shelf that has loaded nothing yet."""
     sizes = [path.stat().st_size / MEGABYTE for path in shelf.weights.rglob("*") if path.is_file()]
     if not sizes:
@@ -255,7 +255,7 @@ def check_size(shelf: Shelf) -> Iterator[Figure]:
     yield Figure("weights: time to load (s)", time.perf_counter() - began, ceiling=3)
 
 
-CHECKS: dict[str, Callable[[Shelf], Iterator[Figure]]] = {
+CHECKS: dict[str, Callable[[ToyboxNetworks], Iterator[Figure]]] = {
     "size": check_size,
     "autoencoder": check_autoencoder,
     "clip": check_clip,
@@ -280,10 +280,10 @@ def check(
     unknown = [part for part in parts if part not in CHECKS]
     if unknown:
         raise ValueError(f"unknown check {unknown[0]!r}; known: {', '.join(CHECKS)}")
-    return _measured([part for part in CHECKS if part in parts], Shelf(weights), say)
+    return _measured([part for part in CHECKS if part in parts], ToyboxNetworks(weights), say)
 
 
-def _measured(parts: Sequence[str], shelf: Shelf, say: Callable[[str], None]) -> Iterator[Figure]:
+def _measured(parts: Sequence[str], shelf: ToyboxNetworks, say: Callable[[str], None]) -> Iterator[Figure]:
     for number, part in enumerate(parts, start=1):
         say(f"measuring {part} ({number} of {len(parts)})")
         yield from CHECKS[part](shelf)

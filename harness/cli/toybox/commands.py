@@ -20,15 +20,15 @@ toybox = typer.Typer(
 
 
 def pretrain(
-    workdir: Annotated[Path, typer.Option(help="Where checkpoints, pictures and curves are kept.")],
+    workdir: Annotated[Path, typer.Option(help="Where checkpoints, images and curves are kept.")],
     stages: Annotated[
         list[str] | None, typer.Argument(metavar="[STAGE]...", help="Stages, in turn [default: all].")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
-    pictures: Annotated[int | None, typer.Option(min=1, help="Pictures to see in all.")] = None,
+    pictures: Annotated[int | None, typer.Option(min=1, help="Images to see in all.")] = None,
     cooldown: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share of the pictures over which the learning rate falls."),
+        typer.Option(min=0, max=1, help="Share of the images over which the learning rate falls."),
     ] = None,
     part: Annotated[
         str, typer.Option(metavar="I/N", help="Of renders, draw every N-th shard from the I-th.")
@@ -54,7 +54,7 @@ def pretrain(
             noun = "stage" if adopt is None else "stage with weights to adopt"
             raise ConfigError(one_of(stage, known, noun=noun))
     share = _part(part)
-    with _told():
+    with _one_line():
         for stage in stages or known:
             if adopt is not None:
                 training.adopt(stage, workdir=workdir, weights=adopt)
@@ -75,7 +75,7 @@ def _part(text: str) -> tuple[int, int]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _one_line() -> Iterator[None]:
     """Turn files that are not there, or cannot be read or written, into one line."""
     try:
         yield
@@ -85,7 +85,7 @@ def _told() -> Iterator[None]:
 
 @toybox.command()
 def sheet(
-    out: Annotated[Path, typer.Argument(metavar="PNG", help="The picture to write.")],
+    out: Annotated[Path, typer.Argument(metavar="PNG", help="The image to write.")],
     subjects: Annotated[bool, typer.Option("--subjects", help="Subjects and their photos.")] = False,
     samples: Annotated[
         bool, typer.Option("--samples", help="What the embedded Stable Diffusion makes of captions.")
@@ -103,15 +103,15 @@ def sheet(
 
     Example:  harness toybox sheet samples.png --samples
     """
-    asked = {"subjects": subjects, "samples": samples, "reconstructions": reconstructions}
-    kinds = [name for name, wanted in asked.items() if wanted] or ["scenes"]
+    flags = {"subjects": subjects, "samples": samples, "reconstructions": reconstructions}
+    kinds = [name for name, wanted in flags.items() if wanted] or ["scenes"]
     if len(kinds) > 1:
         raise ConfigError(f"{' and '.join(f'--{name}' for name in kinds)}: a sheet shows one of them")
     if out.is_dir():
-        raise ConfigError(f"{out}: is a folder; give the name of a picture to write")
+        raise ConfigError(f"{out}: is a folder; give the name of an image to write")
     from harness.cli.toybox import sheet as drawing
 
-    with _told():
+    with _one_line():
         typer.echo(drawing.KINDS[kinds[0]](out, count=count, seed=seed))
 
 
@@ -135,7 +135,7 @@ def check(
         if part not in checking.CHECKS:
             raise ConfigError(one_of(part, checking.CHECKS, noun="check"))
     figures = []
-    with _told():
+    with _one_line():
         for figure in checking.check(parts or tuple(checking.CHECKS), say=_progress):
             figures.append(figure)
             if not as_json:
@@ -162,6 +162,6 @@ def export(
 
     if folder.exists():
         raise ConfigError(f"{folder}: is there already; give a new folder")
-    with _told():
+    with _one_line():
         loading.export(folder)
     typer.echo(folder)

@@ -22,8 +22,8 @@ SEED = 977
 STEPS, GUIDANCE = 20, 5.0
 
 
-class Shelf:
-    """The shipped networks, each loaded on first use; what they make of texts and pictures."""
+class ToyboxNetworks:
+    """The shipped networks, each loaded on first use; what they make of texts and images."""
 
     def __init__(self, weights: Path = loading.WEIGHTS) -> None:
         self.weights = weights
@@ -32,12 +32,12 @@ class Shelf:
     def pipeline(self) -> Any:
         """The generator."""
         from diffusers import StableDiffusionPipeline
+        from diffusers.utils import logging as diffusers_logging
+        from transformers.utils import logging as transformers_logging
 
-        from harness.diffusion.backbones.loading import no_progress_bar
-
-        folder = loading.pipeline_folder(self.weights)
-        with no_progress_bar():
-            pipeline: Any = StableDiffusionPipeline.from_pretrained(folder)
+        diffusers_logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()
+        pipeline: Any = StableDiffusionPipeline.from_pretrained(loading.pipeline_folder(self.weights))
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
@@ -61,32 +61,32 @@ class Shelf:
         _ = self.pipeline, self.clip, self.dino, self.probe
 
     @torch.no_grad()
-    def reconstruct(self, pictures: Tensor) -> Tensor:
-        """Pictures through the autoencoder: uint8 to uint8."""
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Pass images [n, 3, h, w] through the autoencoder: uint8 to uint8."""
         vae = self.pipeline.vae
         parts = [
             vae.decode(vae.encode(part.float() / 127.5 - 1).latent_dist.mode()).sample
-            for part in pictures.split(50)
+            for part in images.split(50)
         ]
         return as_bytes(torch.cat(parts))
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents to uint8 pictures."""
+        """Decode scaled latents to uint8 images."""
         vae = self.pipeline.vae
         return as_bytes(
             torch.cat([vae.decode(part / vae.config.scaling_factor).sample for part in latents.split(50)])
         )
 
     def generate(self, texts: Sequence[str], *, seed: int = SEED, batch: int = 50) -> Tensor:
-        """One picture of each text: uint8 [n, 3, 64, 64]."""
+        """Sample one image of each text: uint8 [n, 3, 64, 64]."""
         return self.decode(self.latents(texts, seed=seed, batch=batch))
 
     @torch.no_grad()
     def latents(
         self, texts: Sequence[str], *, seed: int = SEED, batch: int = 50, until: float = 1.0
     ) -> Tensor:
-        """One sampled latent of each text, scaled; ``until`` < 1 stops after that share of the steps."""
+        """Sample one latent of each text, scaled; ``until`` < 1 stops after that share of the steps."""
         kept: list[Tensor] = []
 
         def keep(pipeline: object, step: int, moment: int, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -108,25 +108,25 @@ class Shelf:
         return torch.cat(kept)
 
     @torch.no_grad()
-    def dino_features(self, pictures: Tensor) -> Tensor:
-        """Class tokens, normalized: [n, 192]."""
+    def dino_features(self, images: Tensor) -> Tensor:
+        """Compute class tokens, normalized: [n, 192]."""
         model, preprocess = self.dino
-        shown = torch.stack([preprocess(picture) for picture in as_images(pictures)])
+        shown = torch.stack([preprocess(image) for image in as_images(images)])
         return F.normalize(torch.cat([model(part) for part in shown.split(100)]), dim=-1)
 
     @torch.no_grad()
-    def clip_features(self, pictures: Tensor) -> Tensor:
-        """Picture features, normalized: [n, 128]."""
+    def clip_features(self, images: Tensor) -> Tensor:
+        """Compute image features, normalized: [n, 128]."""
         model, preprocess, _ = self.clip
-        shown = torch.stack([preprocess(picture) for picture in as_images(pictures)])
+        shown = torch.stack([preprocess(image) for image in as_images(images)])
         return torch.cat([model.encode_image(part, normalize=True) for part in shown.split(100)])
 
 
-def as_bytes(pictures: Tensor) -> Tensor:
-    """[-1, 1] to uint8."""
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+def as_bytes(images: Tensor) -> Tensor:
+    """Turn [-1, 1] into uint8."""
+    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-def as_images(pictures: Tensor) -> list[Image.Image]:
-    """uint8 [n, 3, h, w] to PIL pictures."""
-    return [Image.fromarray(picture) for picture in pictures.permute(0, 2, 3, 1).numpy()]
+def as_images(images: Tensor) -> list[Image.Image]:
+    """Turn uint8 [n, 3, h, w] into PIL images."""
+    return [Image.fromarray(image) for image in images.permute(0, 2, 3, 1).numpy()]

@@ -1,4 +1,8 @@
-"""Sheets of pictures with captions, to look at: the world, its subjects, what the networks make."""
+"""Sheets of images with captions, to look at: the world, its subjects, what the networks make.
+
+The layout is one of its own. A trial's sheet has rows of small cells in 256 colours, a report's has labelled
+strips under common captions; all that the three share is that an image is resized and pasted.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from harness.cli.toybox.networks import Shelf
+from harness.cli.toybox.networks import ToyboxNetworks
 from harness.toybox.captions import caption
 from harness.toybox.scenes.render import render
 from harness.toybox.scenes.world import Looks, Scene, sample_scene
@@ -75,19 +79,19 @@ def grid(images: Tensor, columns: int, titles: Sequence[str], *, magnify: int = 
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * cell + GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for index, picture in enumerate(images.permute(0, 2, 3, 1).contiguous().numpy()):
+    for index, image in enumerate(images.permute(0, 2, 3, 1).contiguous().numpy()):
         x, y = GAP + index % columns * (width + GAP), GAP + index // columns * cell
-        shown = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+        shown = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
         sheet.paste(shown, (x, y))
         for number, line in enumerate(lines[index]):
             draw.text((x, y + height + GAP // 2 + LINE * number), line, fill="black", font=font)
     return sheet
 
 
-def save(path: Path, picture: Image.Image) -> Path:
-    """Write a picture as a PNG, making its folder; return the path."""
+def save(path: Path, image: Image.Image) -> Path:
+    """Write an image as a PNG, making its folder; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, format="PNG")
+    image.save(path, format="PNG")
     return path
 
 
@@ -124,7 +128,7 @@ def subjects_sheet(path: Path, *, count: int | None = None, seed: int = 0) -> Pa
 def samples_sheet(path: Path, *, count: int | None = None, seed: int = 0) -> Path:
     """Write a sheet of samples, 24 by default: of CAPTIONS in turn, begun again where they end."""
     texts = [CAPTIONS[number % len(CAPTIONS)] for number in range(count or len(CAPTIONS))]
-    return save(path, grid(Shelf().generate(texts, seed=seed), 6, texts))
+    return save(path, grid(ToyboxNetworks().generate(texts, seed=seed), 6, texts))
 
 
 def reconstructions_sheet(path: Path, *, count: int | None = None, seed: int = 0) -> Path:
@@ -137,7 +141,7 @@ def reconstructions_sheet(path: Path, *, count: int | None = None, seed: int = 0
     scenes = [(named, wide)[number % 2][number] for number in range(count)]
     renders = render(scenes)
     between = torch.full_like(renders[..., :1], 255)
-    pairs = torch.cat([renders, between, Shelf().reconstruct(renders)], dim=3)
+    pairs = torch.cat([renders, between, ToyboxNetworks().reconstruct(renders)], dim=3)
     return save(path, grid(pairs, 4, captions(scenes, seed)))
 
 

@@ -1,4 +1,4 @@
-"""Stage ``autoencoder``: diffusers' AutoencoderKL from 64-pixel pictures to 8x8 latents of 16 channels.
+"""Stage ``autoencoder``: diffusers' AutoencoderKL from 64-pixel images to 8x8 latents of 16 channels.
 
 After training the latents are centred by folding their mean into the two convolutions around them, an exact
 rewriting, because Stable Diffusion's pipelines know a scaling factor and no shift.
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from harness.errors import ConfigError
 from harness.toybox.pretrain import shipping
-from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.pretrain.loop import Draw, TrainingSchedule, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 
 ARCHITECTURE: dict[str, Any] = {
@@ -30,11 +30,13 @@ ARCHITECTURE: dict[str, Any] = {
     "sample_size": 64,
     "force_upcast": False,
 }
-COURSE = Course(pictures=150_000, batch=16, lr=0.03, warmup=100, cooldown=0.3, average=0.998, seed=11)
+COURSE = TrainingSchedule(
+    images=150_000, batch=16, lr=0.03, warmup=100, cooldown=0.3, average=0.998, seed=11
+)
 KL_WEIGHT = 1e-6
 EDGE_WEIGHT, SQUARE_WEIGHT = 0.5, 2.0
 WIDE_SHARE = 0.4
-CENTRED_ON = 1_000  # pictures of the pool "named"
+CENTRED_ON = 1_000  # images of the pool "named"
 
 
 def build() -> Any:
@@ -43,9 +45,9 @@ def build() -> Any:
     return AutoencoderKL(**ARCHITECTURE)
 
 
-def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
+def edges(images: Tensor) -> tuple[Tensor, Tensor]:
     """Differences between neighbouring pixels of [n, c, h, w]: [n, c, h, w - 1] and [n, c, h - 1, w]."""
-    return pictures[..., 1:] - pictures[..., :-1], pictures[..., 1:, :] - pictures[..., :-1, :]
+    return images[..., 1:] - images[..., :-1], images[..., 1:, :] - images[..., :-1, :]
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -57,49 +59,51 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     return F.l1_loss(output, target) + EDGE_WEIGHT * edge + SQUARE_WEIGHT * F.mse_loss(output, target)
 
 
-def autoencoder_loss(network: Any, pictures: Tensor, draw: Draw) -> Tensor:
+def autoencoder_loss(network: Any, images: Tensor, draw: Draw) -> Tensor:
     """Reconstruction from a sampled latent, plus the weighted divergence of its distribution from N(0, 1).
 
-    ``pictures`` [n, 3, 64, 64] in [-1, 1]; a scalar [].
+    ``images`` [n, 3, 64, 64] in [-1, 1]; a scalar [].
     """
-    mean, log_variance = network.encode(pictures).latent_dist.parameters.float().chunk(2, dim=1)
+    mean, log_variance = network.encode(images).latent_dist.parameters.float().chunk(2, dim=1)
     log_variance = log_variance.clamp(-30, 20)
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=(1, 2, 3)).mean()
     latents = mean + (0.5 * log_variance).exp() * draw.normal(*mean.shape)
     output = network.decode(latents, return_dict=False)[0].float()
-    return reconstruction_loss(output, pictures) + KL_WEIGHT * divergence
+    return reconstruction_loss(output, images) + KL_WEIGHT * divergence
 
 
 def psnr(output: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB of each picture, of values in [-1, 1]: float32 [n]."""
+    """Peak signal-to-noise ratio in dB of each image, of values in [-1, 1]: float32 [n]."""
     error = (output.clamp(-1, 1) - target).square().flatten(1).mean(dim=1)
     return 10 * torch.log10(4 / error.clamp_min(1e-10))
 
 
-def reconstruct(network: Any, pictures: Tensor, *, batch: int = 50) -> Tensor:
+def reconstruct(network: Any, images: Tensor, *, batch: int = 50) -> Tensor:
     """Encode to the mean and decode: values in [-1, 1], [n, 3, 64, 64] to the same."""
-    parts = [network.decode(network.encode(part).latent_dist.mode()).sample for part in pictures.split(batch)]
+    parts = [network.decode(network.encode(part).latent_dist.mode()).sample for part in images.split(batch)]
     return torch.cat(parts).clamp(-1, 1)
 
 
-def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
-    """Train on named and wide looks; the curve holds the PSNR of unseen pictures of both."""
-    fit("autoencoder", build(), shortened(COURSE, pictures, cooldown), workdir)
+def run(*, workdir: Path, images: int | None = None, cooldown: float | None = None) -> None:
+    """Train on named and wide looks; the curve holds the PSNR of unseen images of both."""
+    fit("autoencoder", build(), shortened(COURSE, images, cooldown), workdir)
 
 
-def fit(name: str, network: Any, course: Course, workdir: Path, *, encoder: str | None = None) -> None:
+def fit(
+    name: str, network: Any, course: TrainingSchedule, workdir: Path, *, encoder: str | None = None
+) -> None:
     """Train what of ``network`` is trainable."""
     pools = Pool(workdir, "named"), Pool(workdir, "wide")
     unseen = {
-        "named": as_signed(Pool(workdir, "validation").pictures(range(200))),
-        "wide": as_signed(Pool(workdir, "validation_wide").pictures(range(200))),
+        "named": as_signed(Pool(workdir, "validation").images(range(200))),
+        "wide": as_signed(Pool(workdir, "validation_wide").images(range(200))),
     }
     wide = round(WIDE_SHARE * course.batch)
 
     def loss(network: Any, draw: Draw) -> Tensor:
         shares = course.batch - wide, wide
         parts = [
-            pool.pictures(draw.numpy.integers(len(pool), size=n))
+            pool.images(draw.numpy.integers(len(pool), size=n))
             for pool, n in zip(pools, shares, strict=True)
         ]
         return autoencoder_loss(network, as_signed(torch.cat(parts)), draw)
@@ -112,12 +116,12 @@ def fit(name: str, network: Any, course: Course, workdir: Path, *, encoder: str 
     )  # fmt: skip
 
 
-def centre_latents(network: Any, pictures: Tensor) -> None:
-    """Make the latents of ``pictures`` [n, 3, 64, 64] zero-mean per channel, in place.
+def centre_latents(network: Any, images: Tensor) -> None:
+    """Make the latents of ``images`` [n, 3, 64, 64] zero-mean per channel, in place.
 
     The scaling factor becomes one over their spread.
     """
-    latents = torch.cat([network.encode(part).latent_dist.mode() for part in pictures.split(50)])
+    latents = torch.cat([network.encode(part).latent_dist.mode() for part in images.split(50)])
     mean = latents.mean(dim=(0, 2, 3))
     network.quant_conv.bias[: len(mean)] -= mean
     network.post_quant_conv.bias += network.post_quant_conv.weight[:, :, 0, 0] @ mean
@@ -157,7 +161,7 @@ def trained(workdir: Path) -> Any:
         network = averaged("decoder", network, workdir)
         if digest(network) != expected:
             raise ConfigError(f"{path}: polishes an earlier autoencoder than autoencoder.pt; move it away")
-    centre_latents(network, as_signed(Pool(workdir, "named").pictures(range(CENTRED_ON))))
+    centre_latents(network, as_signed(Pool(workdir, "named").images(range(CENTRED_ON))))
     return network
 
 

@@ -1,7 +1,7 @@
-"""Stage ``clip``: toybox-clip, a small open_clip model of pictures and captions.
+"""Stage ``clip``: toybox-clip, a small open_clip model of images and captions.
 
-It sees wider looks than the generator does. Attributes are left out of captions at random, and two pictures
-with the same caption are not told apart: their pair is masked in the loss.
+It sees wider looks than the generator does. Attributes are left out of captions at random, and two images
+with the same caption count as the same: their pair is masked in the loss.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from harness.toybox.captions import caption
 from harness.toybox.pretrain import shipping
-from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.pretrain.loop import Draw, TrainingSchedule, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool
 
 ARCHITECTURE: dict[str, Any] = {
@@ -28,8 +28,8 @@ ARCHITECTURE: dict[str, Any] = {
     "text_cfg": {"context_length": 77, "vocab_size": 49_408, "width": 128, "heads": 4, "layers": 3},
 }
 NAME = "toybox-clip"
-COURSE = Course(
-    pictures=500_000, batch=256, warmup=200, cooldown=0.3, average=0.995, seed=14, evaluate_every=50_000
+COURSE = TrainingSchedule(
+    images=500_000, batch=256, warmup=200, cooldown=0.3, average=0.995, seed=14, evaluate_every=50_000
 )
 WIDE_SHARE = 0.4
 DROP, RARE = 0.2, 0.03
@@ -45,12 +45,12 @@ def build() -> Any:
         return open_clip.create_model(NAME)
 
 
-def normalized(pictures: Tensor) -> Tensor:
+def normalized(images: Tensor) -> Tensor:
     """uint8 [n, 3, h, w] to what the network expects: float32, CLIP's own mean and deviation per channel."""
     mean, deviation = (
         torch.tensor(v)[:, None, None] for v in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
     )
-    return (pictures.float() / 255 - mean) / deviation
+    return (images.float() / 255 - mean) / deviation
 
 
 def encode_captions(network: Any, tokens: Tensor) -> Tensor:
@@ -66,17 +66,17 @@ def encode_captions(network: Any, tokens: Tensor) -> Tensor:
     return F.normalize(last.float() @ network.text_projection, dim=-1)
 
 
-def contrastive_loss(pictures: Tensor, captions: Tensor, scale: Tensor, same: Tensor) -> Tensor:
+def contrastive_loss(images: Tensor, captions: Tensor, scale: Tensor, same: Tensor) -> Tensor:
     """Symmetric cross-entropy of normalized features; ``same`` [n, n] marks pairs of equal captions."""
     others = same & ~torch.eye(len(same), dtype=torch.bool)
-    logits = (scale * pictures @ captions.T).float().masked_fill(others, -torch.inf)
+    logits = (scale * images @ captions.T).float().masked_fill(others, -torch.inf)
     targets = torch.arange(len(logits))
     return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
 
 
-def recall(network: Any, pictures: Tensor, captions: list[str], *, among: int = 100) -> float:
-    """Share of captions whose own picture, of uint8 [n, 3, h, w], is the nearest of ``among``."""
-    shown = network.encode_image(normalized(pictures), normalize=True).split(among)
+def recall(network: Any, images: Tensor, captions: list[str], *, among: int = 100) -> float:
+    """Share of captions whose own image, of uint8 [n, 3, h, w], is the nearest of ``among``."""
+    shown = network.encode_image(normalized(images), normalize=True).split(among)
     said = encode_captions(network, open_clip.tokenize(captions)).split(among)
     hits = [
         (text @ image.T).argmax(1) == torch.arange(len(text)) for text, image in zip(said, shown, strict=True)
@@ -85,18 +85,18 @@ def recall(network: Any, pictures: Tensor, captions: list[str], *, among: int = 
 
 
 def distinct(pool: Pool, count: int) -> tuple[Tensor, list[str]]:
-    """Pictures with full captions, no caption twice."""
+    """Images with full captions, no caption twice."""
     rng = np.random.default_rng(1_014)
     chosen: dict[str, int] = {}
     for index, scene in enumerate(pool.scenes):
         chosen.setdefault(caption(scene, rng, drop=0.0), index)
     captions = list(chosen)[:count]
-    return pool.pictures([chosen[text] for text in captions]), captions
+    return pool.images([chosen[text] for text in captions]), captions
 
 
-def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
-    """Train on named and wide looks; the curve holds recall among 100 unseen pictures of three kinds."""
-    course = shortened(COURSE, pictures, cooldown)
+def run(*, workdir: Path, images: int | None = None, cooldown: float | None = None) -> None:
+    """Train on named and wide looks; the curve holds recall among 100 unseen images of three kinds."""
+    course = shortened(COURSE, images, cooldown)
     pools = Pool(workdir, "named"), Pool(workdir, "wide")
     kinds = ("validation", "validation_heldout", "validation_wide")
     unseen = {name: distinct(Pool(workdir, name), 500) for name in kinds}
@@ -106,7 +106,7 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
         shown, said = [], []
         for pool, count in zip(pools, (course.batch - wide, wide), strict=True):
             indices = draw.numpy.integers(len(pool), size=count)
-            shown.append(pool.pictures(indices))
+            shown.append(pool.images(indices))
             said += [caption(pool.scenes[index], draw.numpy, drop=DROP, rare=RARE) for index in indices]
         tokens = open_clip.tokenize(said)
         same = (tokens[:, None] == tokens[None]).all(dim=2)

@@ -1,6 +1,6 @@
 """Stage ``decoder``: the autoencoder's decoder learns on; its encoder, and so every latent, stays as it is.
 
-A better decoder improves all pictures and invalidates nothing that was trained on latents.
+A better decoder improves all images and invalidates nothing that was trained on latents.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.toybox.pretrain import autoencoder, shipping
-from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.pretrain.loop import Draw, TrainingSchedule, averaged, shortened, train
 from harness.toybox.pretrain.renders import POOLS, Pool, as_signed
 from harness.toybox.scenes.world import CLASSES
 
@@ -28,7 +28,7 @@ ARCHITECTURE: dict[str, Any] = {
     "mean": (0.5, 0.5, 0.5),
     "std": (0.5, 0.5, 0.5),
 }
-COURSE = Course(
+COURSE = TrainingSchedule(
     pictures=300_000, batch=128, warmup=200, cooldown=0.3, average=0.995, seed=15, evaluate_every=20_000
 )
 TEMPERATURE = 0.1

@@ -1,14 +1,12 @@
 """The training loop that every stage shares: resumable at any kill, bit for bit, and usable at any moment.
 
-It knows nothing of pictures or captions: a stage gives it networks, a loss of (networks, draw) and an
+It knows nothing of images or captions: a stage gives it networks, a loss of (networks, draw) and an
 evaluation. All randomness of a step comes from its ``Draw``, which depends on the seed and the number of the
 step alone, so that a checkpoint holds weights, their average and the optimizers' state, and no generator's.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -19,23 +17,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from harness.errors import ConfigError
 from harness.files import write_atomically
-from harness.toybox.pretrain.muon import Muon
-
-THINNEST = 4  # Muon takes matrices with at least so many rows and columns
+from harness.toybox.pretrain.curve import Curve
+from harness.toybox.pretrain.muon import Muon, weight_groups
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingSchedule:
     """How long and how fast a stage trains.
 
-    ``pictures`` are seen in all, ``batch`` at a step. The learning rates, ``lr`` of Muon for matrices and
-    ``adam`` of Adam for everything else, climb over ``warmup`` steps, stay, and fall linearly to zero over
-    the last share ``cooldown`` of the pictures: without it a stage has no horizon, and more pictures simply
+    ``pictures`` images are seen in all, ``batch`` at a step. The learning rates, ``lr`` of Muon for matrices
+    and ``adam`` of Adam for everything else, climb over ``warmup`` steps, stay, and fall linearly to zero
+    over the last share ``cooldown`` of them: without it a stage has no horizon, and more images simply
     continue it. ``average`` is the decay of the moving average of the weights, which is what evaluations and
     exports use.
     """
@@ -69,8 +66,8 @@ class Course:
         return min(self.average, (1 + step) / (10 + step))
 
 
-def shortened(course: Course, pictures: int | None, cooldown: float | None) -> Course:
-    """The course with another number of pictures or another cool-down, where one is given."""
+def shortened(course: TrainingSchedule, pictures: int | None, cooldown: float | None) -> TrainingSchedule:
+    """Return the schedule with another number of images or another cool-down, where one is given."""
     given: dict[str, Any] = {"pictures": pictures, "cooldown": cooldown}
     return replace(course, **{name: value for name, value in given.items() if value is not None})
 
@@ -100,10 +97,10 @@ Evaluate = Callable[[Any], Mapping[str, float]]
 class Training:
     """The state of a stage: networks, their moving average, the optimizers and the step.
 
-    ``encoder`` is the digest of the autoencoder that the stage's pictures or latents come through.
+    ``encoder`` is the digest of the autoencoder that the stage's images or latents come through.
     """
 
-    def __init__(self, networks: Any, course: Course, *, encoder: str | None = None) -> None:
+    def __init__(self, networks: Any, course: TrainingSchedule, *, encoder: str | None = None) -> None:
         self.networks, self.course, self.encoder, self.step = networks, course, encoder, 0
         self.averaged = deepcopy(networks).requires_grad_(False).eval()
         self.parameters = [weight for weight in networks.parameters() if weight.requires_grad]
@@ -149,7 +146,7 @@ class Training:
         write_atomically(path, lambda file: torch.save(state, file))
 
     def restore(self, path: Path) -> None:
-        """Continue from what ``save`` wrote; raises ConfigError if it is of another course or encoder."""
+        """Continue from what ``save`` wrote; raises ConfigError if it is of another schedule or encoder."""
         state = torch.load(path, weights_only=True)
         refuse_other_course(state, path, self.course)
         refuse_other_encoder(state, path, self.encoder)
@@ -161,11 +158,11 @@ class Training:
 
 
 FREE = ("pictures", "cooldown", "evaluate_every")
-"""What of a course may change when a stage is continued."""
+"""What of a schedule may change when a stage is continued."""
 
 
-def refuse_other_course(state: Mapping[str, Any], path: Path, course: Course) -> None:
-    """Raise ConfigError if a checkpoint that says its course was trained otherwise."""
+def refuse_other_course(state: Mapping[str, Any], path: Path, course: TrainingSchedule) -> None:
+    """Raise ConfigError if a checkpoint that says its schedule was trained otherwise."""
     for name, value in asdict(course).items():
         if name not in FREE and (held := state.get("course", {}).get(name, value)) != value:
             raise ConfigError(f"{path}: trained with {name} {held}, now {value}; move it away to begin anew")
@@ -181,66 +178,22 @@ def refuse_other_encoder(state: Mapping[str, Any], path: Path, encoder: str | No
         )
 
 
-def weight_groups(networks: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Split trainable weights into matrices (filters among them) and the rest: vectors, tables, thin ones.
-
-    Nothing but matrices decays: a decaying table would shrink every row at every step, the thousands of words
-    that no caption holds included.
-    """
-    tables = {id(module.weight) for module in networks.modules() if isinstance(module, nn.Embedding)}
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for weight in networks.parameters():
-        if weight.requires_grad:
-            wide = weight.ndim >= 2 and min(weight.shape[0], weight[0].numel()) >= THINNEST
-            (matrices if wide and id(weight) not in tables else others).append(weight)
-    return matrices, others
-
-
-class Curve:
-    """A stage's log: one CSV row per evaluation. Rows past the checkpoint go when a stage is resumed."""
-
-    def __init__(self, path: Path, *, step: int) -> None:
-        self.path = path
-        self.rows = [row for row in self._read() if int(row["step"]) <= step]
-        self._write()
-
-    def _read(self) -> list[dict[str, str]]:
-        if not self.path.exists():
-            return []
-        with self.path.open(newline="") as file:
-            return list(csv.DictReader(file))
-
-    def _write(self) -> None:
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, names)
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_atomically(self.path, text.getvalue().encode())
-
-    def append(self, **values: float) -> None:
-        """Add a row."""
-        self.rows.append({name: f"{value:.6g}" for name, value in values.items()})
-        self._write()
-
-
 def train(
     name: str,
     networks: Any,
     *,
     loss: Loss,
     evaluate: Evaluate,
-    course: Course,
+    course: TrainingSchedule,
     workdir: Path,
     encoder: str | None = None,
     checkpoint_seconds: float = 120.0,
     report_seconds: float = 20.0,
     stop_after: int | None = None,
 ) -> Training:
-    """Train ``networks`` to the end of the course, continuing from the stage's checkpoint if there is one.
+    """Train ``networks`` to the end of the schedule, continuing from the stage's checkpoint if there is one.
 
-    Raises ConfigError if the checkpoint says another course, or another ``encoder`` than this one.
+    Raises ConfigError if the checkpoint says another schedule, or another ``encoder`` than this one.
 
     Leaves ``NAME.pt`` (the state) and ``NAME.csv`` (the curve) in ``workdir``. ``stop_after`` leaves, without
     a last checkpoint, after so many steps of this call: what a kill would do.
@@ -279,8 +232,8 @@ def train(
     return training
 
 
-def crossed(step: int, course: Course) -> bool:
-    """Say whether step number ``step`` passed a multiple of ``evaluate_every`` pictures."""
+def crossed(step: int, course: TrainingSchedule) -> bool:
+    """Say whether step number ``step`` passed a multiple of ``evaluate_every`` images."""
     seen = step * course.batch
     return seen // course.evaluate_every > (seen - course.batch) // course.evaluate_every
 

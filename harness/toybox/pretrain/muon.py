@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
+THINNEST = 4
+"""Muon takes matrices with at least so many rows and columns."""
 
 
 def orthogonalized(matrix: Tensor, *, iterations: int = 5) -> Tensor:
@@ -58,3 +60,19 @@ class Muon(torch.optim.Optimizer):
         rows, columns = direction.shape
         weight.mul_(1 - lr * weight_decay)
         weight.add_(orthogonalized(direction).view_as(weight), alpha=-lr * max(1.0, rows / columns) ** 0.5)
+
+
+def weight_groups(networks: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Split trainable weights into matrices (filters among them) and the rest: vectors, tables, thin ones.
+
+    Nothing but matrices decays: a decaying table would shrink every row at every step, the thousands of words
+    that no caption holds included.
+    """
+    tables = {id(module.weight) for module in networks.modules() if isinstance(module, nn.Embedding)}
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for weight in networks.parameters():
+        if weight.requires_grad:
+            wide = weight.ndim >= 2 and min(weight.shape[0], weight[0].numel()) >= THINNEST
+            (matrices if wide and id(weight) not in tables else others).append(weight)
+    return matrices, others

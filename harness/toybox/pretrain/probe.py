@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.toybox.pretrain import autoencoder, shipping
-from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.pretrain.loop import Draw, TrainingSchedule, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 from harness.toybox.pretrain.unet import alphas, noised
 from harness.toybox.probe import NOTHING, ProbeNetwork
@@ -25,7 +25,7 @@ from harness.toybox.scenes.attributes import LABELS, numbers
 CHANNELS = (48, 96, 160, 224)
 ANSWERS = {name: LABELS[name] for name in ("category", "background", "colour", "pattern", "accessory")}
 ANSWERS = {**ANSWERS, "category": (*ANSWERS["category"], NOTHING)}
-COURSE = Course(
+COURSE = TrainingSchedule(
     pictures=250_000, batch=64, warmup=200, cooldown=0.4, average=0.995, seed=16, evaluate_every=25_000
 )
 WIDE_SHARE = 0.4

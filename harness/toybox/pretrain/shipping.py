@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from harness.errors import ConfigError
-from harness.toybox.pretrain.loop import Course, Training
+from harness.toybox.pretrain.loop import Training, TrainingSchedule
 
 DIFFUSERS_FILE = "diffusion_pytorch_model.safetensors"
 TRANSFORMERS_FILE = "model.safetensors"
@@ -36,7 +36,7 @@ def read(network: Any, path: Path) -> Any:
     return network
 
 
-def begin(name: str, networks: Any, *, course: Course, workdir: Path) -> None:
+def begin(name: str, networks: Any, *, course: TrainingSchedule, workdir: Path) -> None:
     """Write a stage's checkpoint at step 0, from which training continues.
 
     Raises ConfigError where the stage has one already: what was trained is not thrown away.

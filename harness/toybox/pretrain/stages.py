@@ -1,6 +1,6 @@
 """Pretraining of the embedded benchmark: one module per stage, one resumable loop that they share.
 
-The stages, in the order in which they depend on each other: ``renders`` draws the pools of pictures;
+The stages, in the order in which they depend on each other: ``renders`` draws the pools of images;
 ``autoencoder``, ``text``, ``clip`` and ``dino`` learn from them; ``unet`` needs the autoencoder and the text
 tower, ``probe`` the autoencoder; ``decoder`` polishes the autoencoder's second half. Each stage keeps its
 state in the working folder and can be killed at any moment; running it again continues.
@@ -35,9 +35,9 @@ def run(
     cooldown: float | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> None:
-    """Run one stage until it has seen its pictures, continuing what ``workdir`` holds.
+    """Run one stage until it has seen its images, continuing what ``workdir`` holds.
 
-    ``pictures`` replaces the stage's own number (more pictures continue a finished stage) and ``cooldown``
+    ``pictures`` replaces the stage's own number (more images continue a finished stage) and ``cooldown``
     the share of them over which the learning rate falls to zero. ``part`` = (i, n) renders every n-th shard
     from the i-th, so that n processes share the work; the other stages ignore it.
     """

@@ -19,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from harness.toybox.captions import caption
 from harness.toybox.pretrain import shipping
-from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.pretrain.loop import Draw, TrainingSchedule, averaged, shortened, train
 from harness.toybox.scenes.attributes import LABELS, numbers
 from harness.toybox.scenes.world import sample_scene
 from harness.toybox.tokenizer import LENGTH, tokenizer
@@ -38,7 +38,7 @@ ARCHITECTURE: dict[str, Any] = {
     "eos_token_id": 49_407,
     "pad_token_id": 49_407,
 }
-COURSE = Course(
+COURSE = TrainingSchedule(
     pictures=150_000, batch=128, warmup=100, cooldown=0.4, average=0.99, seed=12, evaluate_every=25_000
 )
 DROP, RARE = 0.3, 0.1
@@ -93,7 +93,7 @@ def attribute_loss(logits: list[Tensor], targets: Tensor) -> Tensor:
 
 
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
-    """Train on captions of fresh scenes (no pictures); the curve holds accuracies on full captions."""
+    """Train on captions of fresh scenes (no images); the curve holds accuracies on full captions."""
     course = shortened(COURSE, pictures, cooldown)
     tokens, targets = draw_captions(np.random.default_rng(1_012), 500, drop=0.0, rare=0.0)
 

@@ -1,6 +1,6 @@
 """Stage ``unet``: the denoiser of toybox-sd, an epsilon-predicting UNet2DConditionModel on 8x8 latents.
 
-Latents are encoded once and kept; captions are drawn afresh for every picture at every step and pass through
+Latents are encoded once and kept; captions are drawn afresh for every image at every step and pass through
 the frozen text tower on the way. A tenth of them is empty, for classifier-free guidance.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from harness.files import write_atomically
 from harness.toybox.captions import caption
 from harness.toybox.pretrain import autoencoder, shipping, text
-from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
+from harness.toybox.pretrain.loop import Draw, TrainingSchedule, averaged, shortened, train
 from harness.toybox.pretrain.renders import Pool, as_signed
 
 ARCHITECTURE: dict[str, Any] = {
@@ -56,7 +56,7 @@ INDEX = {
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
-COURSE = Course(
+COURSE = TrainingSchedule(
     pictures=1_000_000, batch=96, warmup=200, cooldown=0.2, average=0.9985, seed=13, evaluate_every=32_000
 )
 DROP, RARE, EMPTY = 0.3, 0.08, 0.1
@@ -67,7 +67,7 @@ def build() -> Any:
     """Make the network with its initial weights."""
     torch.manual_seed(COURSE.seed)
     network: Any = UNet2DConditionModel(**ARCHITECTURE)
-    network.set_attn_processor(AttnProcessor())  # plain products: 5.7 ms a picture against 8.6, fused
+    network.set_attn_processor(AttnProcessor())  # plain products: 5.7 ms an image against 8.6, fused
     return network
 
 
@@ -109,7 +109,7 @@ def spread_steps(draw: Draw, count: int, total: int) -> Tensor:
 
 
 class Latents:
-    """The latents of a pool's pictures, encoded once: mean and deviation, float16, scaled."""
+    """The latents of a pool's images, encoded once: mean and deviation, float16, scaled."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
@@ -133,8 +133,8 @@ def encode(network: Any, pool: Pool, *, batch: int = 100) -> np.ndarray:
     """Encode a pool: float16 [n, 2, 16, 8, 8], mean and deviation."""
     rows = []
     for start in range(0, len(pool), batch):
-        pictures = as_signed(pool.pictures(range(start, min(start + batch, len(pool)))))
-        latent = network.encode(pictures).latent_dist
+        images = as_signed(pool.pictures(range(start, min(start + batch, len(pool)))))
+        latent = network.encode(images).latent_dist
         rows.append(torch.stack([latent.mean, latent.std], dim=1) * network.config.scaling_factor)
     return torch.cat(rows).half().numpy()
 

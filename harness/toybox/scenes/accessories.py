@@ -1,7 +1,7 @@
 """What may accompany an object: solids and their fixed colours; knows nothing of classes' shapes.
 
 Accessories are placed in the object's frame; those that stand beside it are turned against its yaw,
-so that they stay at its side in the picture.
+so that they stay at its side in the image.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from harness.toybox.scenes.shapes import FLOOR
+from harness.toybox.scenes.parts import FLOOR
 from harness.toybox.scenes.solids import Array, box, capsule, ellipsoid, length, rod, sphere
 
 HAT, BAND, BALL, BOX, BALLOON, STRING, SCARF = range(4, 11)

@@ -1,4 +1,4 @@
-"""What can be asked about a scene in words: the attributes, their labels, and a scene's labels as numbers."""
+"""What a prompt can request of a scene: the attributes, their labels, and a scene's labels as numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backgrounds: smooth procedural pictures; knows nothing of objects.
+"""The backgrounds: smooth procedural images; knows nothing of objects.
 
 A backdrop maps screen coordinates u (right), v (up), both in [-1, 1], the height of its horizon and
 four numbers in [0, 1] of the scene's own variation to RGB [..., 3] in [0, 1].
@@ -34,7 +34,7 @@ def ramp(low: Array, high: Array, t: Array) -> Array:
 
 
 def over(below: Array, colour: Array, weight: Array) -> Array:
-    """Lay a colour over a picture with a weight per point [..., 1]."""
+    """Lay a colour over an image with a weight per point [..., 1]."""
     return below + (colour - below) * weight
 
 

@@ -1,8 +1,8 @@
-"""Pictures of scenes by sphere tracing; a pure function of the scene.
+"""Images of scenes by sphere tracing; a pure function of the scene.
 
 Coordinates: the object's frame (y up, ground at ``FLOOR``); the camera looks at the origin's height
-from ``DISTANCE``. One scene is traced at a time, so a picture's bytes cannot depend on its batch and
-the working set (a few thousand rays) stays in cache. NumPy, float32, one thread: 6-7 ms a picture.
+from ``DISTANCE``. One scene is traced at a time, so an image's bytes cannot depend on its batch and
+the working set (a few thousand rays) stays in cache. NumPy, float32, one thread: 6-7 ms an image.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import torch
 
 from harness.toybox.scenes import accessories
 from harness.toybox.scenes.backdrops import backdrop
+from harness.toybox.scenes.parts import BOUND, CENTRE, DARK, FLOOR, MAIN
 from harness.toybox.scenes.patterns import pattern_weight
-from harness.toybox.scenes.shapes import BOUND, CENTRE, DARK, FLOOR, FORMS, MAIN, object_parts
+from harness.toybox.scenes.shapes import FORMS, object_parts
 from harness.toybox.scenes.solids import Array
 from harness.toybox.scenes.world import Scene
 
@@ -54,8 +55,8 @@ def render(scenes: Sequence[Scene], *, size: int = 64, supersample: int = 2) -> 
         raise ValueError(f"size and supersample must be at least 1, got {size} and {supersample}")
     if not scenes:
         return torch.zeros(0, 3, size, size, dtype=torch.uint8)
-    pictures = [render_one(scene, size * supersample) for scene in scenes]
-    fine = np.stack(pictures).reshape(len(scenes), size, supersample, size, supersample, 3).mean(axis=(2, 4))
+    images = [render_one(scene, size * supersample) for scene in scenes]
+    fine = np.stack(images).reshape(len(scenes), size, supersample, size, supersample, 3).mean(axis=(2, 4))
     return torch.from_numpy(np.round(fine * 255).astype(np.uint8)).permute(0, 3, 1, 2).contiguous()
 
 
@@ -264,8 +265,8 @@ def render_one(scene: Scene, size: int) -> Array:
     """Render one scene with one ray per pixel: float32 RGB [size, size, 3] in [0, 1]."""
     u, v = screen(size)
     eye, directions = rays(scene, u, v)
-    picture = backdrop(scene.background, u, v, scene.variation)
-    picture *= shadows(scene, eye, directions)[:, None]
+    image = backdrop(scene.background, u, v, scene.variation)
+    image *= shadows(scene, eye, directions)[:, None]
     hit, t = trace(scene, eye, directions)
     if hit.size:
         ray = tuple(d[hit] for d in directions)
@@ -273,5 +274,5 @@ def render_one(scene: Scene, size: int) -> Array:
         parts = scene_parts(scene)
         kinds, normal = material(parts(*points)), normals(parts, points)
         colours = surface_colours(scene, kinds, points, normal)
-        picture[hit] = np.clip(lit(scene, colours, normal, ray, points[1]), 0.0, 1.0)
-    return picture.reshape(size, size, 3)
+        image[hit] = np.clip(lit(scene, colours, normal, ray, points[1]), 0.0, 1.0)
+    return image.reshape(size, size, 3)

@@ -1,4 +1,4 @@
-"""Signed distance functions of elementary solids; knows nothing of objects or pictures.
+"""Signed distance functions of elementary solids; knows nothing of objects or images.
 
 A point set is three float32 arrays ``x, y, z`` of one shape; lengths are world units; a distance is
 negative inside. Bounds (never over-estimates beyond the marcher's safety factor) are enough.

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.toybox.scenes.backdrops import BACKDROPS
+from harness.toybox.scenes.parts import SHAPE_PARAMETERS
 from harness.toybox.scenes.patterns import FAMILIES, HELDOUT_PATTERNS, PATTERNS
-from harness.toybox.scenes.shapes import FORMS, SHAPE_PARAMETERS
+from harness.toybox.scenes.shapes import FORMS
 
 RGB = tuple[float, ...]
 
@@ -43,11 +44,11 @@ Looks = Literal["named", "wide"]
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything a picture depends on.
+    """Everything an image depends on.
 
     ``shape``: four parameters in [0, 1]. ``palette``: three RGB in [0, 1], of the main, second and
     detail material; ``colours``: their names, None where no name fits. ``yaw``, ``pitch``: radians.
-    ``place``: offset of the object in half-widths of the picture (right, up). ``light``: side it
+    ``place``: offset of the object in half-widths of the image (right, up). ``light``: side it
     comes from, -1 (left) to 1 (right). ``variation``: seed of the background's own variation.
     """
 
@@ -119,12 +120,6 @@ def colour_name(rgb: RGB) -> str | None:
 def hue(rgb: RGB) -> float:
     """Return the hue in degrees, [0, 360)."""
     return 360 * colorsys.rgb_to_hsv(*rgb)[0]
-
-
-def hue_distance(first: RGB, second: RGB) -> float:
-    """Return the angle between two hues in degrees, [0, 180]."""
-    gap = abs(hue(first) - hue(second)) % 360
-    return min(gap, 360 - gap)
 
 
 def is_heldout(category: str, colour: str, background: str) -> bool:

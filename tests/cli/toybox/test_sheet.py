@@ -16,13 +16,13 @@ from harness.toybox.scenes.backdrops import BACKDROPS
 from harness.toybox.scenes.world import CLASSES
 
 
-class FakeShelf:
+class FakeNetworks:
     """Grey samples, reconstructions in negative; keeps what it was asked for."""
 
     asked: tuple[Sequence[str], int] = ((), -1)
 
     def generate(self, texts: Sequence[str], *, seed: int) -> Tensor:
-        FakeShelf.asked = texts, seed
+        FakeNetworks.asked = texts, seed
         return torch.full((len(texts), 3, 64, 64), 128, dtype=torch.uint8)
 
     def reconstruct(self, pictures: Tensor) -> Tensor:
@@ -30,8 +30,8 @@ class FakeShelf:
 
 
 @pytest.fixture(autouse=True)
-def shelf(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet, "Shelf", FakeShelf)
+def networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "ToyboxNetworks", FakeNetworks)
 
 
 def test_captions_show_the_whole_vocabulary() -> None:
@@ -60,7 +60,7 @@ def test_a_grid_holds_every_picture_and_its_title() -> None:
 
 def test_samples_are_of_the_captions_in_turn(tmp_path: Path) -> None:
     sheet.samples_sheet(tmp_path / "new" / "samples.png", count=26, seed=7)
-    texts, seed = FakeShelf.asked
+    texts, seed = FakeNetworks.asked
     assert (list(texts), seed) == ([*sheet.CAPTIONS, *sheet.CAPTIONS[:2]], 7)
     with Image.open(tmp_path / "new" / "samples.png") as picture:
         assert picture.width == 6 * (192 + sheet.GAP) + sheet.GAP

@@ -39,10 +39,11 @@ def test_shipped_encoders_embed_pictures_as_their_own_preprocessing_would(kind):
 @shipped("clip")
 def test_shipped_clip_knows_a_mug_from_a_cat():
     from harness.toybox.scenes.render import render
-    from harness.toybox.subjects import subject
+    from harness.toybox.subjects import subjects
 
     clip = load_encoder(SPECS["clip"], device="cpu")
-    pictures = torch.cat([render([subject(name).photos[0]]) for name in ("mossy-mug", "pale-cat")])
+    known = {each.name: each for each in subjects()}
+    pictures = torch.cat([render([known[name].photos[0]]) for name in ("mossy-mug", "pale-cat")])
     cosines = clip.embed_images(pictures) @ clip.embed_texts(["a photo of a mug", "a photo of a cat"]).T
     assert cosines.argmax(dim=1).tolist() == [0, 1]
 

@@ -14,9 +14,10 @@ import torch
 
 from harness.toybox import captions, prompts, subjects
 from harness.toybox.scenes.backdrops import BACKDROPS
+from harness.toybox.scenes.parts import BOUND, CENTRE
 from harness.toybox.scenes.patterns import HELDOUT_PATTERNS, PATTERNS
 from harness.toybox.scenes.render import render
-from harness.toybox.scenes.shapes import BOUND, CENTRE, FORMS, object_parts
+from harness.toybox.scenes.shapes import FORMS, object_parts
 from harness.toybox.scenes.world import (
     ACCESSORIES,
     BACKGROUNDS,
@@ -25,7 +26,7 @@ from harness.toybox.scenes.world import (
     Scene,
     another_view,
     colour_name,
-    hue_distance,
+    hue,
     is_heldout,
     nearest_colour,
     sample_scene,
@@ -216,6 +217,12 @@ def test_subjects_are_four_and_sixteen_with_shared_classes():
     assert sum(tested.count(category) >= 2 for category in set(tested)) >= 2
 
 
+def hue_distance(first, second) -> float:
+    """Return the angle between two hues in degrees, [0, 180]."""
+    gap = abs(hue(first) - hue(second)) % 360
+    return min(gap, 360 - gap)
+
+
 def test_subjects_lie_off_the_vocabulary():
     named = [rgb for rgb in COLOURS.values() if saturation(rgb) > 0.1]
     for each in subjects.subjects():
@@ -246,18 +253,19 @@ def test_each_subject_has_25_prompts_with_ground_truth_in_dreambenchs_division()
 
 
 def test_prompts_fill_with_the_right_article():
-    prompt = prompts.Prompt("a {} on the beach", "recontextualization", {"background": "beach"})
+    prompt = prompts.ToyPrompt("a {} on the beach", "recontextualization", {"background": "beach"})
     assert prompt.fill("sks mug") == "a sks mug on the beach"
     assert prompt.fill("orange mug") == "an orange mug on the beach"
     assert prompts.property_prompt("orange").fill("sks mug") == "an orange sks mug"
 
 
-def test_prior_prompts_are_of_the_class_of_others_and_empty():
-    asked = prompts.prior_prompts("mug", 64)
-    assert len({prompt.text_template for prompt in asked}) == 64 and asked == prompts.prior_prompts("mug", 64)
-    assert asked[0].fill() == "a photo of a mug" and asked[-1].fill() == ""
-    assert all(prompt.attributes["category"] == "mug" for prompt in asked[:32])
-    assert {prompt.attributes["category"] for prompt in asked[32:-1]} == set(CLASSES) - {"mug"}
+def test_class_prompts_are_of_the_class_and_other_prompts_of_the_rest():
+    own, others = prompts.class_prompts("mug", 32), prompts.other_prompts("mug", 31)
+    assert len({prompt.text_template for prompt in own}) == 32 and own == prompts.class_prompts("mug", 32)
+    assert len({prompt.text_template for prompt in others}) == 31
+    assert own[0].fill() == "a photo of a mug"
+    assert all(prompt.attributes["category"] == "mug" for prompt in own)
+    assert {prompt.attributes["category"] for prompt in others} == set(CLASSES) - {"mug"}
 
 
 def test_importing_the_world_does_no_work():
