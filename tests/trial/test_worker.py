@@ -125,7 +125,7 @@ def test_record_is_accepted_as_a_record(tuned, make_plan):
 
 
 def test_paired_drift_is_exactly_zero_for_frozen(frozen):
-    drift = frozen.record.drift
+    drift = frozen.drift
     paired = [n for n in DRIFT if n.startswith(("weight_", "noise_", "image_drift", "prior_clip_t_fall"))]
     assert {name: drift[name] for name in paired} == dict.fromkeys(paired, 0.0)
     assert drift["kid"] == drift["kid_floor"]
@@ -134,7 +134,7 @@ def test_paired_drift_is_exactly_zero_for_frozen(frozen):
 
 
 def test_a_tuned_model_has_moved_in_all_three_spaces(tuned):
-    drift = tuned.record.drift
+    drift = tuned.drift
     assert drift["weight_l2"] > 0 and drift["weight_tensor_mean"] > 0
     assert drift["noise_l2"] > 0 and drift["noise_mse"] > 0
     assert drift["image_drift"] > 0
@@ -146,7 +146,7 @@ def test_a_tuned_model_has_moved_in_all_three_spaces(tuned):
 def test_textual_inversion_leaves_the_denoiser_alone(worker, make_plan):
     params = {"steps": 2, "batch": 1, "accumulate": 1}
     outcome = worker.run(make_plan("textual_inversion", params=params, shots=2), quiet)
-    drift = outcome.record.drift
+    drift = outcome.drift
     assert outcome.status == "done", outcome.error
     assert drift["weight_l2"] == drift["noise_l2"] == drift["image_drift"] == 0.0
     assert drift["token_l2"] > 0
@@ -156,7 +156,7 @@ def test_textual_inversion_leaves_the_denoiser_alone(worker, make_plan):
 def test_bound_of_zero_leaves_the_base_weights_but_not_the_prompt(worker, make_plan, frozen):
     plan = make_plan("dreambooth", params=DREAMBOOTH, lipschitz=Lipschitz(bound=0.0), shots=2)
     outcome = worker.run(plan, quiet)
-    assert outcome.record.drift["weight_l2"] == outcome.record.drift["image_drift"] == 0.0
+    assert outcome.drift["weight_l2"] == outcome.drift["image_drift"] == 0.0
     assert outcome.artifacts["prior/class-00.png"] == frozen.artifacts["prior/class-00.png"]
     assert outcome.artifacts["pictures/00-00.png"] != frozen.artifacts["pictures/00-00.png"]
 
@@ -206,7 +206,7 @@ def test_the_same_trial_gives_the_same_pictures_and_numbers_in_another_worker(
     other = Worker(backbone=spec, dataset=album, encoders=encoders, cache=tmp_path)
     again = other.run(make_plan("dreambooth", params=DREAMBOOTH, shots=3), quiet)
     assert again.scores == tuned.scores
-    assert again.record.drift == tuned.record.drift
+    assert again.drift == tuned.drift
     pictures = [name for name in tuned.artifacts if name.endswith(".png")]
     assert {name: again.artifacts[name] for name in pictures} == {
         name: tuned.artifacts[name] for name in pictures
@@ -283,7 +283,7 @@ def test_record_proves_the_bound_in_every_form(worker, make_plan, method, lipsch
 def test_numbers_do_not_depend_on_what_the_worker_saw_before(spec, album, encoders, cache, make_plan, tuned):
     cold = Worker(backbone=spec, dataset=album, encoders=encoders, cache=cache, threads=1)
     fresh = cold.run(make_plan("dreambooth", params=DREAMBOOTH, shots=3), quiet)
-    assert (fresh.scores, fresh.record.drift) == (tuned.scores, tuned.record.drift)
+    assert (fresh.scores, fresh.drift) == (tuned.scores, tuned.drift)
 
 
 def test_a_missing_picture_is_named(worker, make_plan, frozen):
@@ -333,7 +333,7 @@ def test_ceiling_of_real_photos_leaves_each_photo_out_of_its_own_references(work
     assert outcome.scores["dino"] == pytest.approx((matrix.sum() - n) / (n * (n - 1)))
     assert outcome.scores["clip_t"] is None
     assert outcome.notes["clip_t"] == "photos follow no prompt"
-    assert outcome.record.drift["noise_l2"] is None
+    assert outcome.drift["noise_l2"] is None
 
 
 def test_a_failing_trial_is_one_line_and_leaves_the_worker_whole(worker, make_plan, frozen):

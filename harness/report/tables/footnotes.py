@@ -68,11 +68,10 @@ def _floor_note(selection: Selection, name: str) -> str | None:
     if not pooled:
         return None
     cell = Cell({subject: stats.mean(held) for subject, held in pooled.items()})
+    error = "" if cell.error is None else f" ± {number(cell.error, 5)}"
     return (
         f"{COLUMNS[name].title} between two samples of the unchanged base model "
-        f"(the estimator's noise floor): {number(cell.mean, 5)}"
-        + ("" if cell.error is None else f" ± {number(cell.error, 5)}")
-        + "."
+        f"(the estimator's noise floor): {number(cell.mean, 5)}{error}."
     )
 
 
