@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,16 +10,11 @@ from typing import Any
 import torch
 from filelock import FileLock
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from harness.files import cache_root
-
-
-def content_key(**content: Any) -> str:
-    """Hash JSON-able content to 32 hex digits; the order of the keywords does not matter."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+from harness.errors import RecordsError
+from harness.files import cache_root, json_digest, write_atomically
 
 
 class Cache:
@@ -46,7 +38,8 @@ class Cache:
                  threads, which decide the last digits and always count
         """
         numerics = {"torch": torch.__version__, "threads": torch.get_num_threads()}
-        path = self.root / kind / f"{content_key(kind=kind, **numerics, **content)}.safetensors"
+        name = json_digest({"kind": kind, **numerics, **content}, 32)
+        path = self.root / kind / f"{name}.safetensors"
         found = _read(path)
         if found is not None:
             return found
@@ -63,8 +56,8 @@ class Cache:
                 return found
             tensors = {name: value.detach().cpu().contiguous() for name, value in compute().items()}
             try:
-                _write(path, tensors)
-            except (OSError, SafetensorError) as error:
+                write_atomically(path, save(tensors))
+            except RecordsError as error:
                 self._complain(error)
             return tensors
         finally:
@@ -84,14 +77,3 @@ def _read(path: Path) -> dict[str, Tensor] | None:
         return load_file(path)
     except (SafetensorError, OSError):
         return None
-
-
-def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as scratch:
-        pass
-    try:
-        save_file(tensors, scratch.name)
-        Path(scratch.name).replace(path)
-    except BaseException:
-        Path(scratch.name).unlink(missing_ok=True)
-        raise

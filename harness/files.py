@@ -1,11 +1,20 @@
-"""A trial's files in the run directory: they appear as a whole or not at all, whatever kills the driver."""
+"""Files on disk: written as a whole or not at all, known by their digests, and where the cache is.
+
+Knows nothing of what the files mean, and imports no torch.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
+import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from harness.errors import RecordsError
 
@@ -19,8 +28,58 @@ def cache_root() -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "harness"
 
 
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def file_digest(path: Path) -> str:
+    """Hash a file's bytes: sha256, 64 hex digits. Raises OSError where it cannot be read.
+
+    A digest is remembered for the life of the process, by path, size and modification time.
+    """
+    stat = path.stat()
+    return _digest_of_version(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _digest_of_version(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_digest(value: Any, digits: int, *, compact: bool = False, ascii_only: bool = False) -> str:
+    """Hash JSON-able data to ``digits`` hex digits; the order of the keys of a mapping does not matter.
+
+    compact     no space after commas and colons
+    ascii_only  other characters are escaped
+
+    The two options change the digest. Keys of trials and names of cache entries were made with either and
+    must stay what they are. Raises ValueError for NaN and infinity, which JSON does not have.
+    """
+    separators = (",", ":") if compact else None
+    text = json.dumps(value, sort_keys=True, separators=separators, ensure_ascii=ascii_only, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]
+
+
+def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], object]) -> None:
+    """Write one file so that a reader sees the old content or the new; make its folder if there is none.
+
+    ``data`` is the content, or a function that writes it to an open file. The content is synced to disk
+    under a temporary name beside ``path`` and then renamed. Raises RecordsError where the disk refuses.
+    """
+    coming = path.with_name(f"{COMING}{path.name}.{secrets.token_hex(4)}")
+    try:
+        _write_synced(coming, data)
+        coming.replace(path)
+    except OSError as error:
+        raise RecordsError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        _remove(coming)
+
+
 def place(folder: Path, key: str, artifacts: Mapping[str, bytes], *, replace: bool) -> None:
-    """Put files under ``folder/key``, synced to disk before their names appear.
+    """Put a trial's files under ``folder/key``, synced to disk before their names appear.
 
     ``replace``: the files are all that the folder shall hold; otherwise they join those that are there, each
     by a rename. Raises RecordsError (a full disk, a read-only folder) with nothing half-written left behind.
@@ -45,17 +104,6 @@ def place(folder: Path, key: str, artifacts: Mapping[str, bytes], *, replace: bo
         shutil.rmtree(coming, ignore_errors=True)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write one file so that a reader sees the old content or the new. Raises RecordsError."""
-    coming = path.with_name(f"{COMING}{path.name}")
-    try:
-        _write_synced(coming, data)
-        coming.replace(path)
-    except OSError as error:
-        coming.unlink(missing_ok=True)
-        raise RecordsError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
 def clear_leftovers(folder: Path) -> int:
     """Remove what a killed sweep left half-done; return how many leftovers there were."""
     leftovers = [*folder.glob(f"{COMING}*"), *folder.glob(f"{GOING}*")]
@@ -74,12 +122,20 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _write_synced(path: Path, data: bytes) -> None:
+def _write_synced(path: Path, data: bytes | Callable[[BinaryIO], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        file.write(data)
+        if callable(data):
+            data(file)
+        else:
+            file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # its folder is a file or read-only: then nothing was written
+        path.unlink(missing_ok=True)
 
 
 def _swap(coming: Path, target: Path, going: Path) -> None:

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from harness.cache import Cache
-from harness.files import cache_root
 
 
 def counted(log: list, value: float = 1.0):
@@ -79,13 +78,6 @@ def test_two_processes_compute_an_entry_once(tmp_path):
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert log.read_text() == "computed\n"
-
-
-def test_root_follows_the_environment(monkeypatch):
-    monkeypatch.setenv("HARNESS_CACHE", "/somewhere")
-    assert cache_root() == Path("/somewhere")
-    monkeypatch.delenv("HARNESS_CACHE")
-    assert cache_root() == Path.home() / ".cache" / "harness"
 
 
 def test_another_number_of_threads_computes_for_itself(tmp_path):

@@ -1,4 +1,4 @@
-"""Records survive: a cut-off line, a full disk, a second writer; files appear whole or not at all."""
+"""Records survive: a cut-off line, a full disk, a second writer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
-from harness import files as artifacts
 from harness import records
 from harness.errors import BusyError, RecordsError
 from harness.records import Lines, Record, locked, read
@@ -166,50 +164,3 @@ def test_a_second_sweep_is_told_who_holds_the_folder_and_a_dead_one_holds_nothin
 def test_an_error_of_the_body_passes_the_lock_unchanged(tmp_path):
     with pytest.raises(FileNotFoundError), locked(tmp_path):
         (tmp_path / "none").read_text()
-
-
-def test_artifacts_replace_a_folder_as_a_whole(tmp_path):
-    artifacts.place(tmp_path, "k", {"pictures/00-00.png": b"1", "old": b"x"}, replace=True)
-    artifacts.place(tmp_path, "k", {"pictures/00-00.png": b"2"}, replace=True)
-    assert files(tmp_path) == {"k/pictures/00-00.png": b"2"}
-
-
-def test_artifacts_join_what_is_there(tmp_path):
-    artifacts.place(tmp_path, "k", {"pictures/00-00.png": b"1", "images.json": b"1"}, replace=True)
-    artifacts.place(tmp_path, "k", {"images.json": b"2"}, replace=False)
-    assert files(tmp_path) == {"k/pictures/00-00.png": b"1", "k/images.json": b"2"}
-
-
-def test_a_disk_that_fills_up_leaves_the_old_files(tmp_path, monkeypatch):
-    artifacts.place(tmp_path, "k", {"a": b"old"}, replace=True)
-    calls = []
-
-    def full(descriptor: int) -> None:
-        calls.append(descriptor)
-        if len(calls) == 2:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(artifacts.os, "fsync", full)
-    with pytest.raises(RecordsError, match="k: cannot be written: No space left on device"):
-        artifacts.place(tmp_path, "k", {"a": b"new", "b": b"new"}, replace=True)
-    assert files(tmp_path) == {"k/a": b"old"}
-
-
-def test_an_artifact_cannot_leave_its_folder(tmp_path):
-    with pytest.raises(RecordsError, match="points outside"):
-        artifacts.place(tmp_path, "k", {"../../x": b""}, replace=True)
-    assert files(tmp_path) == {}
-
-
-def test_leftovers_of_a_killed_sweep_are_cleared(tmp_path):
-    (tmp_path / f"{artifacts.COMING}k").mkdir()
-    (tmp_path / f"{artifacts.GOING}k").mkdir()
-    (tmp_path / "k").mkdir()
-    assert artifacts.clear_leftovers(tmp_path) == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["k"]
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
-    }

@@ -38,7 +38,7 @@ def publish(folder: Path, *, say: Callable[[str], None] = lambda line: None) -> 
     except OSError as error:
         place = error.filename or folder
         raise RecordsError(f"{place}: cannot be written: {error.strerror or error}") from error
-    files.write_whole(folder / STAMP, stamp)  # last: a kill before it has everything written again
+    files.write_atomically(folder / STAMP, stamp)  # last: a kill before it has everything written again
     return published(folder)
 
 
@@ -65,4 +65,4 @@ def write_tables(chosen: list[Record], out: Path, *, experiment: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for form, suffix in SUFFIX.items():
         text = method_table.table(chosen, format=form, experiment=experiment)
-        files.write_whole(out / f"table.{suffix}", text.encode())
+        files.write_atomically(out / f"table.{suffix}", text.encode())

@@ -13,7 +13,7 @@ from harness.config.experiment import Experiment, MethodEntry, SubjectSplit
 from harness.errors import ConfigError, HarnessError, one_of
 from harness.specs import BackboneSpec, Trial
 from harness.sweep.catalog import Catalog
-from harness.sweep.keys import canonical
+from harness.sweep.keys import digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _expand(experiment: Experiment, catalog: Catalog) -> Expansion:
             if isinstance(trial, Skip):
                 expansion.skips.append(trial)
                 continue
-            identity = canonical(trial.model_dump(mode="json", exclude={"title"}))
+            identity = digest(trial.model_dump(mode="json", exclude={"title"}))
             if identity in found:
                 raise ConfigError(
                     f"methods[{position}]: this trial is there twice: {trial.title}, {trial.subject}, "

@@ -5,13 +5,12 @@ A key covers everything that decides the outcome, defaults filled in, and nothin
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.diffusion.versions import SAMPLING_VERSION, TRAINER_VERSION
+from harness.files import json_digest
 from harness.metrics.registry import MEASURES
 from harness.specs import DriftSet, Precision, Trial
 from harness.trial.plan import Keys
@@ -36,16 +35,9 @@ class Fingerprints:
     encoders: Mapping[str, str]
 
 
-def canonical(value: Any) -> str:
-    """Write plain data as JSON that is the same for equal data: sorted keys, 1.0 as 1; refuses NaN."""
-    return json.dumps(
-        _normal(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-
-
 def digest(value: Any) -> str:
-    """Hash plain data to 16 hex digits."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:DIGITS]
+    """Hash plain data to 16 hex digits: the same for equal data (1.0 is 1). Refuses NaN."""
+    return json_digest(_normal(value), DIGITS, compact=True)
 
 
 def keys(

@@ -20,6 +20,7 @@ from harness.config.experiment import Experiment
 from harness.config.titles import counted
 from harness.datasets.base import Dataset, chosen_prompts
 from harness.errors import HarnessError, one_line
+from harness.files import cores
 from harness.specs import BackboneSpec, EncoderSpec, Trial
 from harness.sweep.catalog import Installed
 from harness.sweep.grid import expand
@@ -91,22 +92,22 @@ class _Caught:
 
 def _resources(experiment: Experiment) -> Iterator[Finding]:
     asked = experiment.resources
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = cores()
     yield Finding(
-        "ok" if asked.cpus <= cores else "stop",
+        "ok" if asked.cpus <= there else "stop",
         "cores",
         f"{asked.cpus} a trial",
-        str(cores),
-        "" if asked.cpus <= cores else f"--set resources.cpus={cores}, or --address of a cluster",
+        str(there),
+        "" if asked.cpus <= there else f"--set resources.cpus={there}, or --address of a cluster",
     )
     if asked.gpus:
-        there = _gpus()
-        enough = len(there) >= max(1.0, asked.gpus)
+        gpus = _gpus()
+        enough = len(gpus) >= max(1.0, asked.gpus)
         yield Finding(
             "ok" if enough else "stop",
             "GPUs",
             f"{asked.gpus:g} a trial",
-            ", ".join(f"{name}, {size / 1e9:.0f} GB" for name, size in there) or "none",
+            ", ".join(f"{name}, {size / 1e9:.0f} GB" for name, size in gpus) or "none",
             "" if enough else "--set resources.gpus=0, or --address of a cluster that has them",
         )
 

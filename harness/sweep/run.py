@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,9 +71,9 @@ def run_sweep(
         tasks = worklist.tasks(experiment, catalog, ledger.lines, folder, expanded=expanded)
         pending = worklist.in_order([task for task in tasks if task.stage != "done"])
         resolved = strict_yaml.dump(experiment.model_dump(mode="json"))
-        files.write_whole(folder / "experiment.yaml", resolved)
+        files.write_atomically(folder / "experiment.yaml", resolved)
         wanted = json.dumps([task.keys.sample for task in tasks], indent=0)
-        files.write_whole(folder / WANTED, wanted.encode())
+        files.write_atomically(folder / WANTED, wanted.encode())
         slots = slots_of(experiment, workers, len(pending)) if address is None else workers
         summary = Summary(total=len(tasks), before=len(tasks) - len(pending))
         with Interruption() as interruption:
@@ -109,14 +108,9 @@ def _run(
     return records, False
 
 
-def _cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _check_cores(experiment: Experiment) -> None:
     """Raise ConfigError where a single trial asks for more than this machine has."""
-    asked, there = experiment.resources.cpus, _cores()
+    asked, there = experiment.resources.cpus, files.cores()
     if asked > there:
         raise ConfigError(
             f"{experiment.source}: resources.cpus: {asked} asked for each trial, this machine has {there}"
@@ -127,5 +121,5 @@ def slots_of(experiment: Experiment, workers: int | None, pending: int) -> int:
     """How many trials run at a time on this machine."""
     resources = experiment.resources
     wanted = workers or resources.workers
-    slots = _cores() // resources.cpus if wanted == "auto" else int(wanted)
+    slots = files.cores() // resources.cpus if wanted == "auto" else int(wanted)
     return max(1, min(slots, pending))

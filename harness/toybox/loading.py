@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.files import cache_root
 from harness.toybox.tokenizer import write_tokenizer
 
 if TYPE_CHECKING:
@@ -47,17 +47,12 @@ def folder_digest(folder: Path) -> str:
     return total.hexdigest()[:12]
 
 
-def cache_folder() -> Path:
-    """Where completed folders are kept: ``HARNESS_CACHE``, or ``~/.cache/harness``."""
-    return Path(os.environ.get("HARNESS_CACHE") or Path.home() / ".cache" / "harness")
-
-
 def pipeline_folder(weights: Path = WEIGHTS) -> Path:
     """The generator as a complete Stable Diffusion folder, assembled in the cache on first use.
 
     ``StableDiffusionPipeline.from_pretrained`` reads it in any process, whether or not it knows this package.
     """
-    folder = cache_folder() / "toybox-sd" / f"{folder_digest(weights / 'sd')}-v{ASSEMBLY_VERSION}"
+    folder = cache_root() / "toybox-sd" / f"{folder_digest(weights / 'sd')}-v{ASSEMBLY_VERSION}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".assembling-") as place:

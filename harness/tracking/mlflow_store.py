@@ -127,7 +127,7 @@ class Store:
             mirrored.get(record.key) == _digest(record)
             for record in records.read_current(self.folder).records
         ):
-            files.write_whole(self.folder / MARK, json.dumps(mark).encode())
+            files.write_atomically(self.folder / MARK, json.dumps(mark).encode())
 
     def _mark(self) -> dict[str, Any]:
         """What was mirrored, and where to; a database that was deleted and made anew is another one."""

@@ -126,7 +126,7 @@ def _write(path: Path, data: bytes) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecordsError(f"{path}: cannot be written: {error.strerror or error}") from error
-    files.write_whole(path, data)
+    files.write_atomically(path, data)
     return path
 
 

@@ -8,8 +8,8 @@ step alone, so that a checkpoint holds weights, their average and the optimizers
 from __future__ import annotations
 
 import csv
+import io
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from harness.errors import ConfigError
+from harness.files import write_atomically
 from harness.toybox.pretrain.muon import Muon
 
 THINNEST = 4  # Muon takes matrices with at least so many rows and columns
@@ -145,7 +146,7 @@ class Training:
             "averaged": self.averaged.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
         }
-        save_atomically(state, path)
+        write_atomically(path, lambda file: torch.save(state, file))
 
     def restore(self, path: Path) -> None:
         """Continue from what ``save`` wrote; raises ConfigError if it is of another course or encoder."""
@@ -196,17 +197,6 @@ def weight_groups(networks: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
     return matrices, others
 
 
-def save_atomically(state: object, path: Path) -> None:
-    """``torch.save`` into a temporary neighbour, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
 class Curve:
     """A stage's log: one CSV row per evaluation. Rows past the checkpoint go when a stage is resumed."""
 
@@ -223,13 +213,11 @@ class Curve:
 
     def _write(self) -> None:
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".csv.part")
-        with part.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        part.replace(self.path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, names)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.path, text.getvalue().encode())
 
     def append(self, **values: float) -> None:
         """Add a row."""

@@ -7,7 +7,6 @@ the frozen text tower on the way. A tenth of them is empty, for classifier-free 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
+from harness.files import write_atomically
 from harness.toybox.captions import caption
 from harness.toybox.pretrain import autoencoder, shipping, text
 from harness.toybox.pretrain.loop import Course, Draw, averaged, shortened, train
@@ -118,11 +118,8 @@ class Latents:
     def of(cls, network: Any, pool: Pool, path: Path) -> Latents:
         """Read ``path``, or encode the pool and write it there in one move."""
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}.part")
-            with part.open("wb") as file:
-                np.save(file, encode(network, pool))
-            part.replace(path)
+            latents = encode(network, pool)
+            write_atomically(path, lambda file: np.save(file, latents))
         return cls(np.load(path, mmap_mode="r"))
 
     def draw(self, indices: np.ndarray, noise: Tensor) -> Tensor:
