@@ -169,17 +169,26 @@ class Resources(Frozen):
 class Execution(Frozen):
     """How the networks run, whatever they compute: time against memory. Changes last digits at most.
 
-    checkpointing  compute activations again in the backward pass instead of keeping them
-    autoencoder    whole batches, one picture at a time (``sliced``), or pictures in tiles as well; ``auto``:
+    gradient_checkpointing  compute activations again in the backward pass instead of keeping them
+    autoencoder    whole batches, one image at a time (``sliced``), or images in tiles as well; ``auto``:
                    sliced from 256 pixels on. Tiles have seams, and so count in the keys
     channels_last  memory layout of the denoiser; ``auto``: on a GPU
-    park           networks that training does not need wait in main memory
+    cpu_offload    networks that training does not need wait in main memory
     """
 
-    checkpointing: bool = False
+    gradient_checkpointing: bool = False
     autoencoder: Literal["auto", "whole", "sliced", "tiled"] = "auto"
     channels_last: bool | Literal["auto"] = "auto"
-    park: bool = True
+    cpu_offload: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed_keys(cls, data: Any) -> Any:
+        renamed = {"checkpointing": "gradient_checkpointing", "park": "cpu_offload"}
+        for old, new in renamed.items():
+            if isinstance(data, dict) and old in data:
+                raise ValueError(f"{old} is called {new} now")
+        return data
 
 
 class Trial(Frozen):

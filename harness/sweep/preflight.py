@@ -37,7 +37,7 @@ ROOM_FOR_ACTIVATIONS = 1.25
 """Below so many times what the arithmetic says, a note is made: activations are not part of it."""
 TIMEOUT = 5.0
 SPARING = (
-    "fewer trials at a time (resources), precision: bf16, execution.checkpointing: true, a smaller "
+    "fewer trials at a time (resources), precision: bf16, execution.gradient_checkpointing: true, a smaller "
     "params.batch, or a method that trains less"
 )
 
@@ -121,7 +121,8 @@ def _gpus() -> list[tuple[str, int]]:
 
 
 def _weights(spec: BackboneSpec) -> Iterator[Finding]:
-    from harness.diffusion.backbones.families import FAMILIES, check_parts, family_of
+    from harness.diffusion.backbones.checks import check_parts, family_of
+    from harness.diffusion.backbones.families import FAMILIES
     from harness.diffusion.backbones.locate import find_here, find_local
 
     what, found = f"weights of {spec.name}", list[Finding]()
@@ -252,7 +253,7 @@ class _Ward:
                 except Exception as error:  # a user's method may do anything
                     yield Finding("note", what, "–", "–", f"cannot be reckoned: {one_line(error)}")
                     continue
-                outline = (trial.method if memory.pictures else "", memory.peak, memory.pictures)
+                outline = (trial.method if memory.images else "", memory.peak, memory.images)
                 if outline not in told:
                     told.add(outline)
                     yield self._judged(what, memory)
@@ -260,16 +261,16 @@ class _Ward:
                 self.kept += self._kept(known)
 
     def _rehearsed(self, trial: Trial) -> Memory:
-        from harness.sweep.memory_estimate import rehearse
+        from harness.sweep.memory_estimate import estimate
 
         method = methods.build(methods.load(trial.method), trial.params)
-        parked = bool(self.experiment.resources.gpus) and self.experiment.execution.park
-        return rehearse(self.backbone, method, "thing", parked=parked)
+        offloaded = bool(self.experiment.resources.gpus) and self.experiment.execution.cpu_offload
+        return estimate(self.backbone, method, "thing", offloaded=offloaded)
 
     def _judged(self, what: str, memory: Memory) -> Finding:
         needed = _size(memory.peak)
-        if memory.pictures:
-            needed += f" + activations of {memory.pictures} picture{'s' if memory.pictures > 1 else ''}"
+        if memory.images:
+            needed += f" + activations of {memory.images} picture{'s' if memory.images > 1 else ''}"
         verdict: Verdict = "ok"
         if memory.peak * ROOM_FOR_ACTIVATIONS > self.there:
             verdict = "stop" if memory.peak > self.there > 0 else "note"

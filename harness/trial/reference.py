@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.diffusion.backbones.base import Backbone, Report
+from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.sampling import Report, sample_images
 from harness.diffusion.seeds import named_seed
 from harness.diffusion.versions import SAMPLING_VERSION
 from harness.metrics.registry import GROUPS
@@ -151,7 +152,8 @@ def draw(
     report: Report | None = None,
 ) -> Tensor:
     """Draw one picture per prompt and seed: uint8 [n, 3, H, W]; ``report(done, total)`` after each batch."""
-    return backbone.sample(
+    return sample_images(
+        backbone,
         prompts,
         seeds=seeds,
         sampler=sampling.sampler,

@@ -124,7 +124,7 @@ class Worker:
 
     def _place_encoders(self, device: torch.device) -> None:
         """Let the networks that score wait in main memory while a GPU trains, or bring them back."""
-        if self._execution.park and self._device.type != "cpu":
+        if self._execution.cpu_offload and self._device.type != "cpu":
             for encoder in self._encoders.values():
                 encoder.to(device)
 

@@ -60,7 +60,7 @@ def test_a_share_of_a_gpu_is_the_room_of_a_trial(tmp_path, monkeypatch):
     assert told(half, "memory of DreamBooth").verdict == "note"
     tenth = findings(tmp_path, experiment={"resources": {"gpus": 0.25}})
     assert told(tenth, "memory of DreamBooth").verdict == "stop"
-    assert "execution.checkpointing" in told(tenth, "memory of DreamBooth").remedy
+    assert "execution.gradient_checkpointing" in told(tenth, "memory of DreamBooth").remedy
 
 
 def test_photos_that_are_missing_stop_it_and_the_rest_is_still_looked_at(tmp_path):

@@ -33,7 +33,7 @@ class Shelf:
         """The generator."""
         from diffusers import StableDiffusionPipeline
 
-        from harness.diffusion.backbones.loading import no_progress_bar
+        from harness.diffusion.backbones.pipeline_folder import no_progress_bar
 
         folder = loading.pipeline_folder(self.weights)
         with no_progress_bar():
