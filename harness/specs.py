@@ -169,7 +169,7 @@ class Resources(Frozen):
 class Execution(Frozen):
     """How the networks run, whatever they compute: time against memory. Changes last digits at most.
 
-    gradient_checkpointing  compute activations again in the backward pass instead of keeping them
+    gradient_checkpointing  compute activations again in the backward pass instead of keeping them in memory
     autoencoder    whole batches, one image at a time (``sliced``), or images in tiles as well; ``auto``:
                    sliced from 256 pixels on. Tiles have seams, and so count in the keys
     channels_last  memory layout of the denoiser; ``auto``: on a GPU

@@ -133,17 +133,9 @@ class Trainer:
                     scaler.scale(part).backward()
                     loss += part.detach()
                 log.add(loss)
-                scaler.unscale_(update)
-                constraint.add_gradient()
-                if clip is not None:
-                    torch.nn.utils.clip_grad_norm_(trained, clip)
-                scaler.step(update)
-                scaler.update()
-                update.zero_grad(set_to_none=True)
-                constraint.project()
+                _step(update, scaler, constraint, clip)
             log.flush()
-            if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
-                raise TrainingDiverged("a weight became infinite or nan", steps, steps)
+            _check_finite(trained, steps)
             self.bound = constraint.held()
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(batch * (2 if beside else 1), error) from error
@@ -180,6 +172,28 @@ def _loss(
     if beside is not None and prior is not None:
         loss = loss + prior.weight * squares[batch:].mean()
     return loss
+
+
+def _step(
+    update: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    constraint: Constraint,
+    clip: float | None,
+) -> None:
+    """One optimizer step: the constraint's gradient, then clipping, the update, and the projection."""
+    scaler.unscale_(update)
+    constraint.add_gradient()
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(update.param_groups[0]["params"], clip)
+    scaler.step(update)
+    scaler.update()
+    update.zero_grad(set_to_none=True)
+    constraint.project()
+
+
+def _check_finite(trained: Sequence[Parameter], steps: int) -> None:
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
+        raise TrainingDiverged("a weight became infinite or nan", steps, steps)
 
 
 def _mean(squares: Tensor, masks: Tensor | None) -> Tensor:

@@ -16,14 +16,14 @@ Number = float | Tensor
 
 
 def encode(autoencoder: Any, images: Tensor) -> LatentDistribution:
-    """Encode images [n, 3, h, w] in [-1, 1] to the scaled posterior."""
+    """Encode images [n, 3, H, W] in [-1, 1] to the scaled posterior [n, c, h, w]."""
     posterior = autoencoder.encode(images).latent_dist
     shift, scale = _scaling(autoencoder.config, images.device)
     return LatentDistribution((posterior.mean - shift) * scale, posterior.std * scale)
 
 
 def decode(autoencoder: Any, latents: Tensor) -> Tensor:
-    """Decode scaled latents to images [n, 3, h, w] in [0, 1]."""
+    """Decode scaled latents [n, c, h, w] to images [n, 3, H, W] in [0, 1]."""
     shift, scale = _scaling(autoencoder.config, latents.device)
     return (autoencoder.decode(latents / scale + shift).sample / 2 + 0.5).clamp(0, 1)
 

@@ -110,6 +110,14 @@ def test_offloaded_networks_come_back_when_they_are_needed():
     assert network.sent == ["cpu", "cuda"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("park", "cpu_offload"), ("checkpointing", "gradient_checkpointing")]
+)
+def test_an_old_key_names_the_new_one(old, new):
+    with pytest.raises(ValueError, match=f"{old} is called {new} now"):
+        Execution(**{old: True})
+
+
 @pytest.mark.parametrize("taught", [False, True])
 def test_training_offloads_what_it_does_not_need(tiny_sdxl, cache, photos, monkeypatch, taught):
     backbone, offloaded = loaded(tiny_sdxl, cache), []
