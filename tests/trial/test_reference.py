@@ -47,7 +47,7 @@ def test_pictures_shown_are_those_of_the_probe(yardstick):
 
 
 def test_the_yardstick_comes_from_the_cache_the_second_time(backbone, yardstick, monkeypatch):
-    monkeypatch.setattr(type(backbone), "sample", None)
+    monkeypatch.setattr("harness.trial.reference.sample_images", None)
     monkeypatch.setattr(type(backbone), "predict", None)
     again = BaseModel(backbone, SAMPLING, DRIFT).yardstick(texts)
     assert torch.equal(again.pictures, yardstick.pictures)
