@@ -47,15 +47,15 @@ def measure(folder: Path, threads: int, steps: int) -> None:
     from harness.diffusion.backbones.loading import load_backbone, without_weights
     from harness.diffusion.training import Trainer
     from harness.specs import BackboneSpec, Execution
-    from harness.sweep.memory_estimate import rehearse
+    from harness.sweep.memory_estimate import estimate
 
     torch.set_num_threads(threads)
     execution = Execution(gradient_checkpointing=True)
     method = DreamBooth(steps=steps)
     empty = without_weights(BackboneSpec(name="sd15", path=str(folder)), execution=execution)
-    reckoned = rehearse(empty, method, "dog", parked=True)
+    reckoned = estimate(empty, method, "dog", offloaded=True)
     backbone = load_backbone(str(folder), execution=execution)
-    backbone.placement.parking = torch.device("meta")  # parked networks are not needed again: nowhere
+    backbone.offload.target = torch.device("meta")  # what is offloaded is not needed again: nowhere
     marks = [time.perf_counter()]
 
     def progress(stage: str, done: int, total: int, loss: float | None) -> None:

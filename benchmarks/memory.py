@@ -19,7 +19,7 @@ from released import sd3, sd15, sdxl
 from harness import methods
 from harness.diffusion.backbones.loading import without_weights
 from harness.specs import BackboneSpec
-from harness.sweep.memory_estimate import rehearse
+from harness.sweep.memory_estimate import estimate
 
 CARDS = (16, 24, 40, 80)
 SPARE = 0.75
@@ -41,7 +41,7 @@ def rows(name: str, folder: Path) -> Iterator[str]:
             backbone = without_weights(spec, precision=precision)
             count = sum(parameter.numel() for parameter in backbone.networks.denoiser.parameters())
             kind = methods.load(method)
-            memory = rehearse(backbone, methods.build(kind, {}), "dog", parked=True)
+            memory = estimate(backbone, methods.build(kind, {}), "dog", offloaded=True)
             card = next((f"{size} GB" for size in CARDS if memory.training < SPARE * size * 1e9), "–")
             cells += [f"{memory.training / 1e9:.1f} GB", card]
         yield f"| {name} | {words} | {count:,} | {' | '.join(cells)} |"

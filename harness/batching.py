@@ -1,4 +1,4 @@
-"""How many pictures go through a network at once: half as many after memory did not suffice."""
+"""How many images go through a network at once: half as many after memory did not suffice."""
 
 from __future__ import annotations
 

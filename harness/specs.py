@@ -141,6 +141,11 @@ class Sampling(Frozen):
             raise ValueError("must be a count of 1 or more, a list of templates with one {}, or 'all'")
         return tuple(map(checked_template, value))
 
+    @property
+    def solver(self) -> dict[str, Any]:
+        """Give what decides how one image is sampled: sampler, steps, guidance."""
+        return {"sampler": self.sampler, "steps": self.steps, "guidance": self.guidance}
+
 
 class DriftSet(Frozen):
     """The fixed probe of what the base model knew.

@@ -30,7 +30,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def write_stable_diffusion(folder: Path, *, prediction: str = "epsilon", seed: int = 0) -> Path:
-    """Write a complete pipeline folder: 32×32 pictures, 8×8×4 latents, a U-Net of about 0.3 M parameters."""
+    """Write a complete pipeline folder: 32×32 images, 8×8×4 latents, a U-Net of about 0.3 M parameters."""
     import torch
     from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -87,7 +87,7 @@ def write_stable_diffusion(folder: Path, *, prediction: str = "epsilon", seed: i
 
 
 def tiny_autoencoder(**changed):
-    """Pictures four times as wide as latents, with random weights."""
+    """Images four times as wide as latents, with random weights."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -120,7 +120,7 @@ def tiny_text_encoder(kind, *, eos: int = 49407):
 
 
 def write_sdxl(folder: Path, *, zeros: bool = True, seed: int = 0) -> Path:
-    """Write a complete SDXL folder: 32×32 pictures, two text encoders, sizes as added conditioning."""
+    """Write a complete SDXL folder: 32×32 images, two text encoders, sizes as added conditioning."""
     import torch
     from diffusers import (
         EulerDiscreteScheduler,
@@ -178,7 +178,7 @@ def tiny_t5_tokenizer():
 
 
 def write_sd3(folder: Path, *, seed: int = 0) -> Path:
-    """Write a complete SD3 folder: 32×32 pictures, two CLIP text encoders and T5, flow matching."""
+    """Write a complete SD3 folder: 32×32 images, two CLIP text encoders and T5, flow matching."""
     import torch
     from diffusers import (
         FlowMatchEulerDiscreteScheduler,

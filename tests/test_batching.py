@@ -22,7 +22,7 @@ def fitting(limit, asked):
 @given(n=st.integers(0, 50), largest=st.integers(1, 20), limit=st.integers(1, 20))
 def test_everything_is_covered_once_in_order_whatever_fits(n, largest, limit):
     batches, asked = Batches(), []
-    parts = batches.over(n, largest, fitting(limit, asked), purpose="pictures")
+    parts = batches.over(n, largest, fitting(limit, asked), purpose="images")
     assert [item for part in parts for item in part] == list(range(n))
     assert all(size <= largest for size in asked)
     if n <= limit or largest <= limit:
@@ -41,14 +41,14 @@ def test_what_did_not_fit_is_not_tried_again_and_stands_for_one_purpose_alone():
 
 
 def test_embedding_goes_on_in_smaller_batches():
-    def network(pictures):
-        if len(pictures) > 2:
+    def network(images):
+        if len(images) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return pictures.flatten(1)[:, :4]
+        return images.flatten(1)[:, :4]
 
-    pictures = torch.rand(5, 3, 2, 2, generator=torch.Generator().manual_seed(0))
-    rows = in_batches(pictures, network, device=torch.device("cpu"), batch=4)
-    wanted = torch.nn.functional.normalize(pictures.flatten(1)[:, :4], dim=-1)
+    images = torch.rand(5, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    rows = in_batches(images, network, device=torch.device("cpu"), batch=4)
+    wanted = torch.nn.functional.normalize(images.flatten(1)[:, :4], dim=-1)
     assert torch.equal(rows, wanted)
 
 

@@ -1,4 +1,4 @@
-"""Augmented pictures for training: mirroring, and Custom Diffusion's scale augmentation; pure functions."""
+"""Augmented images for training: mirroring, and Custom Diffusion's scale augmentation; pure functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GREY = (127, 127, 127)
 
 @dataclass(frozen=True)
 class Augment:
-    """How each picture is varied. ``variants`` versions are made of each picture and encoded once.
+    """How each image is varied. ``variants`` versions are made of each image and encoded once.
 
     flip   mirror left and right with probability ½
     scale  Custom Diffusion (arXiv 2212.04488, appendix): two times in three shrink to ⅓-1 of the side on a
@@ -29,7 +29,7 @@ class Augment:
 
 @dataclass(frozen=True)
 class Variant:
-    """One augmented picture, the words to put before its caption, and where it shows the photo.
+    """One augmented image, the words to put before its caption, and where it shows the photo.
 
     ``mask`` [1, h, w] is 1 where the loss counts, at the latent's size; None: everywhere.
     """
@@ -40,7 +40,7 @@ class Variant:
 
 
 def vary(image: Image.Image, augment: Augment, *, latent_side: int, generator: torch.Generator) -> Variant:
-    """Make one variant of a square picture, with randomness from ``generator`` only."""
+    """Make one variant of a square image, with randomness from ``generator`` only."""
     if augment.flip and _uniform(generator) < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if not augment.scale:

@@ -1,4 +1,4 @@
-"""What is learnt from: pictures with captions, encoded once and drawn in shuffled rounds."""
+"""What a method learns from: images with captions, encoded once and drawn in shuffled rounds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.diffusion.backbones.conditioning import LatentDistribution
 
 @dataclass(frozen=True)
 class Example:
-    """A picture to learn from; each time it comes up one of its captions is drawn."""
+    """An image to learn from; each time it comes up one of its captions is drawn."""
 
     image: Image.Image
     captions: tuple[str, ...]
@@ -24,13 +24,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Prior:
-    """Examples of the class, learnt beside the subject's one for one, their loss times ``weight``."""
+    """Examples of the class, learned beside the subject's one for one, their loss times ``weight``."""
 
     examples: Sequence[Example]
     weight: float = 1.0
 
 
-class Material:
+class TrainingSet:
     """Examples as latents, ready to be drawn: every variant of every example, encoded once."""
 
     def __init__(
@@ -50,21 +50,21 @@ class Material:
         examples: Sequence[Example],
         augment: Augment | None,
         generator: torch.Generator,
-    ) -> Material:
+    ) -> TrainingSet:
         """Encode the examples, each in ``augment.variants`` versions, or once as it is."""
         if augment is None or not (augment.flip or augment.scale):
             return cls(backbone.latents([e.image for e in examples]), [e.captions for e in examples], None, 1)
         side = backbone.latent_shape[1]
-        pictures, captions, masks = [], [], []
+        images, captions, masks = [], [], []
         for example in examples:
             image = backbone.fit_size(example.image)
             for _ in range(augment.variants):
                 variant = vary(image, augment, latent_side=side, generator=generator)
-                pictures.append(variant.image)
+                images.append(variant.image)
                 captions.append(tuple(f"{variant.words} {caption}".strip() for caption in example.captions))
                 masks.append(torch.ones(1, side, side) if variant.mask is None else variant.mask)
         return cls(
-            backbone.latents(pictures), captions, torch.stack(masks).to(backbone.device), augment.variants
+            backbone.latents(images), captions, torch.stack(masks).to(backbone.device), augment.variants
         )
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, list[str], Tensor | None]:

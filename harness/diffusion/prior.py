@@ -1,15 +1,15 @@
-"""Class pictures drawn from the base model, for prior preservation; cached together with what they cost."""
+"""Class images drawn from the base model, for prior preservation; cached together with what they cost."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from harness.diffusion.sampling import Report, sample_images
 from harness.diffusion.seeds import named_seed
 from harness.diffusion.versions import SAMPLING_VERSION
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def prior_images(
-    backbone: Backbone, prompt: str, count: int, *, progress: Callable[[int, int], None] | None = None
+    backbone: Backbone, prompt: str, count: int, *, progress: Report | None = None
 ) -> tuple[list[Image.Image], float]:
-    """Draw ``count`` pictures of ``prompt`` from the base model, and the seconds that it took when they were
-    made.
+    """Draw ``count`` images of ``prompt`` from the base model; return them and the seconds that it took when
+    they were made.
 
     Their seeds depend on the prompt and the index alone, so that all trials share them. Raises ValueError if
-    the backbone was changed already: the pictures would not be the base model's.
+    the backbone was changed already: the images would not be the base model's.
     """
     if backbone.changed:
         raise ValueError(
@@ -35,7 +35,8 @@ def prior_images(
 
     def compute() -> dict[str, Tensor]:
         started = time.perf_counter()
-        pictures = backbone.sample(
+        images = sample_images(
+            backbone,
             [prompt] * count,
             seeds=[named_seed("prior", prompt, i) for i in range(count)],
             sampler=sampler,
@@ -44,7 +45,7 @@ def prior_images(
             report=progress,
         )
         seconds = torch.tensor(time.perf_counter() - started, dtype=torch.float64)
-        return {"pictures": pictures, "seconds": seconds}
+        return {"pictures": images, "seconds": seconds}
 
     content = {
         **backbone.identity,
@@ -54,7 +55,5 @@ def prior_images(
         "version": SAMPLING_VERSION,
     }
     entry = backbone.cache.tensors("prior", content, compute)
-    pictures = [
-        Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()) for picture in entry["pictures"]
-    ]
-    return pictures, float(entry["seconds"])
+    images = [Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()) for image in entry["pictures"]]
+    return images, float(entry["seconds"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +12,41 @@ from harness.diffusion.backbones.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
+
+Report = Callable[[int, int], None]
+"""Called as ``report(done, total)`` after each batch of images."""
+
+LARGEST_BATCH = 16
+
+
+@torch.no_grad()
+def sample_images(
+    backbone: Backbone,
+    prompts: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    sampler: str,
+    steps: int,
+    guidance: float,
+    report: Report | None = None,
+) -> Tensor:
+    """Draw one image per prompt and seed, as :func:`sample` says: uint8 [n, 3, H, W] on the CPU.
+
+    Where memory does not suffice for a batch, batches become smaller.
+    """
+
+    def draw(part: slice) -> Tensor:
+        latents = sample(
+            backbone, prompts[part], seeds=seeds[part], sampler=sampler, steps=steps, guidance=guidance
+        )
+        images = backbone.decode(latents)
+        if report is not None:
+            report(part.stop, len(prompts))
+        return images
+
+    # The purpose is a key of the record.
+    parts = backbone.batches.over(len(prompts), LARGEST_BATCH, draw, purpose="pictures to draw")
+    return torch.cat(parts)
 
 
 @torch.no_grad()
@@ -27,8 +62,8 @@ def sample(
     """Draw one latent per prompt and seed, scaled, [n, c, h, w].
 
     Equals diffusers' pipeline called with ``torch.Generator("cpu").manual_seed(seed)`` per image.
-    Classifier-free guidance (arXiv 2207.12598) against what the family says without a prompt, which is left
-    out at guidance ≤ 1.
+    Classifier-free guidance (arXiv 2207.12598) against the family's conditioning without a prompt,
+    which is left out at guidance ≤ 1.
     """
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
@@ -36,14 +71,14 @@ def sample(
     latents = starting_noise(seeds, backbone.latent_shape).to(backbone.device)
     latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
     guided = guidance > 1
-    told = backbone.conditioning(prompts)
+    conditioning = backbone.conditioning(prompts)
     if guided:
-        told = Conditioning.cat([*[backbone.unconditional()] * len(seeds), told])
+        conditioning = Conditioning.cat([*[backbone.unconditional()] * len(seeds), conditioning])
     for t in scheduler.timesteps:
         noisy = torch.cat([latents, latents]) if guided else latents
         if hasattr(scheduler, "scale_model_input"):
             noisy = scheduler.scale_model_input(noisy, t)
-        prediction = backbone.predict(noisy, t, told)
+        prediction = backbone.predict(noisy, t, conditioning)
         if guided:
             without, with_prompt = prediction.chunk(2)
             prediction = without + guidance * (with_prompt - without)

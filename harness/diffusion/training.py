@@ -15,7 +15,7 @@ from torch.nn import Parameter
 from harness.api import Lipschitz, Progress
 from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.base import Backbone
-from harness.diffusion.examples import Example, Material, Prior
+from harness.diffusion.examples import Example, Prior, TrainingSet
 from harness.diffusion.lipschitz import Constraint, LowRank
 from harness.diffusion.prior import prior_images
 from harness.diffusion.seeds import named_seed
@@ -36,12 +36,11 @@ class OutOfMemory(HarnessError):
     """The GPU's memory does not suffice for training."""
 
     def __init__(self, batch: int, error: Exception) -> None:
-        told = str(error).partition(". ")[0]
+        reason = str(error).partition(". ")[0]
         super().__init__(
-            f"training {batch} pictures at once does not fit ({told}): set "
-            "execution.gradient_checkpointing: true, a smaller params.batch with more "
-            "params.accumulate where the method has it, precision: bf16, or "
-            "resources.gpus: 1 for a GPU of its own"
+            f"training {batch} images at once does not fit ({reason}): set "
+            "execution.gradient_checkpointing: true, a smaller params.batch with more params.accumulate "
+            "where the method has it, precision: bf16, or resources.gpus: 1 for a GPU of its own"
         )
 
 
@@ -65,7 +64,7 @@ class Trainer:
         self.seconds_charged = 0.0
 
     def prior_images(self, backbone: Backbone, prompt: str, count: int) -> list[Image.Image]:
-        """Draw class pictures from the base model, before anything is handed out; their cost is charged."""
+        """Draw class images from the base model, before anything is handed out; their cost is charged."""
         started = time.perf_counter()
         progress = self.progress
 
@@ -73,16 +72,16 @@ class Trainer:
             if progress is not None:
                 progress("prior", done, total, None)
 
-        pictures, seconds = prior_images(backbone, prompt, count, progress=report)
+        images, seconds = prior_images(backbone, prompt, count, progress=report)
         self.seconds_charged += seconds - (time.perf_counter() - started)
-        return pictures
+        return images
 
     def prior(self, backbone: Backbone, caption: str, *, count: int, weight: float) -> Prior | None:
-        """Class pictures as examples to learn beside the subject's; None at weight 0, which draws none."""
+        """Class images as examples to learn beside the subject's; None at weight 0, which draws none."""
         if not weight:
             return None
-        pictures = self.prior_images(backbone, caption, count)
-        return Prior([Example(picture, (caption,)) for picture in pictures], weight)
+        images = self.prior_images(backbone, caption, count)
+        return Prior([Example(image, (caption,)) for image in images], weight)
 
     def fit(
         self,
@@ -114,9 +113,9 @@ class Trainer:
         """
         _check(parameters, examples, steps=steps, lr=lr, batch=batch, accumulate=accumulate)
         generator = torch.Generator().manual_seed(named_seed("training", self.seed, len(self.losses)))
-        subject = Material.prepare(backbone, examples, augment, generator)
+        subject = TrainingSet.prepare(backbone, examples, augment, generator)
         beside = (
-            Material.prepare(backbone, prior.examples, None, generator) if prior and prior.weight else None
+            TrainingSet.prepare(backbone, prior.examples, None, generator) if prior and prior.weight else None
         )
         constraint = Constraint(self.lipschitz, _terms(backbone, parameters, self.lipschitz))
         trained = list(parameters.values())
@@ -134,17 +133,9 @@ class Trainer:
                     scaler.scale(part).backward()
                     loss += part.detach()
                 log.add(loss)
-                scaler.unscale_(update)
-                constraint.add_gradient()
-                if clip is not None:
-                    torch.nn.utils.clip_grad_norm_(trained, clip)
-                scaler.step(update)
-                scaler.update()
-                update.zero_grad(set_to_none=True)
-                constraint.project()
+                _step(update, scaler, constraint, clip)
             log.flush()
-            if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
-                raise TrainingDiverged("a weight became infinite or nan", steps, steps)
+            _check_finite(trained, steps)
             self.bound = constraint.held()
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(batch * (2 if beside else 1), error) from error
@@ -154,15 +145,15 @@ class Trainer:
 
 
 @torch.no_grad()
-def _encode_captions(backbone: Backbone, *materials: Material | None) -> None:
+def _encode_captions(backbone: Backbone, *training_sets: TrainingSet | None) -> None:
     """Have every caption encoded before the text encoders make room; those with a new word are, each step."""
-    backbone.conditioning([caption for each in materials if each for caption in each.every_caption])
+    backbone.conditioning([caption for each in training_sets if each for caption in each.every_caption])
 
 
 def _loss(
     backbone: Backbone,
-    subject: Material,
-    beside: Material | None,
+    subject: TrainingSet,
+    beside: TrainingSet | None,
     prior: Prior | None,
     batch: int,
     generator: torch.Generator,
@@ -183,12 +174,34 @@ def _loss(
     return loss
 
 
+def _step(
+    update: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    constraint: Constraint,
+    clip: float | None,
+) -> None:
+    """One optimizer step: the constraint's gradient, then clipping, the update, and the projection."""
+    scaler.unscale_(update)
+    constraint.add_gradient()
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(update.param_groups[0]["params"], clip)
+    scaler.step(update)
+    scaler.update()
+    update.zero_grad(set_to_none=True)
+    constraint.project()
+
+
+def _check_finite(trained: Sequence[Parameter], steps: int) -> None:
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
+        raise TrainingDiverged("a weight became infinite or nan", steps, steps)
+
+
 def _mean(squares: Tensor, masks: Tensor | None) -> Tensor:
-    """Mean over [n, c, h, w]; with masks [n, 1, h, w] each picture's over its own area, then over n."""
+    """Mean over [n, c, h, w]; with masks [n, 1, h, w] each image's over its own area, then over n."""
     if masks is None:
         return squares.mean()
-    per_picture = (squares * masks).sum((1, 2, 3)) / (masks.sum((1, 2, 3)) * squares.shape[1])
-    return per_picture.mean()
+    per_image = (squares * masks).sum((1, 2, 3)) / (masks.sum((1, 2, 3)) * squares.shape[1])
+    return per_image.mean()
 
 
 class LossLog:

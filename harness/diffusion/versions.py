@@ -4,4 +4,4 @@ TRAINER_VERSION = 1
 """Raise it when :class:`harness.diffusion.training.Trainer` gives other weights for the same inputs."""
 
 SAMPLING_VERSION = 1
-"""Raise it when :func:`harness.diffusion.sampling.sample` gives other pictures for the same weights."""
+"""Raise it when :func:`harness.diffusion.sampling.sample` gives other images for the same weights."""

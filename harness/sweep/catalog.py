@@ -132,14 +132,14 @@ class Installed:
         for subject, counts in shots.items():
             self.dataset.check([subject], sorted(counts))
         from harness.datasets.base import chosen_prompts
-        from harness.diffusion.backbones import families
+        from harness.diffusion.backbones import checks
 
         for subject, wanted in dict.fromkeys((t.subject, t.sampling.prompts) for t in trials):
             chosen_prompts(self.dataset, subject, wanted)
 
         asked = {(t.backbone.model_dump_json(), t.sampling.sampler): t.backbone for t in trials}
         for (_, sampler), backbone in asked.items():
-            families.check(backbone, sampler)
+            checks.check(backbone, sampler)
 
     def subjects(self, split: str) -> list[str]:
         return self.dataset.subjects(cast("Split", split))

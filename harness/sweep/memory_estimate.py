@@ -26,8 +26,8 @@ class Memory:
     weights    of the denoiser, and of what training needs beside it
     base       θ0 of what is trained, for the constraint and the way back
     gradients, optimizer  of what is trained
-    sampling   all networks and θ0 together, when the tuned model draws
-    pictures   how many go through the denoiser at once in training; 0: nothing is trained
+    sampling   all networks and θ0 together, when the tuned model draws images
+    images     how many go through the denoiser at once in training; 0: nothing is trained
     kept       of what :meth:`Backbone.delta` would store, at most
     """
 
@@ -36,7 +36,7 @@ class Memory:
     gradients: int
     optimizer: int
     sampling: int
-    pictures: int
+    images: int
     kept: int
 
     @property
@@ -50,16 +50,16 @@ class Memory:
         return max(self.training, self.sampling)
 
 
-class Rehearsal(Trainer):
+class DryRunTrainer(Trainer):
     """A trainer that only looks at what it is given."""
 
     def __init__(self) -> None:
         super().__init__(seed=0)
         self.trained: list[Tensor] = []
-        self.pictures = 0
+        self.images = 0
 
     def prior_images(self, backbone: Backbone, prompt: str, count: int) -> list[Image.Image]:
-        """One blank picture in place of all: nothing is drawn."""
+        """One blank image in place of all: nothing is drawn."""
         return [_blank()]
 
     def fit(  # type: ignore[override]  # whatever else a method says of its training takes no memory
@@ -67,24 +67,24 @@ class Rehearsal(Trainer):
     ) -> None:
         """Note the parameters and the batch."""
         self.trained = list(parameters.values())
-        self.pictures = batch * (2 if settings.get("prior") else 1)
+        self.images = batch * (2 if settings.get("prior") else 1)
 
 
-def rehearse(backbone: Backbone, method: Method, category: str, *, parked: bool) -> Memory:
+def estimate(backbone: Backbone, method: Method, category: str, *, offloaded: bool) -> Memory:
     """Let a method set up its training on a backbone without weights (device "meta"), and add up.
 
-    ``parked``: networks that training does not need wait elsewhere. The backbone is restored.
-    Raises whatever the method raises; one that reads weights or pictures itself cannot be rehearsed.
+    ``offloaded``: networks that training does not need wait in main memory. The backbone is restored.
+    Raises whatever the method raises; one that reads weights or images itself cannot be estimated.
     """
-    trainer = Rehearsal()
+    trainer = DryRunTrainer()
     try:
         method.fit(backbone, Subject("subject", category, (_blank(),), category), trainer)
         networks = backbone.networks
         denoiser = _bytes(networks.denoiser.parameters())
         others = _bytes(networks.autoencoder.parameters())
         texts = sum(_bytes(encoder.model.parameters()) for encoder in networks.text_encoders)
-        beside = (texts if backbone.new_tokens else 0) if parked else others + texts
-        base = sum(tensor.nbytes for tensor in backbone.pretrained.base.values())
+        beside = (texts if backbone.new_tokens else 0) if offloaded else others + texts
+        base = backbone.adaptation.weights.base_bytes
         count = sum(tensor.numel() for tensor in trainer.trained)
         return Memory(
             weights=denoiser + beside,
@@ -92,7 +92,7 @@ def rehearse(backbone: Backbone, method: Method, category: str, *, parked: bool)
             gradients=GRADIENT_BYTES * count,
             optimizer=ADAM_BYTES * count,
             sampling=denoiser + others + texts + base,
-            pictures=trainer.pictures,
+            images=trainer.images,
             kept=backbone.trained_bytes,
         )
     finally:

@@ -65,7 +65,8 @@ def _resources(experiment: Experiment) -> Iterator[Finding]:
 
 
 def _weights(spec: BackboneSpec) -> Iterator[Finding]:
-    from harness.diffusion.backbones.families import FAMILIES, check_parts, family_of
+    from harness.diffusion.backbones.checks import check_parts, family_of
+    from harness.diffusion.backbones.families import FAMILIES
     from harness.diffusion.backbones.locate import find_here, find_local
 
     what, found = f"weights of {spec.name}", list[Finding]()

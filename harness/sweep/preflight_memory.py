@@ -76,28 +76,28 @@ class MemoryEstimator:
                 tried[name] = None
                 what = f"memory of {trial.title} on {self.spec.name}"
                 try:
-                    memory = tried[name] = self._rehearsed(trial)
+                    memory = tried[name] = self._estimated(trial)
                 except Exception as error:  # a user's method may do anything
                     yield Finding("note", what, "–", "–", f"cannot be reckoned: {one_line(error)}")
                     continue
-                outline = (trial.method if memory.pictures else "", memory.peak, memory.pictures)
+                outline = (trial.method if memory.images else "", memory.peak, memory.images)
                 if outline not in seen:
                     seen.add(outline)
                     yield self._judged(what, memory)
             if known := tried[name]:
                 self.kept += self._kept(known)
 
-    def _rehearsed(self, trial: Trial) -> Memory:
-        from harness.sweep.memory_estimate import rehearse
+    def _estimated(self, trial: Trial) -> Memory:
+        from harness.sweep.memory_estimate import estimate
 
         method = methods.build(methods.load(trial.method), trial.params)
-        parked = bool(self.experiment.resources.gpus) and self.experiment.execution.cpu_offload
-        return rehearse(self.backbone, method, "thing", parked=parked)
+        offloaded = bool(self.experiment.resources.gpus) and self.experiment.execution.cpu_offload
+        return estimate(self.backbone, method, "thing", offloaded=offloaded)
 
     def _judged(self, what: str, memory: Memory) -> Finding:
         needed = size_text(memory.peak)
-        if memory.pictures:
-            needed += f" + activations of {memory.pictures} picture{'s' if memory.pictures > 1 else ''}"
+        if memory.images:
+            needed += f" + activations of {memory.images} image{'s' if memory.images > 1 else ''}"
         verdict: Verdict = "ok"
         if memory.peak * ROOM_FOR_ACTIVATIONS > self.there:
             verdict = "stop" if memory.peak > self.there > 0 else "note"

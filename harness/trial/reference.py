@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.diffusion.backbones.base import Backbone, Report
+from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.sampling import sample_images
 from harness.diffusion.seeds import named_seed
 from harness.diffusion.versions import SAMPLING_VERSION
 from harness.metrics.registry import GROUPS
@@ -90,7 +91,7 @@ class ReferenceSampler:
 
     def _sample(self, prompts: Sequence[PriorPrompt], seeds: Sequence[int]) -> Tensor:
         texts = [prompt.text for prompt in prompts]
-        return sample_images(self.backbone, texts, seeds=seeds, sampling=self.sampling)
+        return sample_images(self.backbone, texts, seeds=seeds, **self.sampling.solver)
 
     def _probe(self, prompts: tuple[PriorPrompt, ...], images: Tensor) -> NoiseProbe:
         timesteps = stratified(self.backbone, self.drift.timesteps, seed=self.drift.seed)
@@ -141,22 +142,3 @@ class ReferenceSampler:
                 whole = {**content, "prompts": [[p.text, p.seed, p.other_seed] for p in part]}
                 entries.append(self.backbone.cache.tensors(kind, whole, partial(compute, part)))
         return entries
-
-
-def sample_images(
-    backbone: Backbone,
-    prompts: Sequence[str],
-    *,
-    seeds: Sequence[int],
-    sampling: Sampling,
-    report: Report | None = None,
-) -> Tensor:
-    """Sample one image per prompt and seed: uint8 [n, 3, H, W]; ``report(done, total)`` after each batch."""
-    return backbone.sample(
-        prompts,
-        seeds=seeds,
-        sampler=sampling.sampler,
-        steps=sampling.steps,
-        guidance=sampling.guidance,
-        report=report,
-    )

@@ -13,6 +13,7 @@ from PIL.Image import Image
 from harness import methods
 from harness.api import Ceiling, Personalized, Progress, Subject
 from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.sampling import sample_images
 from harness.diffusion.training import Trainer
 from harness.diffusion.weights.delta import Delta
 from harness.errors import HarnessError
@@ -21,7 +22,7 @@ from harness.specs import Sampling
 from harness.trial.data import TrialData
 from harness.trial.noise_probe import sample_measures
 from harness.trial.plan import SMALL_SHARE, WEIGHTS, Plan
-from harness.trial.reference import BaseReference, sample_images
+from harness.trial.reference import BaseReference
 from harness.trial.timing import Clock
 
 
@@ -141,7 +142,7 @@ def _sampled(
         backbone,
         prompts,
         seeds=seeds,
-        sampling=sampling,
+        **sampling.solver,
         report=lambda done, _: progress("sample", before + done, total, None),
     )
     return as_pil(images)

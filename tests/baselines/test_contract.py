@@ -11,6 +11,7 @@ import torch
 
 from harness import methods
 from harness.api import Ceiling, Lipschitz, Personalized, Subject
+from harness.diffusion.sampling import sample_images
 from harness.diffusion.training import Trainer
 from harness.methods import Method
 
@@ -123,7 +124,8 @@ def test_fits_says_how_to_ask_and_leaves_no_trace(name, backbone, photos):
     assert (backbone.distance().denoiser_l2 > 0) == kind.changes_weights
     assert not any(p.requires_grad for p in backbone.networks.denoiser.parameters())
     if isinstance(result, Personalized):
-        backbone.sample([f"a {result.phrase} on a box"], seeds=[0], sampler="ddim", steps=1, guidance=1.0)
+        prompts = [f"a {result.phrase} on a box"]
+        sample_images(backbone, prompts, seeds=[0], sampler="ddim", steps=1, guidance=1.0)
 
     backbone.restore()
     after = {**backbone.networks.denoiser.state_dict(), **encoder.state_dict()}

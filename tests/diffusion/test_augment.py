@@ -1,4 +1,4 @@
-"""Augmented pictures keep their size, say in words what was done, and mark where the photo is."""
+"""Augmented images keep their size, say in words what was done, and mark where the photo is."""
 
 import torch
 

@@ -1,15 +1,17 @@
-"""What is exported makes the same pictures in plain diffusers."""
+"""What is exported makes the same images in plain diffusers."""
 
 from __future__ import annotations
 
-import diffusers  # noqa: F401 (the lines that an export prints name it)
+import diffusers
 import pytest
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline
+from diffusers import DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline
 
 import harness.diffusion.export
+from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.backbones.locate import BackboneError
-from harness.diffusion.export import load, write
+from harness.diffusion.export import load, load_token, write
+from harness.diffusion.sampling import sample
 
 SEEDS = [3, 4]
 
@@ -39,32 +41,56 @@ def token(backbone):
     stir(backbone.token_rows(["<v>"], ["dog"]))
 
 
-def drawn(pipe, prompts):
+FAMILIES = ["tiny_sd", "tiny_sd_v", "tiny_sdxl", "tiny_sd3"]
+
+
+@pytest.fixture(params=FAMILIES)
+def folder(request):
+    return request.getfixturevalue(request.param)
+
+
+def plain_pipeline(folder):
+    """diffusers' own pipeline, with the sampler that the harness uses too."""
+    pipe = DiffusionPipeline.from_pretrained(folder)
+    if hasattr(pipe, "unet"):
+        pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def drawn(pipe, prompts, **more):
     generators = [torch.Generator().manual_seed(seed) for seed in SEEDS]
-    images = pipe(
-        prompts, num_inference_steps=4, guidance_scale=5.0, generator=generators, output_type="np"
-    ).images
+    settings = {"num_inference_steps": 4, "guidance_scale": 5.0, "output_type": "np"}
+    images = pipe(prompts, generator=generators, **settings, **more).images
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 @pytest.mark.parametrize("change", [everything, keys_and_values, adapters, token])
-def test_plain_diffusers_makes_the_same_pictures(backbone, tiny_sd, tmp_path, change):
+def test_the_printed_code_makes_the_same_images_in_plain_diffusers(folder, cache, tmp_path, change):
+    backbone = load_backbone(str(folder), cache=cache)
     change(backbone)
     prompts = ["a photo of a <v> dog" if backbone.new_tokens else "a photo of a dog", "a red mug"]
-    latents = harness.diffusion.backbones.base.sample(
-        backbone, prompts, seeds=SEEDS, sampler="ddim", steps=4, guidance=5.0
-    )
+    sampler = "euler" if backbone.family == "sd3" else "ddim"
+    latents = sample(backbone, prompts, seeds=SEEDS, sampler=sampler, steps=4, guidance=5.0)
     with torch.no_grad():
-        ours = backbone.pictures(latents)
-    lines = write(backbone, tmp_path / "export")
-    pipe = StableDiffusionPipeline.from_pretrained(tiny_sd, safety_checker=None)
-    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)
-    pipe.set_progress_bar_config(disable=True)
+        ours = backbone.images(latents)
+    code = "\n".join(write(backbone, tmp_path / "export"))
+    pipe = plain_pipeline(folder)
     untouched = drawn(pipe, ["a photo of a dog", "a red mug"])
-    for line in lines:
-        exec(line)
-    assert (ours - drawn(pipe, prompts)).abs().max() <= 1e-4
+    exec(code, {"pipe": pipe, "diffusers": diffusers, "harness": harness})
+    more = {}
+    if "prompt_3" in code:  # as the printed comment says
+        more["prompt_3"] = [prompt.replace("<v>", "dog") for prompt in prompts]
+    assert (ours - drawn(pipe, prompts, **more)).abs().max() <= 1e-4
     assert (ours - untouched).abs().max() > 1e-3
+
+
+def test_a_token_that_is_a_word_already_is_refused(tiny_sdxl, cache, tmp_path):
+    backbone = load_backbone(str(tiny_sdxl), cache=cache)
+    token(backbone)
+    write(backbone, tmp_path)
+    with pytest.raises(ValueError, match="'dog' is a word of the tokenizer already"):
+        load_token(plain_pipeline(tiny_sdxl), tmp_path, token="dog")
 
 
 def test_base_model_is_nothing_to_export(backbone, tmp_path):

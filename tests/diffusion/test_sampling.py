@@ -1,4 +1,4 @@
-"""The batched sampler draws the pictures of diffusers' own pipeline, whatever the batch."""
+"""The batched sampler draws the images of diffusers' own pipeline, whatever the batch."""
 
 import functools
 
@@ -14,7 +14,7 @@ from diffusers import (
 
 from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.backbones.locate import BackboneError
-from harness.diffusion.sampling import sample
+from harness.diffusion.sampling import sample, sample_images
 
 REFERENCE = {
     "ddim": DDIMScheduler,
@@ -52,7 +52,7 @@ def ours(backbone, sampler, guidance, chosen=slice(None)):
         backbone, PROMPTS[chosen], seeds=SEEDS[chosen], sampler=sampler, steps=6, guidance=guidance
     )
     with torch.no_grad():
-        return backbone.pictures(latents)
+        return backbone.images(latents)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 7.5])
@@ -67,41 +67,43 @@ def test_equals_the_pipeline_with_v_prediction(tiny_sd_v, cache):
 
 
 @pytest.mark.parametrize("sampler", REFERENCE)
-def test_batch_size_changes_no_picture(backbone, sampler):
+def test_batch_size_changes_no_image(backbone, sampler):
     whole = ours(backbone, sampler, 5.0)
     single = torch.cat([ours(backbone, sampler, 5.0, slice(i, i + 1)) for i in range(3)])
     assert (whole - single).abs().max() <= 1e-4
 
 
-def test_pictures_depend_on_their_seed(backbone):
+def test_images_depend_on_their_seed(backbone):
     first, _, third = ours(backbone, "ddim", 1.0)
     assert (first - third).abs().max() > 1e-3  # same seed, another prompt
     twice = sample(backbone, [PROMPTS[0]] * 2, seeds=[1, 2], sampler="ddim", steps=2, guidance=1.0)
     assert not torch.equal(twice[0], twice[1])
 
 
-def test_guidance_one_asks_the_denoiser_once_per_picture(backbone, monkeypatch):
-    asked = []
+def test_guidance_one_calls_the_denoiser_once_per_image(backbone, monkeypatch):
+    calls = []
     original = type(backbone).predict
     monkeypatch.setattr(
         type(backbone),
         "predict",
-        lambda self, noisy, t, told: asked.append(len(noisy)) or original(self, noisy, t, told),
+        lambda self, noisy, t, conditioning: (
+            calls.append(len(noisy)) or original(self, noisy, t, conditioning)
+        ),
     )
-    backbone.sample(["a dog"], seeds=[0], sampler="ddim", steps=2, guidance=1.0)
-    backbone.sample(["a dog"], seeds=[0], sampler="ddim", steps=2, guidance=2.0)
-    assert asked == [1, 1, 2, 2]
+    sample_images(backbone, ["a dog"], seeds=[0], sampler="ddim", steps=2, guidance=1.0)
+    sample_images(backbone, ["a dog"], seeds=[0], sampler="ddim", steps=2, guidance=2.0)
+    assert calls == [1, 1, 2, 2]
 
 
-def test_sample_gives_bytes(backbone):
-    pictures = backbone.sample(PROMPTS, seeds=SEEDS, sampler="ddim", steps=2, guidance=3.0)
-    assert pictures.shape == (3, 3, 32, 32)
-    assert pictures.dtype == torch.uint8
+def test_sampled_images_are_bytes(backbone):
+    images = sample_images(backbone, PROMPTS, seeds=SEEDS, sampler="ddim", steps=2, guidance=3.0)
+    assert images.shape == (3, 3, 32, 32)
+    assert images.dtype == torch.uint8
 
 
 def test_unknown_sampler_names_the_known(backbone):
     with pytest.raises(BackboneError, match="did you mean 'ddim'"):
-        backbone.sample(["a dog"], seeds=[0], sampler="dimm", steps=2, guidance=1.0)
+        sample_images(backbone, ["a dog"], seeds=[0], sampler="dimm", steps=2, guidance=1.0)
 
 
 def test_prompts_and_seeds_come_in_pairs(backbone):

@@ -9,7 +9,8 @@ from harness.api import Lipschitz
 from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.lipschitz import Constraint
-from harness.diffusion.training import Example, Material, Prior, Trainer, TrainingDiverged, _loss
+from harness.diffusion.sampling import sample_images
+from harness.diffusion.training import Example, Prior, Trainer, TrainingDiverged, TrainingSet, _loss
 
 CAPTION = "a photo of a sks dog"
 STEPS = {"steps": 3, "lr": 1e-3, "batch": 2}
@@ -51,12 +52,13 @@ def test_zero_penalty_equals_no_constraint_bit_for_bit(backbone, photos, kind):
 
 @pytest.mark.parametrize("on", ["effective", "entries"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_bound_zero_leaves_the_pretrained_model(backbone, photos, kind, on):
-    before = backbone.sample(["a cat"], seeds=[1], sampler="ddim", steps=2, guidance=1.0)
+def test_bound_zero_leaves_the_base_model(backbone, photos, kind, on):
+    settings = {"seeds": [1], "sampler": "ddim", "steps": 2, "guidance": 1.0}
+    before = sample_images(backbone, ["a cat"], **settings)
     _, _, distance = train(backbone, photos, kind=kind, lipschitz=Lipschitz(bound=0.0, on=on))
     assert distance.l2 == 0.0
     assert not backbone.delta().weights
-    assert torch.equal(before, backbone.sample(["a cat"], seeds=[1], sampler="ddim", steps=2, guidance=1.0))
+    assert torch.equal(before, sample_images(backbone, ["a cat"], **settings))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,7 +86,7 @@ def test_entries_bound_holds_for_the_factors(backbone, photos):
 
 
 @pytest.mark.parametrize(("kind", "norm"), [*((kind, "tensor_mean") for kind in KINDS), ("lora", "sum")])
-def test_huge_penalty_ends_at_the_pretrained_model(backbone, photos, kind, norm):
+def test_huge_penalty_ends_at_the_base_model(backbone, photos, kind, norm):
     settings = {"kind": kind, "steps": 25, "lr": 1e-4, "batch": 1}
     _, _, free = train(backbone, photos, **settings)
     backbone.restore()
@@ -135,9 +137,9 @@ def test_training_leaves_the_global_generator_alone(backbone, photos):
 
 
 def test_every_shot_comes_up_once_per_round(backbone, photos):
-    material = Material.prepare(backbone, examples(photos), None, torch.Generator())
+    training_set = TrainingSet.prepare(backbone, examples(photos), None, torch.Generator())
     generator = torch.Generator().manual_seed(0)
-    rounds = [[material._next(generator) for _ in range(5)] for _ in range(4)]
+    rounds = [[training_set._next(generator) for _ in range(5)] for _ in range(4)]
     assert all(sorted(drawn) == [0, 1, 2, 3, 4] for drawn in rounds)
     assert len({tuple(drawn) for drawn in rounds}) > 1
 
@@ -156,8 +158,8 @@ def test_a_loss_that_is_no_number_names_its_step(backbone, photos, monkeypatch):
     calls = itertools.count(1)
     original = type(backbone).predict
 
-    def predict(self, noisy, t, told):
-        return original(self, noisy, t, told) * (float("nan") if next(calls) == 3 else 1.0)
+    def predict(self, noisy, t, conditioning):
+        return original(self, noisy, t, conditioning) * (float("nan") if next(calls) == 3 else 1.0)
 
     monkeypatch.setattr(type(backbone), "predict", predict)
     with pytest.raises(TrainingDiverged, match="nan at step 3 of 5") as caught:
@@ -177,10 +179,10 @@ def test_weights_that_blow_up_in_the_last_step_are_noticed(backbone, photos, mon
 
 def test_prior_term_has_its_weight(backbone, photos):
     class_examples = examples(photos[3:], "a photo of a dog")
-    subject = Material.prepare(backbone, examples(photos[:2]), None, torch.Generator())
+    subject = TrainingSet.prepare(backbone, examples(photos[:2]), None, torch.Generator())
 
     def loss(weight):
-        beside = Material.prepare(backbone, class_examples, None, torch.Generator())
+        beside = TrainingSet.prepare(backbone, class_examples, None, torch.Generator())
         subject._order = iter(())
         prior = Prior(class_examples, weight)
         return float(_loss(backbone, subject, beside, prior, 2, torch.Generator().manual_seed(0)))
@@ -191,11 +193,11 @@ def test_prior_term_has_its_weight(backbone, photos):
 
 
 def test_progress_and_losses_cover_every_step(backbone, photos):
-    told = []
-    trainer = Trainer(seed=0, progress=lambda *update: told.append(update))
+    updates = []
+    trainer = Trainer(seed=0, progress=lambda *update: updates.append(update))
     trainer.fit(backbone, parameters=backbone.parameters("denoiser"), examples=examples(photos), **STEPS)
-    assert [update[:3] for update in told] == [("fit", i, 3) for i in (1, 2, 3)]
-    assert [update[3] for update in told] == trainer.losses
+    assert [update[:3] for update in updates] == [("fit", i, 3) for i in (1, 2, 3)]
+    assert [update[3] for update in updates] == trainer.losses
 
 
 @pytest.mark.parametrize(
@@ -236,7 +238,7 @@ def test_half_precision_trains_float32_masters_and_restores(tiny_sd, cache, phot
     assert all(value.dtype == torch.float32 for value in values.values())
     assert distance.l2 <= 0.01 * (1 + 1e-5)
     assert len(trainer.losses) == 3
-    backbone.sample(["a dog"], seeds=[0], sampler="ddim", steps=2, guidance=2.0)
+    sample_images(backbone, ["a dog"], seeds=[0], sampler="ddim", steps=2, guidance=2.0)
     backbone.restore()
     for name, parameter in backbone.networks.denoiser.named_parameters():
         assert parameter.dtype == before[name].dtype

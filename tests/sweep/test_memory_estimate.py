@@ -6,7 +6,7 @@ from released import sd15
 from harness import methods
 from harness.diffusion.backbones.loading import load_backbone, without_weights
 from harness.specs import BackboneSpec
-from harness.sweep.memory_estimate import rehearse
+from harness.sweep.memory_estimate import estimate
 
 UNET = 859_520_964
 
@@ -19,11 +19,11 @@ def released(tmp_path_factory):
     return folder
 
 
-def memory(folder, name, *, parked=True, precision="fp32", **params):
+def memory(folder, name, *, offloaded=True, precision="fp32", **params):
     backbone = without_weights(BackboneSpec(name="x", path=str(folder)), precision=precision)
     kind = methods.load(name)
     method = methods.build(kind, methods.resolve_params(kind, params, "x"))
-    return rehearse(backbone, method, "dog", parked=parked)
+    return estimate(backbone, method, "dog", offloaded=offloaded)
 
 
 def test_the_full_fine_tune_of_stable_diffusion_takes_twenty_bytes_a_parameter(released):
@@ -35,8 +35,8 @@ def test_the_full_fine_tune_of_stable_diffusion_takes_twenty_bytes_a_parameter(r
         4 * UNET,
         8 * UNET,
     )
-    assert found.pictures == 1
-    assert memory(released, "dreambooth", prior_weight=1.0).pictures == 2
+    assert found.images == 1
+    assert memory(released, "dreambooth", prior_weight=1.0).images == 2
 
 
 def test_half_precision_keeps_half_of_what_is_not_trained(released):
@@ -50,13 +50,14 @@ def test_half_precision_keeps_half_of_what_is_not_trained(released):
     assert texts == 4 * (123_060_480 + rows)  # the word is taught: CLIP's text encoder stays at hand
 
 
-def test_what_is_not_parked_counts(released):
-    assert memory(released, "dreambooth", parked=False).weights - 4 * UNET == 4 * (83_653_863 + 123_060_480)
+def test_what_is_not_offloaded_counts(released):
+    found = memory(released, "dreambooth", offloaded=False)
+    assert found.weights - 4 * UNET == 4 * (83_653_863 + 123_060_480)
 
 
 def test_nothing_is_trained_by_the_base_model(released):
     found = memory(released, "frozen")
-    assert (found.training, found.pictures, found.kept) == (4 * UNET, 0, 0)
+    assert (found.training, found.images, found.kept) == (4 * UNET, 0, 0)
     assert found.peak == found.sampling == 4 * (UNET + 83_653_863 + 123_060_480)
 
 
@@ -65,7 +66,7 @@ def test_arithmetic_is_what_the_loaded_networks_take(tiny_sd, cache, photos, nam
     from harness.api import Subject
     from harness.diffusion.training import Trainer
 
-    found = memory(tiny_sd, name, parked=False)
+    found = memory(tiny_sd, name, offloaded=False)
     backbone = load_backbone(str(tiny_sd), cache=cache)
     kind = methods.load(name)
     small = {"steps": 1, "batch": 1, "prior_count": 1, "accumulate": 1}

@@ -35,7 +35,7 @@ def test_the_embedded_benchmark_can_start_anywhere(tmp_path):
     found = findings(tmp_path)
     assert {each.verdict for each in found} == {"ok"}
     assert told(found, "photos").needed == "1 subject, 2 trials"
-    assert "activations of 4 pictures" in told(found, "memory of DreamBooth on toybox").needed
+    assert "activations of 4 images" in told(found, "memory of DreamBooth on toybox").needed
     assert not (tmp_path / "runs").exists()
 
 

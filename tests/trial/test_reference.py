@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from harness.datasets import prompts
+from harness.diffusion.sampling import sample_images
 from harness.specs import DriftSet, Sampling
 from harness.trial.noise_probe import predict, sample_measures, stratified
-from harness.trial.reference import ReferenceSampler, prior_prompts, sample_images
+from harness.trial.reference import ReferenceSampler, prior_prompts
 
 SAMPLING = Sampling(steps=2, guidance=2.0)
 DRIFT = DriftSet(prompts=8, timesteps=3, images=4)
@@ -47,7 +48,7 @@ def test_images_shown_are_those_of_the_probe(reference):
 
 
 def test_the_reference_comes_from_the_cache_the_second_time(backbone, reference, monkeypatch):
-    monkeypatch.setattr(type(backbone), "sample", None)
+    monkeypatch.setattr("harness.trial.reference.sample_images", None)
     monkeypatch.setattr(type(backbone), "predict", None)
     again = ReferenceSampler(backbone, SAMPLING, DRIFT).reference(texts)
     assert torch.equal(again.images, reference.images)
@@ -106,7 +107,7 @@ def test_sampling_reports_each_batch(backbone):
         backbone,
         ["a dog"] * 20,
         seeds=list(range(20)),
-        sampling=SAMPLING,
+        **SAMPLING.solver,
         report=lambda done, total: said.append((done, total)),
     )
     assert said == [(16, 20), (20, 20)]

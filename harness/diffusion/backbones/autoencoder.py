@@ -1,4 +1,4 @@
-"""Pictures to scaled latents and back through an AutoencoderKL; what scales them stands in its configuration.
+"""Images to scaled latents and back through an AutoencoderKL; what scales them stands in its configuration.
 
 Latents are (z − shift)·scale: Stable Diffusion has a scale, SD3 a shift too, some SDXL ones per channel.
 """
@@ -15,15 +15,15 @@ from harness.diffusion.backbones.conditioning import LatentDistribution
 Number = float | Tensor
 
 
-def encode(autoencoder: Any, pictures: Tensor) -> LatentDistribution:
-    """Encode pictures [n, 3, h, w] in [-1, 1] to the scaled posterior."""
-    posterior = autoencoder.encode(pictures).latent_dist
-    shift, scale = _scaling(autoencoder.config, pictures.device)
+def encode(autoencoder: Any, images: Tensor) -> LatentDistribution:
+    """Encode images [n, 3, H, W] in [-1, 1] to the scaled posterior [n, c, h, w]."""
+    posterior = autoencoder.encode(images).latent_dist
+    shift, scale = _scaling(autoencoder.config, images.device)
     return LatentDistribution((posterior.mean - shift) * scale, posterior.std * scale)
 
 
 def decode(autoencoder: Any, latents: Tensor) -> Tensor:
-    """Decode scaled latents to pictures [n, 3, h, w] in [0, 1]."""
+    """Decode scaled latents [n, c, h, w] to images [n, 3, H, W] in [0, 1]."""
     shift, scale = _scaling(autoencoder.config, latents.device)
     return (autoencoder.decode(latents / scale + shift).sample / 2 + 0.5).clamp(0, 1)
 

@@ -1,4 +1,4 @@
-"""Tensors that stand for pictures and prompts in front of a denoiser, indexable by example."""
+"""Tensors that stand for images and prompts in front of a denoiser, indexable by example."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Index = Tensor | Sequence[int] | slice
 
 @dataclass(frozen=True)
 class LatentDistribution:
-    """The autoencoder's posterior of n pictures, scaled for the denoiser: mean and std [n, c, h, w]."""
+    """The autoencoder's posterior of n images, scaled for the denoiser: mean and std [n, c, h, w]."""
 
     mean: Tensor
     std: Tensor
@@ -25,14 +25,14 @@ class LatentDistribution:
         return LatentDistribution(self.mean[index], self.std[index])
 
     def sample(self, *, generator: torch.Generator) -> Tensor:
-        """Draw one latent per picture [n, c, h, w]; ``generator`` lives on the CPU, so that devices agree."""
+        """Draw one latent per image [n, c, h, w]; ``generator`` lives on the CPU, so that devices agree."""
         noise = torch.randn(self.mean.shape, generator=generator)
         return self.mean + self.std * noise.to(self.mean)
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the denoiser is told, one entry per prompt.
+    """What the denoiser is conditioned on, one entry per prompt.
 
     sequence  [n, tokens, width]: the text encoders' hidden states
     pooled    [n, width] where the family has one (SDXL, SD3), else None

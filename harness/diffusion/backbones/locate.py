@@ -1,27 +1,18 @@
-"""Where a base model's files are, and a hash that says which weights they hold. Loads no torch."""
+"""Where a base model's files are, and a hash that says which weights they hold. Imports no torch."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import tempfile
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError
-from harness.files import cache_root
+from harness.diffusion.backbones.families import pipeline_parts
+from harness.errors import HarnessError, RecordsError
+from harness.files import cache_root, file_digest, json_digest, write_atomically
 from harness.specs import BackboneSpec
 
 FILES = ("*.json", "*.txt", "*.safetensors")
-PARTS = (
-    "unet",
-    "transformer",
-    "vae",
-    *(f"{part}{number}" for part in ("text_encoder", "tokenizer") for number in ("", "_2", "_3")),
-    "scheduler",
-)
-"""Folders of a pipeline that are read; a hub's pipeline may hold more."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -32,27 +23,27 @@ class BackboneError(HarnessError):
 def backbone_revision(spec: BackboneSpec, *, cache: Path | None = None) -> str:
     """Say which weights a spec means, without loading or downloading them.
 
-    A folder: 16 hex digits over the content of its files, remembered in ``cache``. A hub id: the commit.
+    A folder: 16 hex digits over the content of its files, remembered in ``cache``. A Hub id: the commit.
     Raises BackboneError where neither can be found.
     """
     wanted, cache = _local(spec), cache or cache_root()
     if isinstance(wanted, Path):
         return with_options(content_revision(wanted, cache), spec, cache)
-    return with_options(_ask_hub(wanted, lambda: _hub_commit(wanted, spec.revision)), spec, cache)
+    return with_options(_from_hub(wanted, lambda: _hub_commit(wanted, spec.revision)), spec, cache)
 
 
 def locate(spec: BackboneSpec) -> tuple[Path, str | None]:
-    """Find the folder of a base model, and the hub's commit if it comes from there."""
+    """Find the folder of a base model, and the Hub's commit if it comes from there."""
     wanted = _local(spec)
     if isinstance(wanted, Path):
         return wanted, None
     unwanted = [f"{part}/*" for part, value in spec.options.items() if value == "none"]
-    folder = Path(_ask_hub(wanted, lambda: _download(wanted, spec.revision, ignore_patterns=unwanted)))
+    folder = Path(_from_hub(wanted, lambda: _download(wanted, spec.revision, ignore_patterns=unwanted)))
     return folder, folder.name
 
 
 def find_local(spec: BackboneSpec) -> Path | None:
-    """The folder of a base model that lies on this machine; None for a hub id."""
+    """The folder of a base model that lies on this machine; None for a Hub id."""
     wanted = _local(spec)
     return wanted if isinstance(wanted, Path) else None
 
@@ -62,16 +53,16 @@ def find_here(spec: BackboneSpec) -> Path:
     wanted = _local(spec)
     if isinstance(wanted, Path):
         return wanted
-    return Path(_ask_hub(wanted, lambda: _download(wanted, spec.revision, local_files_only=True)))
+    return Path(_from_hub(wanted, lambda: _download(wanted, spec.revision, local_files_only=True)))
 
 
 def locate_network(where: str) -> tuple[Path, str | None]:
-    """Find the folder of one network that stands alone, and the hub's commit if it comes from there."""
+    """Find the folder of one network that stands alone, and the Hub's commit if it comes from there."""
     folder = _folder_or_id(where)
     if isinstance(folder, Path):
         return folder, None
     names = ["config.json", "diffusion_pytorch_model*.safetensors"]
-    found = Path(_ask_hub(folder, lambda: _snapshot(folder, None, allow_patterns=names)))
+    found = Path(_from_hub(folder, lambda: _snapshot(folder, None, allow_patterns=names)))
     return found, found.name
 
 
@@ -83,11 +74,11 @@ def with_options(revision: str, spec: BackboneSpec, cache: Path) -> str:
     if isinstance(vae := options.get("vae"), str):
         folder, commit = locate_network(vae)
         options["vae"] = commit or content_revision(folder, cache)
-    return hashlib.sha256(json.dumps([revision, options], sort_keys=True).encode()).hexdigest()[:16]
+    return json_digest([revision, options], 16, ascii_only=True)
 
 
 def _local(spec: BackboneSpec) -> Path | str:
-    """The folder that a spec means, or the hub id."""
+    """The folder that a spec means, or the Hub id."""
     if spec.path is None and spec.name == "toybox":
         from harness.toybox.loading import pipeline_folder
 
@@ -122,19 +113,19 @@ def _single_file(path: Path) -> str:
     return "a single file; give a folder in diffusers' format (from_single_file, then save_pretrained)"
 
 
-def _ask_hub(hub_id: str, ask: Callable[[], str]) -> str:
+def _from_hub(hub_id: str, request: Callable[[], str]) -> str:
     try:
-        return ask()
-    except Exception as error:  # the hub has a dozen kinds: offline, gated, missing, bad revision
+        return request()
+    except Exception as error:  # the Hub has a dozen kinds: offline, gated, missing, bad revision
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise BackboneError(
-            f"backbone {hub_id!r}: no such folder, and not to be had from the hub ({reason}); "
-            f"to fetch it beforehand: hf download {hub_id}"
+            f"backbone {hub_id!r}: no such folder, and it could not be downloaded from the Hub ({reason}); "
+            f"to download it beforehand: hf download {hub_id}"
         ) from error
 
 
 def _download(hub_id: str, revision: str | None, **how: Any) -> str:
-    patterns = ["model_index.json", *(f"{part}/{end}" for part in PARTS for end in FILES)]
+    patterns = ["model_index.json", *(f"{part}/{end}" for part in pipeline_parts() for end in FILES)]
     return _snapshot(hub_id, revision, allow_patterns=patterns, **how)
 
 
@@ -157,33 +148,22 @@ def _hub_commit(hub_id: str, revision: str | None) -> str:
 def content_revision(folder: Path, cache: Path) -> str:
     """Hash the weights, configuration and vocabulary of a folder to 16 hex digits."""
     files = sorted(path for end in FILES for path in folder.rglob(end) if path.is_file())
-    listing = [(path.relative_to(folder).as_posix(), _file_hash(path, cache)) for path in files]
-    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
+    listing = [(path.relative_to(folder).as_posix(), _remembered_digest(path, cache)) for path in files]
+    return json_digest(listing, 16, ascii_only=True)
 
 
-def _file_hash(path: Path, cache: Path) -> str:
-    """Hash a file's bytes (sha256), remembered by path, size and modification time."""
+def _remembered_digest(path: Path, cache: Path) -> str:
+    """Hash a file's bytes (sha256), remembered on disk by path, size and modification time."""
     stat = path.stat()
-    identity = json.dumps([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
-    note = cache / "files" / hashlib.sha256(identity.encode()).hexdigest()[:32]
+    identity = [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+    note = cache / "files" / json_digest(identity, 32, ascii_only=True)
     try:
         known = note.read_text()
     except OSError:
         known = ""
     if len(known) == 64:
         return known
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    _remember(note, digest)
+    digest = file_digest(path)
+    with contextlib.suppress(RecordsError):  # a cache that cannot be written only costs time
+        write_atomically(note, digest.encode())
     return digest
-
-
-def _remember(note: Path, digest: str) -> None:
-    """Write whole or not at all; a cache that cannot be written only costs time."""
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=note.parent, suffix=".tmp", delete=False) as scratch:
-            scratch.write(digest)
-        Path(scratch.name).replace(note)
-    except OSError:
-        return

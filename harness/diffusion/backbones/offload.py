@@ -9,21 +9,21 @@ import torch
 from harness.specs import Execution
 
 SLICED_FROM = 256
-"""Pixels along a side from which ``autoencoder: auto`` takes one picture at a time."""
+"""Pixels along a side from which ``autoencoder: auto`` takes one image at a time."""
 
 
-class Placement:
+class Offload:
     """Carries out an :class:`~harness.specs.Execution` on a device.
 
-    parking  where networks wait; the device itself where that is the CPU already
+    target  where networks wait until they are needed: the CPU
     """
 
     def __init__(self, device: torch.device, execution: Execution) -> None:
         self.device, self.execution = device, execution
-        self.parking = torch.device("cpu")
+        self.target = torch.device("cpu")
 
     def prepare(self, denoiser: Any, autoencoder: Any, *, resolution: int) -> None:
-        """Lay out the denoiser, and choose how the autoencoder goes through its pictures."""
+        """Lay out the denoiser, and choose how the autoencoder goes through its images."""
         chosen = self.execution
         if chosen.gradient_checkpointing:
             denoiser.enable_gradient_checkpointing()
@@ -39,16 +39,16 @@ class Placement:
             autoencoder.enable_tiling()
 
     def ready(self, network: Any) -> Any:
-        """Return a network that is on the device; one that was parked comes back."""
+        """Return a network that is on the device; one that was offloaded comes back."""
         if next(network.parameters()).device.type != self.device.type:
             network.to(self.device)
         return network
 
-    def park(self, *networks: Any) -> None:
-        """Move networks off the device until they are asked for again, if the execution says so."""
-        if self.execution.cpu_offload and self.parking.type != self.device.type:
+    def to_cpu(self, *networks: Any) -> None:
+        """Move networks off the device until they are needed again, if the execution says so."""
+        if self.execution.cpu_offload and self.target.type != self.device.type:
             for network in networks:
-                network.to(self.parking)
+                network.to(self.target)
             free(self.device)
 
 

@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
 from torch import Tensor
 from torch.nn import functional as F
+from transformers import CLIPTextModelWithProjection
 
-from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.backbones.base import Backbone, Networks
 from harness.diffusion.backbones.conditioning import Conditioning
 from harness.diffusion.backbones.locate import BackboneError
+from harness.diffusion.backbones.pipeline_folder import PipelineFolder
 from harness.diffusion.backbones.text_encoder import hidden_states
 from harness.errors import one_of
 
@@ -28,7 +30,7 @@ class StableDiffusion3(Backbone):
     """The family of ``StableDiffusion3Pipeline`` folders.
 
     There is no cross-attention: ``cross_attention_kv`` are the joint attention's keys and values of the
-    picture, ``added_kv`` those of the text. T5 learns no new word and reads the word that it starts from.
+    image, ``added_kv`` those of the text. T5 learns no new word and reads the word that it starts from.
     """
 
     family = "sd3"
@@ -47,6 +49,18 @@ class StableDiffusion3(Backbone):
             raise BackboneError(f"{self.name}: a schedule with use_dynamic_shifting is not known here")
         self._length = noise.config.num_train_timesteps
         self._timesteps = noise.timesteps.to(self.device)
+
+    @classmethod
+    def read_networks(cls, folder: PipelineFolder) -> Networks:
+        t5 = _wants_t5(folder)
+        folder.check(without=() if t5 else ("text_encoder_3", "tokenizer_3"))
+        clip = tuple(folder.clip(CLIPTextModelWithProjection, number) for number in ("", "_2"))
+        return Networks(
+            denoiser=folder.denoiser(SD3Transformer2DModel),
+            autoencoder=folder.autoencoder(),
+            text_encoders=(*clip, folder.t5("_3")) if t5 else clip,
+            scheduler=folder.scheduler(),
+        )
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         first, second, *rest = self.networks.text_encoders
@@ -89,3 +103,20 @@ class StableDiffusion3(Backbone):
         scheduler = FlowMatchEulerDiscreteScheduler.from_config(self.networks.scheduler)
         scheduler.set_timesteps(steps, device=self.device)
         return scheduler
+
+
+def _wants_t5(folder: PipelineFolder) -> bool:
+    option = folder.spec.options.get("text_encoder_3")
+    if option == "none":
+        return False
+    if option is not None:
+        raise BackboneError(
+            f"backbone {folder.spec.name!r}: text_encoder_3 can only be none, got {option!r}; "
+            "leave it out to use the folder's own"
+        )
+    if not (folder.folder / "text_encoder_3").is_dir():
+        raise BackboneError(
+            f"backbone {folder.spec.name!r}: {folder.folder} lacks text_encoder_3 (T5); "
+            "to go without it on purpose say text_encoder_3: none"
+        )
+    return True

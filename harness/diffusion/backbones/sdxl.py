@@ -1,4 +1,4 @@
-"""Stable Diffusion XL: two CLIP text encoders, their pooled text, and the size of the picture.
+"""Stable Diffusion XL: two CLIP text encoders, their pooled text, and the size of the image.
 
 Source: arXiv 2307.01952. The autoencoder runs in float32, since the released one overflows in half
 precision.
@@ -10,9 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from diffusers import UNet2DConditionModel
 from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
+from harness.diffusion.backbones.base import Networks
 from harness.diffusion.backbones.conditioning import Conditioning
+from harness.diffusion.backbones.pipeline_folder import PipelineFolder
 from harness.diffusion.backbones.stable_diffusion import StableDiffusion
 from harness.diffusion.backbones.text_encoder import hidden_states
 
@@ -26,12 +30,23 @@ class StableDiffusionXL(StableDiffusion):
 
     family = "sdxl"
 
-    def __init__(self, *arguments: Any, zeros_without_prompt: bool, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.zeros_without_prompt = zeros_without_prompt
+    def __init__(self, networks: Networks, **named: Any) -> None:
+        super().__init__(networks, **named)
+        self.zeros_without_prompt = bool(networks.index.get("force_zeros_for_empty_prompt", True))
         side = self.resolution
-        # Original size, top left corner of the crop, target size: pictures are learnt and drawn whole.
+        # Original size, top left corner of the crop, target size: images are learned and drawn whole.
         self._sizes = torch.tensor([side, side, 0, 0, side, side], device=self.device, dtype=torch.float32)
+
+    @classmethod
+    def read_networks(cls, folder: PipelineFolder) -> Networks:
+        folder.check()
+        return Networks(
+            denoiser=folder.denoiser(UNet2DConditionModel),
+            autoencoder=folder.autoencoder(),
+            text_encoders=(folder.clip(CLIPTextModel), folder.clip(CLIPTextModelWithProjection, "_2")),
+            scheduler=folder.scheduler(),
+            index=folder.index,
+        )
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         read = [hidden_states(encoder, prompts) for encoder in self.networks.text_encoders]

@@ -12,12 +12,15 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     PNDMScheduler,
+    UNet2DConditionModel,
 )
 from torch import Tensor
+from transformers import CLIPTextModel
 
-from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.backbones.base import Backbone, Networks
 from harness.diffusion.backbones.conditioning import Conditioning
 from harness.diffusion.backbones.locate import BackboneError
+from harness.diffusion.backbones.pipeline_folder import PipelineFolder
 from harness.errors import one_of
 
 SCHEDULERS = {
@@ -50,6 +53,16 @@ class StableDiffusion(Backbone):
             )
         cumulative = noise.alphas_cumprod.to(self.device)
         self._signal, self._noise = cumulative.sqrt(), (1 - cumulative).sqrt()
+
+    @classmethod
+    def read_networks(cls, folder: PipelineFolder) -> Networks:
+        folder.check()
+        return Networks(
+            denoiser=folder.denoiser(UNet2DConditionModel),
+            autoencoder=folder.autoencoder(),
+            text_encoders=(folder.clip(CLIPTextModel),),
+            scheduler=folder.scheduler(),
+        )
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         (encoder,) = self.networks.text_encoders

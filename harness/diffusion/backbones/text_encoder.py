@@ -53,10 +53,10 @@ def hidden_states(
     with the old ``eos_token_id: 2`` would take the largest id, which a new token has.
     """
     ids = encoder.read(prompts, length).input_ids.to(encoder.model.device)
-    told: Any = encoder.model(ids, output_hidden_states=True)
+    result: Any = encoder.model(ids, output_hidden_states=True)
     project = getattr(encoder.model, "text_projection", None)
     if project is None:
-        return told.hidden_states[-2], None
+        return result.hidden_states[-2], None
     end = (ids == encoder.tokenizer.eos_token_id).int().argmax(-1)
-    last = told.last_hidden_state[torch.arange(len(ids), device=ids.device), end]
-    return told.hidden_states[-2], project(last)
+    last = result.last_hidden_state[torch.arange(len(ids), device=ids.device), end]
+    return result.hidden_states[-2], project(last)

@@ -1,1 +1,1 @@
-"""What fitting changes, and the way back to the pretrained weights."""
+"""What fitting changes, and the way back to the base weights."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-class PretrainedWeights:
+class BaseWeights:
     """The named parameters of a model, of which only those handed out may change.
 
     A copy of θ0 is kept while a tensor is out. Tensors in half precision become float32 masters meanwhile.
@@ -18,6 +18,11 @@ class PretrainedWeights:
         self.parameters = dict(parameters)
         self.base: dict[str, Tensor] = {}
         self.out: dict[str, nn.Parameter] = {}
+
+    @property
+    def base_bytes(self) -> int:
+        """Bytes of θ0 of everything that is out."""
+        return sum(tensor.nbytes for tensor in self.base.values())
 
     @torch.no_grad()
     def hand_out(self, names: Iterable[str]) -> dict[str, nn.Parameter]:

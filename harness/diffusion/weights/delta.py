@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Delta:
-    """The tuned values of everything that differs from the pretrained model, on the CPU.
+    """The tuned values of everything that differs from the base model, on the CPU.
 
     weights   tuned tensors by parameter name (values, not differences: they go back bit for bit)
     adapters  factors of low-rank adapters by parameter name
@@ -50,7 +50,7 @@ class Delta:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far the weights are from the pretrained ones, in float64.
+    """How far the weights are from the base weights, in float64.
 
     l2             ‖Δθ‖₂ over everything trained, new token rows and low-rank changes included: what a bound
                    limits

@@ -22,7 +22,7 @@ class ExtendedEmbedding(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The pretrained table [words, width]: transformers looks its dtype and device up here."""
+        """The base table [words, width]: transformers looks its dtype and device up here."""
         return self.table.weight
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class TokenRows:
         encoder.set_input_embeddings(ExtendedEmbedding(table, self.rows))
 
     def remove(self) -> None:
-        """Put the pretrained table back."""
+        """Put the base table back."""
         self._encoder.set_input_embeddings(self._table)
 
 

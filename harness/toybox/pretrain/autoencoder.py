@@ -31,7 +31,7 @@ ARCHITECTURE: dict[str, Any] = {
     "force_upcast": False,
 }
 COURSE = TrainingSchedule(
-    images=150_000, batch=16, lr=0.03, warmup=100, cooldown=0.3, average=0.998, seed=11
+    pictures=150_000, batch=16, lr=0.03, warmup=100, cooldown=0.3, average=0.998, seed=11
 )
 KL_WEIGHT = 1e-6
 EDGE_WEIGHT, SQUARE_WEIGHT = 0.5, 2.0
@@ -84,9 +84,9 @@ def reconstruct(network: Any, images: Tensor, *, batch: int = 50) -> Tensor:
     return torch.cat(parts).clamp(-1, 1)
 
 
-def run(*, workdir: Path, images: int | None = None, cooldown: float | None = None) -> None:
+def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
     """Train on named and wide looks; the curve holds the PSNR of unseen images of both."""
-    fit("autoencoder", build(), shortened(COURSE, images, cooldown), workdir)
+    fit("autoencoder", build(), shortened(COURSE, pictures, cooldown), workdir)
 
 
 def fit(
@@ -95,15 +95,15 @@ def fit(
     """Train what of ``network`` is trainable."""
     pools = Pool(workdir, "named"), Pool(workdir, "wide")
     unseen = {
-        "named": as_signed(Pool(workdir, "validation").images(range(200))),
-        "wide": as_signed(Pool(workdir, "validation_wide").images(range(200))),
+        "named": as_signed(Pool(workdir, "validation").pictures(range(200))),
+        "wide": as_signed(Pool(workdir, "validation_wide").pictures(range(200))),
     }
     wide = round(WIDE_SHARE * course.batch)
 
     def loss(network: Any, draw: Draw) -> Tensor:
         shares = course.batch - wide, wide
         parts = [
-            pool.images(draw.numpy.integers(len(pool), size=n))
+            pool.pictures(draw.numpy.integers(len(pool), size=n))
             for pool, n in zip(pools, shares, strict=True)
         ]
         return autoencoder_loss(network, as_signed(torch.cat(parts)), draw)
@@ -161,7 +161,7 @@ def trained(workdir: Path) -> Any:
         network = averaged("decoder", network, workdir)
         if digest(network) != expected:
             raise ConfigError(f"{path}: polishes an earlier autoencoder than autoencoder.pt; move it away")
-    centre_latents(network, as_signed(Pool(workdir, "named").images(range(CENTRED_ON))))
+    centre_latents(network, as_signed(Pool(workdir, "named").pictures(range(CENTRED_ON))))
     return network
 
 

@@ -29,7 +29,7 @@ ARCHITECTURE: dict[str, Any] = {
 }
 NAME = "toybox-clip"
 COURSE = TrainingSchedule(
-    images=500_000, batch=256, warmup=200, cooldown=0.3, average=0.995, seed=14, evaluate_every=50_000
+    pictures=500_000, batch=256, warmup=200, cooldown=0.3, average=0.995, seed=14, evaluate_every=50_000
 )
 WIDE_SHARE = 0.4
 DROP, RARE = 0.2, 0.03
@@ -91,12 +91,12 @@ def distinct(pool: Pool, count: int) -> tuple[Tensor, list[str]]:
     for index, scene in enumerate(pool.scenes):
         chosen.setdefault(caption(scene, rng, drop=0.0), index)
     captions = list(chosen)[:count]
-    return pool.images([chosen[text] for text in captions]), captions
+    return pool.pictures([chosen[text] for text in captions]), captions
 
 
-def run(*, workdir: Path, images: int | None = None, cooldown: float | None = None) -> None:
+def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
     """Train on named and wide looks; the curve holds recall among 100 unseen images of three kinds."""
-    course = shortened(COURSE, images, cooldown)
+    course = shortened(COURSE, pictures, cooldown)
     pools = Pool(workdir, "named"), Pool(workdir, "wide")
     kinds = ("validation", "validation_heldout", "validation_wide")
     unseen = {name: distinct(Pool(workdir, name), 500) for name in kinds}
@@ -106,7 +106,7 @@ def run(*, workdir: Path, images: int | None = None, cooldown: float | None = No
         shown, said = [], []
         for pool, count in zip(pools, (course.batch - wide, wide), strict=True):
             indices = draw.numpy.integers(len(pool), size=count)
-            shown.append(pool.images(indices))
+            shown.append(pool.pictures(indices))
             said += [caption(pool.scenes[index], draw.numpy, drop=DROP, rare=RARE) for index in indices]
         tokens = open_clip.tokenize(said)
         same = (tokens[:, None] == tokens[None]).all(dim=2)

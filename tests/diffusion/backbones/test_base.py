@@ -5,6 +5,7 @@ import torch
 
 from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.backbones.locate import BackboneError, backbone_revision
+from harness.diffusion.sampling import sample_images
 from harness.diffusion.weights.delta import Delta
 from harness.specs import BackboneSpec
 
@@ -23,8 +24,8 @@ def change(backbone, kind):
     return parameters
 
 
-def picture(backbone):
-    return backbone.sample(["a <a> <b> cat"], seeds=[5], sampler="ddim", steps=2, guidance=2.0)
+def image(backbone):
+    return sample_images(backbone, ["a <a> <b> cat"], seeds=[5], sampler="ddim", steps=2, guidance=2.0)
 
 
 def state(backbone):
@@ -44,24 +45,24 @@ KINDS = ("weights", "adapters", "rows")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_restore_is_exact(backbone, kind):
-    before, drawn = state(backbone), picture(backbone)
+    before, drawn = state(backbone), image(backbone)
     change(backbone, kind)
     assert backbone.changed
-    assert not torch.equal(picture(backbone), drawn)
+    assert not torch.equal(image(backbone), drawn)
     backbone.restore()
     assert not backbone.changed
     assert same(before, state(backbone))
-    assert torch.equal(picture(backbone), drawn)
+    assert torch.equal(image(backbone), drawn)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_delta_survives_a_file_and_draws_the_same_picture(backbone, tmp_path, kind):
+def test_delta_survives_a_file_and_draws_the_same_image(backbone, tmp_path, kind):
     change(backbone, kind)
-    tuned, distance = picture(backbone), backbone.distance()
+    tuned, distance = image(backbone), backbone.distance()
     (tmp_path / "delta.safetensors").write_bytes(backbone.delta().to_bytes())
     backbone.restore()
     backbone.apply(Delta.from_bytes((tmp_path / "delta.safetensors").read_bytes()))
-    assert torch.equal(picture(backbone), tuned)
+    assert torch.equal(image(backbone), tuned)
     assert backbone.trained_bytes > 0
     if kind != "rows":  # rows count from where they started, which a stored row does not say
         assert backbone.distance() == distance
@@ -149,19 +150,19 @@ def test_latents_come_from_the_cache_the_second_time(backbone, photos, monkeypat
 
 
 def test_conditioning_keeps_order_and_encodes_once(backbone, monkeypatch):
-    asked = []
+    encoded = []
     original = type(backbone).encode_prompts
     monkeypatch.setattr(
         type(backbone),
         "encode_prompts",
-        lambda self, prompts: asked.extend(prompts) or original(self, prompts),
+        lambda self, prompts: encoded.extend(prompts) or original(self, prompts),
     )
     prompts = ["a blue vase", "a green vase", "a blue vase"]
-    told = backbone.conditioning(prompts)
-    assert torch.equal(told.sequence[0], told.sequence[2])
-    assert not torch.equal(told.sequence[0], told.sequence[1])
+    conditioning = backbone.conditioning(prompts)
+    assert torch.equal(conditioning.sequence[0], conditioning.sequence[2])
+    assert not torch.equal(conditioning.sequence[0], conditioning.sequence[1])
     backbone.conditioning(["a green vase"])
-    assert sorted(asked) == ["a blue vase", "a green vase"]
+    assert sorted(encoded) == ["a blue vase", "a green vase"]
 
 
 def test_a_second_set_of_tokens_or_adapters_is_refused(backbone):
@@ -172,9 +173,9 @@ def test_a_second_set_of_tokens_or_adapters_is_refused(backbone):
 
 
 def test_adapters_start_without_effect_and_follow_their_seed(backbone):
-    drawn = picture(backbone)
+    drawn = image(backbone)
     first = {n: p.clone() for n, p in backbone.adapters(rank=2, alpha=1, targets=["to_q"], seed=1).items()}
-    assert torch.equal(picture(backbone), drawn)
+    assert torch.equal(image(backbone), drawn)
     backbone.restore()
     again = backbone.adapters(rank=2, alpha=1, targets=["to_q"], seed=1)
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -222,7 +223,7 @@ def test_unknown_family_names_the_known(tiny_sd, tmp_path, cache):
 
 
 def test_wrong_family_precision_or_folder_is_said_at_once(tiny_sd, tmp_path, cache):
-    with pytest.raises(BackboneError, match="family 'sdxl' was asked for"):
+    with pytest.raises(BackboneError, match="family 'sdxl' was requested"):
         load_backbone(BackboneSpec(name="x", path=str(tiny_sd), family="sdxl"), cache=cache)
     with pytest.raises(BackboneError, match="unknown precision 'fp8'"):
         load_backbone(str(tiny_sd), precision="fp8", cache=cache)
@@ -232,13 +233,13 @@ def test_wrong_family_precision_or_folder_is_said_at_once(tiny_sd, tmp_path, cac
         load_backbone(str(tmp_path), cache=cache)
 
 
-def test_a_hub_id_that_cannot_be_had_says_how_to_fetch_it(monkeypatch, cache):
+def test_a_hub_id_that_cannot_be_downloaded_says_how_to_do_it_beforehand(monkeypatch, cache):
     def offline(*_, **__):
         raise OSError("no connection\nmore lines")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     with pytest.raises(
-        BackboneError, match=r"no connection\); to fetch it beforehand: hf download org/model$"
+        BackboneError, match=r"no connection\); to download it beforehand: hf download org/model$"
     ):
         load_backbone("org/model@main", cache=cache)
 

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -16,15 +18,19 @@ from diffusers.training_utils import compute_density_for_timestep_sampling
 
 from harness import methods
 from harness.api import Ceiling, Lipschitz, Subject
-from harness.diffusion.backbones.families import FAMILIES, check
-from harness.diffusion.backbones.loading import LOADERS, load_backbone
+from harness.diffusion import export
+from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.backbones.checks import check
+from harness.diffusion.backbones.families import FAMILIES, Family, pipeline_parts
+from harness.diffusion.backbones.loading import load_backbone, without_weights
 from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.backbones.stable_diffusion import StableDiffusion
 from harness.diffusion.lipschitz import Constraint, Full, penalty_value
-from harness.diffusion.sampling import sample
-from harness.diffusion.training import Example, Material, Trainer, _loss
+from harness.diffusion.sampling import sample, sample_images
+from harness.diffusion.training import Example, Trainer, TrainingSet, _loss
 from harness.diffusion.weights.delta import Delta
 from harness.specs import BackboneSpec
+from harness.sweep.memory_estimate import estimate
 
 PROMPTS = ["a photo of a dog", "a cat in the snow"]
 SEEDS = [3, 2**40 + 1]
@@ -48,7 +54,7 @@ def theirs(folder, guidance, **changes):
 @torch.no_grad()
 def ours(backbone, guidance, sampler):
     latents = sample(backbone, PROMPTS, seeds=SEEDS, sampler=sampler, steps=4, guidance=guidance)
-    return backbone.pictures(latents)
+    return backbone.images(latents)
 
 
 @pytest.fixture
@@ -78,27 +84,31 @@ def every(request, cache):
     return load_backbone(str(request.getfixturevalue(request.param)), cache=cache)
 
 
-def restated(backbone, pictures):
-    """Loss of one step on two pictures, with diffusers' schedulers and the networks called by hand."""
+def restated(backbone, images):
+    """Loss of one step on two images, with diffusers' schedulers and the networks called by hand."""
     generator = torch.Generator().manual_seed(5)
-    index = torch.randperm(len(pictures), generator=generator)[:2]
-    latents = backbone.latents([pictures[i] for i in index])
+    index = torch.randperm(len(images), generator=generator)[:2]
+    latents = backbone.latents([images[i] for i in index])
     z = latents.mean + latents.std * torch.randn(latents.mean.shape, generator=generator)
     noise = torch.randn(z.shape, generator=generator)
-    told = backbone.encode_prompts(["a dog"] * 2)
+    conditioning = backbone.encode_prompts(["a dog"] * 2)
     denoiser = backbone.networks.denoiser
     if backbone.family == "sd3":
         flow = FlowMatchEulerDiscreteScheduler.from_config(backbone.networks.scheduler)
         drawn = compute_density_for_timestep_sampling("logit_normal", 2, 0.0, 1.0, generator=generator)
         t = flow.timesteps[(drawn * 1000).long()]
-        predicted = denoiser(flow.scale_noise(z, t, noise), told.sequence, told.pooled, t).sample
+        predicted = denoiser(
+            flow.scale_noise(z, t, noise), conditioning.sequence, conditioning.pooled, t
+        ).sample
         return torch.nn.functional.mse_loss(predicted, noise - z)
     scheduler = DDPMScheduler.from_config(backbone.networks.scheduler)
     t = torch.randint(0, 1000, (2,), generator=generator)
     side = float(backbone.resolution)
     sizes = torch.tensor([[side, side, 0.0, 0.0, side, side]] * 2)
-    added = {"text_embeds": told.pooled, "time_ids": sizes} if backbone.family == "sdxl" else None
-    predicted = denoiser(scheduler.add_noise(z, noise, t), t, told.sequence, added_cond_kwargs=added).sample
+    added = {"text_embeds": conditioning.pooled, "time_ids": sizes} if backbone.family == "sdxl" else None
+    predicted = denoiser(
+        scheduler.add_noise(z, noise, t), t, conditioning.sequence, added_cond_kwargs=added
+    ).sample
     of_v = scheduler.config.prediction_type == "v_prediction"
     return torch.nn.functional.mse_loss(predicted, scheduler.get_velocity(z, noise, t) if of_v else noise)
 
@@ -108,7 +118,7 @@ def test_loss_and_gradients_of_one_step_restated_with_diffusers(every, photos):
     parameters = every.parameters("denoiser")
     for parameter in parameters.values():
         parameter.requires_grad_(True)
-    subject = Material.prepare(every, shots, None, torch.Generator())
+    subject = TrainingSet.prepare(every, shots, None, torch.Generator())
     loss = _loss(every, subject, None, None, 2, torch.Generator().manual_seed(5))
     loss.backward()
     gradients = {name: p.grad.clone() for name, p in parameters.items() if p.grad is not None}
@@ -128,11 +138,11 @@ def test_a_batch_of_four_is_four_batches_of_one(every, photos):
     latents = every.latents(photos[:4]).mean
     noise = torch.randn(latents.shape, generator=generator)
     t = every.draw_timesteps(4, generator=generator)
-    told = every.conditioning(["a dog", "a red mug", "", "a cat on grass"])
+    conditioning = every.conditioning(["a dog", "a red mug", "", "a cat on grass"])
 
     def backward(part, share):
         noisy = every.add_noise(latents[part], noise[part], t[part])
-        predicted = every.predict(noisy, t[part], told[part])
+        predicted = every.predict(noisy, t[part], conditioning[part])
         wanted = every.target(latents[part], noise[part], t[part])
         ((predicted - wanted).square().mean() * share).backward()
         return predicted.detach()
@@ -146,12 +156,12 @@ def test_a_batch_of_four_is_four_batches_of_one(every, photos):
         torch.testing.assert_close(parameters[name].grad, gradient, rtol=1e-4, atol=1e-5)
 
 
-def test_pictures_do_not_depend_on_the_batch(every):
-    asked = {"sampler": "euler", "steps": 3, "guidance": 5.0}
-    together = sample(every, PROMPTS, seeds=SEEDS, **asked)
-    alone = [sample(every, [prompt], seeds=[seed], **asked) for prompt, seed in zip(PROMPTS, SEEDS)]
+def test_images_do_not_depend_on_the_batch(every):
+    settings = {"sampler": "euler", "steps": 3, "guidance": 5.0}
+    together = sample(every, PROMPTS, seeds=SEEDS, **settings)
+    alone = [sample(every, [prompt], seeds=[seed], **settings) for prompt, seed in zip(PROMPTS, SEEDS)]
     with torch.no_grad():
-        difference = every.pictures(together) - every.pictures(torch.cat(alone))
+        difference = every.images(together) - every.images(torch.cat(alone))
     assert difference.abs().max() <= 1e-4
 
 
@@ -231,12 +241,12 @@ def test_every_method_trains_stores_and_leaves_no_trace(name, family, photos, tm
     assert len(trainer.losses) == (2 if methods.load(name).uses_shots else 0)
     assert family.distance().l2 <= 0.01 * (1 + 1e-5) or not constrained
     if not isinstance(result, Ceiling):
-        asked = {"seeds": [0], "sampler": FAMILIES[family.family].samplers[0], "steps": 2, "guidance": 2.0}
-        tuned = family.sample([f"a {result.phrase}"], **asked)
+        settings = {"seeds": [0], "sampler": FAMILIES[family.family].samplers[0], "steps": 2, "guidance": 2.0}
+        tuned = sample_images(family, [f"a {result.phrase}"], **settings)
         (tmp_path / "delta.safetensors").write_bytes(family.delta().to_bytes())
         family.restore()
         family.apply(Delta.from_bytes((tmp_path / "delta.safetensors").read_bytes()))
-        assert torch.equal(family.sample([f"a {result.phrase}"], **asked), tuned)
+        assert torch.equal(sample_images(family, [f"a {result.phrase}"], **settings), tuned)
     family.restore()
     after = family.networks.denoiser.state_dict()
     assert before.keys() == after.keys()
@@ -260,14 +270,14 @@ def test_methods_skip_no_family_but_for_the_reasons_listed(name):
     for family in FAMILIES:
         assert kind().skip(subject, family) is None
         if hasattr(kind, "added_kv"):
-            asked = kind(added_kv=True).skip(subject, family)
-            assert asked == SKIPS.get((name, family))
+            reason = kind(added_kv=True).skip(subject, family)
+            assert reason == SKIPS.get((name, family))
 
 
-def test_custom_diffusion_on_sd3_trains_the_pictures_keys_and_values_and_the_texts_if_asked(sd3):
-    picture, text = sd3.parameters("cross_attention_kv"), sd3.parameters("added_kv")
+def test_custom_diffusion_on_sd3_trains_the_images_keys_and_values_and_the_texts_if_asked(sd3):
+    image, text = sd3.parameters("cross_attention_kv"), sd3.parameters("added_kv")
     ends = [f"attn.{layer}.{kind}" for layer in ("to_k", "to_v") for kind in ("weight", "bias")]
-    assert sorted(picture) == sorted(f"denoiser.transformer_blocks.{i}.{e}" for i in (0, 1) for e in ends)
+    assert sorted(image) == sorted(f"denoiser.transformer_blocks.{i}.{e}" for i in (0, 1) for e in ends)
     assert {name.split(".")[-2] for name in text} == {"add_k_proj", "add_v_proj"}
 
 
@@ -300,8 +310,12 @@ def test_penalty_over_keys_values_and_a_token_row_counts_the_row_in_the_whole_ta
     assert penalty_value([*map(moved, chosen), row]) == pytest.approx(expected, rel=1e-6)
 
 
-def test_every_family_has_a_loader():
-    assert FAMILIES.keys() == LOADERS.keys()
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_and_its_class_know_each_other(name):
+    kind = FAMILIES[name].load_class()
+    assert issubclass(kind, Backbone)
+    assert kind.family == name
+    assert kind.prior_sampling[0] in FAMILIES[name].samplers
 
 
 def test_an_option_names_another_autoencoder_and_so_another_model(tiny_sdxl, tiny_sd, sdxl, cache):
@@ -319,7 +333,7 @@ def test_what_can_be_known_without_loading_is_refused_without_loading(tiny_sdxl)
     check(spec(tiny_sdxl), "euler")
     for wrong, sampler, message in (
         (spec(tiny_sdxl), "dimm", r"\(sdxl\): unknown sampler 'dimm'; did you mean 'ddim'"),
-        (spec(tiny_sdxl, family="sd"), "ddim", "family 'sd' was asked for, but .* says 'sdxl'"),
+        (spec(tiny_sdxl, family="sd"), "ddim", "family 'sd' was requested, but .* says 'sdxl'"),
         (spec(tiny_sdxl, options={"text": 1}), "ddim", "no option 'text'; it has vae"),
     ):
         with pytest.raises(BackboneError, match=message):
@@ -352,3 +366,102 @@ def test_lora_weights_are_no_backbone(tmp_path):
         load_backbone(str(path))
     with pytest.raises(BackboneError, match=r"holds LoRA weights \(pytorch_lora_weights.safetensors\)"):
         load_backbone(str(tmp_path))
+
+
+TOY = '''
+"""A toy family: one text encoder, a U-Net in a folder "denoiser" that predicts the image itself."""
+
+import torch
+from diffusers import EulerDiscreteScheduler, UNet2DConditionModel
+from transformers import CLIPTextModel
+
+from harness.diffusion.backbones.base import Backbone, Networks
+from harness.diffusion.backbones.conditioning import Conditioning
+
+
+class Toy(Backbone):
+    family = "toy"
+    groups = {"denoiser": r".*", "attention": r"[.]attn[12][.]"}
+    prior_sampling = ("euler", 2, 1.0)
+
+    @classmethod
+    def read_networks(cls, folder):
+        folder.check()
+        return Networks(
+            denoiser=folder.denoiser(UNet2DConditionModel),
+            autoencoder=folder.autoencoder(),
+            text_encoders=(folder.clip(CLIPTextModel),),
+            scheduler=folder.scheduler(),
+        )
+
+    def encode_prompts(self, prompts):
+        (encoder,) = self.networks.text_encoders
+        return Conditioning(encoder.model(encoder.read(prompts).input_ids.to(self.device))[0])
+
+    def draw_timesteps(self, n, *, generator):
+        return (torch.rand(n, generator=generator) * 1000).to(self.device)
+
+    def add_noise(self, latents, noise, timesteps):
+        share = (timesteps / 1000).view(-1, 1, 1, 1)
+        return (1 - share) * latents + share * noise
+
+    def target(self, latents, noise, timesteps):
+        return latents
+
+    def predict(self, noisy, timesteps, conditioning):
+        return self.networks.denoiser(noisy, timesteps, conditioning.sequence).sample.float()
+
+    def scheduler(self, sampler, steps):
+        scheduler = EulerDiscreteScheduler.from_config(self.networks.scheduler)
+        scheduler.set_timesteps(steps, device=self.device)
+        return scheduler
+'''
+
+
+@pytest.fixture
+def toy(tiny_sd, tmp_path, monkeypatch):
+    """A folder of a family that exists in one module and one entry of the registry, and nowhere else."""
+    (tmp_path / "toy_family.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = Family(
+        "ToyPipeline",
+        "toy_family:Toy",
+        networks=("denoiser", "vae", "text_encoder"),
+        others=("tokenizer", "scheduler"),
+        samplers=("euler",),
+    )
+    monkeypatch.setitem(FAMILIES, "toy", entry)
+    folder = tmp_path / "toy"
+    shutil.copytree(tiny_sd, folder)
+    (folder / "unet").rename(folder / "denoiser")
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "ToyPipeline"}))
+    yield folder
+    sys.modules.pop("toy_family", None)
+
+
+def test_a_family_is_one_module_and_one_entry(toy, cache, photos, tmp_path):
+    check(spec(toy), "euler")
+    assert "toy_family" not in sys.modules
+    with pytest.raises(BackboneError, match=r"\(toy\): unknown sampler 'ddim'; known: euler"):
+        check(spec(toy), "ddim")
+    assert "denoiser" in pipeline_parts()
+
+    method = methods.build(methods.load("dreambooth"), {})
+    assert estimate(without_weights(spec(toy)), method, "dog", offloaded=True).gradients > 0
+
+    backbone = load_backbone(spec(toy), cache=cache)
+    settings = {"seeds": [0], "sampler": "euler", "steps": 2, "guidance": 2.0}
+    before = sample_images(backbone, ["a dog"], **settings)
+    fit("dreambooth", backbone, photos)
+    tuned = sample_images(backbone, ["a dog"], **settings)
+    assert not torch.equal(tuned, before)
+    (line,) = export.write(backbone, tmp_path / "out")
+    assert line.startswith("pipe.denoiser = ")
+    backbone.restore()
+    assert torch.equal(sample_images(backbone, ["a dog"], **settings), before)
+
+
+def test_what_dry_runs_ask_imports_no_torch():
+    code = "import sys, harness.diffusion.backbones.checks; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

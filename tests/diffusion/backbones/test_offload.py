@@ -1,17 +1,18 @@
-"""What spares memory changes no result: checkpointing, layout, slices, parking, smaller batches."""
+"""What spares memory changes no result: checkpointing, layout, slices, offloading, smaller batches."""
 
 import pytest
 import torch
 
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.backbones.loading import load_backbone
-from harness.diffusion.backbones.offload import Placement
-from harness.diffusion.training import Example, Material, OutOfMemory, Trainer, _loss
+from harness.diffusion.backbones.offload import Offload
+from harness.diffusion.sampling import sample_images
+from harness.diffusion.training import Example, OutOfMemory, Trainer, TrainingSet, _loss
 from harness.specs import DriftSet, Execution, Sampling
 from harness.trial.reference import ReferenceSampler
 
 FAMILIES = ["tiny_sd", "tiny_sd_v", "tiny_sdxl", "tiny_sd3"]
-ASKED = {"seeds": [1, 2, 3, 4, 5], "steps": 2, "guidance": 3.0}
+SETTINGS = {"seeds": [1, 2, 3, 4, 5], "steps": 2, "guidance": 3.0}
 
 
 @pytest.fixture(params=FAMILIES)
@@ -27,17 +28,17 @@ def gradients(backbone, photos):
     parameters = backbone.parameters("denoiser")
     for parameter in parameters.values():
         parameter.requires_grad_(True)
-    material = Material.prepare(
+    training_set = TrainingSet.prepare(
         backbone, [Example(photo, ("a dog",)) for photo in photos], None, torch.Generator()
     )
-    loss = _loss(backbone, material, None, None, 2, torch.Generator().manual_seed(3))
+    loss = _loss(backbone, training_set, None, None, 2, torch.Generator().manual_seed(3))
     loss.backward()
     return loss.detach(), {
         name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None
     }
 
 
-def test_checkpointing_computes_the_same_gradients(folder, cache, photos, monkeypatch):
+def test_gradient_checkpointing_computes_the_same_gradients(folder, cache, photos, monkeypatch):
     loss, plain = gradients(loaded(folder, cache), photos)
     again = []
     original = torch.utils.checkpoint.checkpoint
@@ -69,16 +70,16 @@ def test_channels_last_changes_last_digits_alone_and_is_left_bit_for_bit(folder,
 
 
 @pytest.mark.parametrize("way", ["sliced", "tiled"])
-def test_slices_and_tiles_give_the_same_pictures(folder, cache, way):
+def test_slices_and_tiles_give_the_same_images(folder, cache, way):
     whole, parts = loaded(folder, cache, autoencoder="whole"), loaded(folder, cache, autoencoder=way)
     latents = torch.randn(3, *whole.latent_shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        pixels = whole.pictures(latents)
-        torch.testing.assert_close(parts.pictures(latents), pixels, rtol=1e-5, atol=1e-5)
+        pixels = whole.images(latents)
+        torch.testing.assert_close(parts.images(latents), pixels, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(parts.encode(pixels).mean, whole.encode(pixels).mean, rtol=1e-4, atol=1e-4)
 
 
-def test_tiles_do_not_share_a_cache_with_whole_pictures(tiny_sd, cache):
+def test_tiles_do_not_share_a_cache_with_whole_images(tiny_sd, cache):
     assert loaded(tiny_sd, cache, autoencoder="tiled").identity != loaded(tiny_sd, cache).identity
     assert loaded(tiny_sd, cache, autoencoder="sliced").identity == loaded(tiny_sd, cache).identity
 
@@ -97,27 +98,35 @@ class Network:
         self.sent.append(self.device.type)
 
 
-def test_parked_networks_come_back_when_they_are_asked_for():
-    network, placement = Network("cuda"), Placement(torch.device("cuda"), Execution())
-    placement.ready(network)
+def test_offloaded_networks_come_back_when_they_are_needed():
+    network, offload = Network("cuda"), Offload(torch.device("cuda"), Execution())
+    offload.ready(network)
     assert network.sent == []
-    placement.park(network)
-    placement.ready(network)
+    offload.to_cpu(network)
+    offload.ready(network)
     assert network.sent == ["cpu", "cuda"]
-    Placement(torch.device("cuda"), Execution(cpu_offload=False)).park(network)
-    Placement(torch.device("cpu"), Execution()).park(network)
+    Offload(torch.device("cuda"), Execution(cpu_offload=False)).to_cpu(network)
+    Offload(torch.device("cpu"), Execution()).to_cpu(network)
     assert network.sent == ["cpu", "cuda"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("park", "cpu_offload"), ("checkpointing", "gradient_checkpointing")]
+)
+def test_an_old_key_names_the_new_one(old, new):
+    with pytest.raises(ValueError, match=f"{old} is called {new} now"):
+        Execution(**{old: True})
 
 
 @pytest.mark.parametrize("taught", [False, True])
-def test_training_parks_what_it_does_not_need(tiny_sdxl, cache, photos, monkeypatch, taught):
-    backbone, parked = loaded(tiny_sdxl, cache), []
-    monkeypatch.setattr(Placement, "park", lambda self, *networks: parked.extend(networks))
+def test_training_offloads_what_it_does_not_need(tiny_sdxl, cache, photos, monkeypatch, taught):
+    backbone, offloaded = loaded(tiny_sdxl, cache), []
+    monkeypatch.setattr(Offload, "to_cpu", lambda self, *networks: offloaded.extend(networks))
     parameters = backbone.token_rows(["<v>"], ["dog"]) if taught else backbone.parameters("denoiser")
     example = [Example(photo, ("a photo of a <v>" if taught else "a dog",)) for photo in photos]
     Trainer(seed=0).fit(backbone, parameters=parameters, examples=example, steps=1, lr=1e-3, batch=1)
     texts = [] if taught else [encoder.model for encoder in backbone.networks.text_encoders]
-    assert parked == [backbone.networks.autoencoder, *texts]
+    assert offloaded == [backbone.networks.autoencoder, *texts]
 
 
 def no_more_than(limit, monkeypatch):
@@ -133,13 +142,13 @@ def no_more_than(limit, monkeypatch):
 
 def test_out_of_memory_while_sampling_halves_the_batch_and_draws_the_same(folder, cache, monkeypatch):
     backbone = loaded(folder, cache)
-    asked = {**ASKED, "sampler": "euler"}
-    whole = backbone.sample(["a dog"] * 5, **asked)
+    settings = {**SETTINGS, "sampler": "euler"}
+    whole = sample_images(backbone, ["a dog"] * 5, **settings)
     no_more_than(2, monkeypatch)
-    told = []
-    halved = backbone.sample(["a dog"] * 5, **asked, report=lambda *done: told.append(done))
+    reports = []
+    halved = sample_images(backbone, ["a dog"] * 5, **settings, report=lambda *done: reports.append(done))
     assert (whole.int() - halved.int()).abs().max() <= 1
-    assert told == [(2, 5), (4, 5), (5, 5)]
+    assert reports == [(2, 5), (4, 5), (5, 5)]
     assert list(backbone.batches.halved.values()) == [2]
 
 
@@ -156,7 +165,7 @@ def test_out_of_memory_in_training_says_what_to_change(tiny_sd, cache, photos, m
     backbone = loaded(tiny_sd, cache)
     monkeypatch.setattr(Backbone, "make_room", lambda self, taught: no_more_than(0, monkeypatch))
     example = [Example(photo, ("a dog",)) for photo in photos]
-    with pytest.raises(OutOfMemory, match=r"training 2 pictures at once .*gradient_checkpointing: true"):
+    with pytest.raises(OutOfMemory, match=r"training 2 images at once .*execution.gradient_checkpoint"):
         Trainer(seed=0).fit(
             backbone, parameters=backbone.parameters("denoiser"), examples=example, steps=1, lr=1e-3, batch=2
         )
