@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from harness.errors import RecordsError
 
@@ -65,6 +69,24 @@ def clear_leftovers(folder: Path) -> int:
         else:
             path.unlink(missing_ok=True)
     return len(leftovers)
+
+
+def file_digest(path: Path) -> str:
+    """Hash a file's bytes to 64 hex digits (sha256), once per size and time of change. Raises OSError."""
+    stat = path.stat()
+    return _file_digest(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _file_digest(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_digest(value: Any, digits: int) -> str:
+    """Hash JSON-able content to hex digits (sha256); the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -14,8 +14,8 @@ from harness.errors import ConfigError, one_line
 from harness.specs import BackboneSpec, EncoderSpec, Trial
 
 if TYPE_CHECKING:
-    from harness.config.experiment import Experiment
     from harness.api import Subject
+    from harness.config.experiment import Experiment
     from harness.datasets.base import Dataset, Split
 
 
@@ -174,7 +174,7 @@ class Installed:
         return default_encoders(backbone) | {str(kind): spec for kind, spec in self._encoders.items()}
 
     def encoder_revision(self, encoder: EncoderSpec) -> str:
-        from harness.metrics.encoders.base import revision
+        from harness.metrics.encoders.registry import revision
 
         with _missing_files():
             return revision(encoder)

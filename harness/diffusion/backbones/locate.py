@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.files import cache_root
+from harness.files import cache_root, file_digest
 from harness.specs import BackboneSpec
 
 FILES = ("*.json", "*.txt", "*.safetensors")
@@ -172,8 +172,7 @@ def _file_hash(path: Path, cache: Path) -> str:
         known = ""
     if len(known) == 64:
         return known
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_digest(path)
     _remember(note, digest)
     return digest
 
