@@ -1,9 +1,9 @@
 """Name or path → method class; checks the class and its hyperparameters. Loads no torch.
 
 A name is a file in ``baselines/`` or a plug-in of the group ``harness.methods``; a path is a user's own file.
-Both a plug-in and an own file travel to the workers as text: the text that is part of a trial's key is the
-one that runs, also on the nodes of a cluster, which need its package only if the text imports from it. What
-it imports is not part of the key; raise ``version`` when that changes the outcome.
+Plug-ins and own files travel to the workers as text: the text that is part of a trial's key is the one that
+runs, also on the nodes of a cluster, which need its package only if the text imports from it. What the text
+imports is not part of the key; raise ``version`` when that changes the outcome.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def role_of(name: str) -> Role:
 def resolve_params(kind: type[Method], params: Mapping[str, Any] | None, backbone: str) -> dict[str, Any]:
     """Return all hyperparameters: defaults, over them the backbone's preset, over them ``params``. JSON-able.
 
-    Raises MethodError for an unknown name (naming the known ones), or a value of another type or range.
+    Raises MethodError for an unknown name (naming the known ones), a value of another type or out of range.
     """
     defaults = dataclasses.asdict(kind())  # type: ignore[call-overload]
     preset = _typed(kind, kind.presets.get(backbone, {}), where="presets")

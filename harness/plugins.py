@@ -15,9 +15,11 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib.abc import InspectLoader
 from types import ModuleType
 
 from harness.errors import HarnessError, one_line
@@ -44,32 +46,33 @@ class Offer:
         """Import the module. Raises PlugInError where a plug-in cannot be imported."""
         if self.package is None:
             return importlib.import_module(self.module)
-        if ":" in self.module:
-            raise PlugInError(
-                f"plug-in {self.name!r} of {self.package}: its entry point must name a module alone, "
-                f"got {self.module!r}"
-            )
-        try:
+        with self._blamed():
             return importlib.import_module(self.module)
-        except Exception as error:
-            raise PlugInError(
-                f"plug-in {self.name!r} of {self.package} cannot be imported: {one_line(error)}"
-            ) from error
 
     def source(self) -> str:
         """Read the module's text without running it; its parent package is imported. Raises PlugInError."""
-        try:
+        with self._blamed():
             spec = importlib.util.find_spec(self.module)
-            text = spec.loader.get_source(self.module) if spec and spec.loader else None  # type: ignore[attr-defined]
-        except Exception as error:
-            raise PlugInError(
-                f"plug-in {self.name!r} of {self.package} cannot be imported: {one_line(error)}"
-            ) from error
+            loader = spec.loader if spec else None
+            text = loader.get_source(self.module) if isinstance(loader, InspectLoader) else None
         if text is None:
+            raise PlugInError(f"{self._described()}: no module {self.module!r} with a source text")
+        return text
+
+    def _described(self) -> str:
+        return f"plug-in {self.name!r} of {self.package}"
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Lay an error of the plug-in's at its package's door, in one line."""
+        if ":" in self.module:
             raise PlugInError(
-                f"plug-in {self.name!r} of {self.package}: no module {self.module!r} with a source text"
+                f"{self._described()}: its entry point must name a module alone, got {self.module!r}"
             )
-        return str(text)
+        try:
+            yield
+        except Exception as error:
+            raise PlugInError(f"{self._described()} cannot be imported: {one_line(error)}") from error
 
 
 @cache

@@ -1,17 +1,22 @@
-"""What there is, in words: the tables of ``harness list`` and ``harness sweep --dry-run``. Loads no torch."""
+"""What there is and where it comes from: the tables of ``harness list`` and ``harness sweep --dry-run``.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from harness.config.experiment import Experiment
+from harness.errors import HarnessError, one_line
+from harness.plugins import Offer, only
 from harness.records import Lines
 from harness.sweep.catalog import Catalog
 from harness.sweep.grid import expand
@@ -24,7 +29,7 @@ def console() -> Console:
 
 
 def dry_run(experiment: Experiment, catalog: Catalog, folder: Path) -> tuple[Table, list[Task], list[str]]:
-    """Tell what a sweep would do: a table by row, the worklist, and a line for each thing that is skipped."""
+    """Say what a sweep would do: a table by row, the worklist, and a line for each thing that is skipped."""
     expansion = expand(experiment, catalog)
     work = tasks(experiment, catalog, Lines(folder), folder, expanded=expansion.trials)
     reasons = Counter((skip.title, skip.reason) for skip in expansion.skips)
@@ -62,17 +67,20 @@ def _plan_table(work: Sequence[Task]) -> Table:
 
 
 def methods_table() -> Table:
-    """List the methods of ``baselines/`` with their parameters and defaults."""
+    """List the methods, built in and plug-ins, with their parameters and defaults."""
     from harness import methods
 
-    table = _table("method", "title", "Lipschitz", "photos", "parameters (defaults)")
-    for name in methods.known():
-        kind = methods.load(name)
+    table = _table("method", "title", "Lipschitz", "photos", "from", "parameters (defaults)")
+    for name, found in methods.offers().items():
+        try:
+            kind = methods.load(name)
+        except HarnessError as error:
+            table.add_row(name, "–", "–", "–", _origins(found), one_line(error))
+            continue
         defaults = dataclasses.asdict(kind())  # type: ignore[call-overload]
         words = ", ".join(f"{key}={value}" for key, value in defaults.items())
-        table.add_row(
-            name, kind.title, "yes" if kind.changes_weights else "–", "yes" if kind.uses_shots else "–", words
-        )
+        marks = ("yes" if yes else "–" for yes in (kind.changes_weights, kind.uses_shots))
+        table.add_row(name, kind.title, *marks, _origins(found), words)
     return table
 
 
@@ -80,23 +88,27 @@ def backbones_table() -> Table:
     """List what a ``backbone:`` may be."""
     table = _table("backbone", "what it is")
     table.add_row("toybox", "the embedded benchmark's small Stable Diffusion, 64 × 64 pixels")
-    table.add_row("ORG/NAME", "a model of the Hugging Face hub in diffusers' format; revision: to pin one")
+    table.add_row("ORG/NAME", "a model of the Hugging Face Hub in diffusers' format; revision: to pin one")
     table.add_row("./FOLDER", "a local folder in diffusers' format, safetensors only")
     return table
 
 
 def datasets_table() -> Table:
     """List the data sets."""
-    from harness.datasets.registry import DESCRIPTIONS
+    from harness.datasets import registry
 
-    return _described("dataset", DESCRIPTIONS)
+    return _described("dataset", registry.offers(), lambda offer: registry.entry(offer).description)
 
 
 def encoders_table() -> Table:
     """List the encoders."""
-    from harness.metrics.encoders.registry import DESCRIPTIONS
+    from harness.metrics.encoders import registry
 
-    return _described("encoder", DESCRIPTIONS)
+    def described(offer: Offer) -> str:
+        found = registry.entry(offer)
+        return found.models.get(offer.name, f"{found.kind} encoder")
+
+    return _described("encoder", registry.offers(), described)
 
 
 def scores_table() -> Table:
@@ -126,11 +138,23 @@ LISTS: dict[str, Callable[[], Table]] = {
 }
 
 
-def _described(noun: str, descriptions: dict[str, str]) -> Table:
-    table = _table(noun, "what it is")
-    for name, words in descriptions.items():
-        table.add_row(name, words)
+def _described(noun: str, offers: Mapping[str, tuple[Offer, ...]], describe: Callable[[Offer], str]) -> Table:
+    """One line for each name: what it is, or why it cannot be used."""
+    table = _table(noun, "from", "what it is")
+    for name, found in offers.items():
+        try:
+            words = describe(only(name, offers))
+        except HarnessError as error:
+            words = one_line(error)
+        table.add_row(name, _origins(found), words)
     return table
+
+
+def _origins(offers: Sequence[Offer]) -> str:
+    """Where a name comes from: built in, or package and version, with the module."""
+    return ", ".join(
+        offer.origin if offer.package is None else f"{offer.origin} ({offer.module})" for offer in offers
+    )
 
 
 def _table(*names: str) -> Table:

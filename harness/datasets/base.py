@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from PIL.Image import Image
 
 from harness.api import Prompt, Subject
 from harness.errors import HarnessError
+from harness.specs import DatasetSpec
 
 Split = Literal["development", "test", "all"]
 
@@ -23,7 +26,7 @@ class Dataset(Protocol):
     A subject's photos have names, in a fixed order. ``shots`` of them, drawn by ``seed``, are for a method to
     learn from; ``shots`` = 0 draws none. Draws are nested: the 1-shot set lies inside the 3-shot set.
     ``resize`` says how a photo that is learnt from becomes a square (:mod:`harness.datasets.photos`).
-    Identities are fingerprints (16 hex digits) for the keys of trials; they read files but decode no picture.
+    Identities are fingerprints (16 hex digits) for the keys of trials; they read files but decode no image.
     """
 
     name: str
@@ -91,6 +94,22 @@ class Dataset(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class DatasetEntry:
+    """What a data set's module says of it, as ``DATASET``; its file is all that a new data set takes.
+
+    name         as ``dataset:`` in a YAML names it
+    description  what it is, for ``harness list datasets``
+    open         spec and cache folder (None: the harness's own) → the data set; raises DatasetError
+    options      the keys that a YAML may give besides name and path
+    """
+
+    name: str
+    description: str
+    open: Callable[[DatasetSpec, Path | None], Dataset]
+    options: tuple[str, ...] = ()
+
+
 def chosen_prompts(
     dataset: Dataset, subject: str, wanted: int | Sequence[str] | Literal["all"]
 ) -> list[Prompt]:
@@ -105,5 +124,5 @@ def chosen_prompts(
     if isinstance(wanted, str):
         return prompts
     if wanted > len(prompts):
-        raise DatasetError(f"sampling.prompts: {wanted} asked for, {subject!r} has {len(prompts)}")
+        raise DatasetError(f"sampling.prompts: {wanted} requested, {subject!r} has {len(prompts)}")
     return [prompts[(2 * i + 1) * len(prompts) // (2 * wanted)] for i in range(wanted)]

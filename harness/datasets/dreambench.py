@@ -11,9 +11,8 @@ from pathlib import Path
 
 from harness.api import Prompt
 from harness.datasets import prompts as wording
-from harness.datasets.base import DatasetError
+from harness.datasets.base import DatasetEntry, DatasetError
 from harness.datasets.folder import FolderDataset, SubjectEntry, SubjectsFile, resize_option
-from harness.errors import one_of
 from harness.specs import DatasetSpec
 
 FILE = "prompts_and_classes.txt"
@@ -53,15 +52,12 @@ class DreamBenchDataset(FolderDataset):
         self.listing = listing
 
     @classmethod
-    def open(cls, spec: DatasetSpec) -> DreamBenchDataset:
+    def open(cls, spec: DatasetSpec, cache: Path | None = None) -> DreamBenchDataset:
         """Open the clone of a spec, or its folder ``dataset``. Its option: ``resize``.
 
         Raises DatasetError where the file is damaged or a photo is missing.
         """
-        options = dict(spec.options)
-        resize = resize_option(options)
-        if options:
-            raise DatasetError(f"dataset.options: {one_of(min(options), ('resize',), noun='option')}")
+        resize = resize_option(dict(spec.options))
         if spec.path is None:
             raise DatasetError("dataset.path: is missing: the folder of a clone of google/dreambooth")
         folder = Path(spec.path)
@@ -158,3 +154,11 @@ def _check_photos(folder: Path, listing: Listing) -> None:
         raise DatasetError(
             f"{folder}: not DreamBench's {SUBJECTS} subjects and {PHOTOS} photos: {'; '.join(wrong)}"
         )
+
+
+DATASET = DatasetEntry(
+    name="dreambench",
+    description="DreamBench: path to a clone of github.com/google/dreambooth (30 subjects, 158 photos)",
+    options=("resize",),
+    open=DreamBenchDataset.open,
+)

@@ -18,8 +18,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from harness.api import Prompt, Subject, checked_template
 from harness.config import strict_yaml
 from harness.datasets import prompts as wording
-from harness.datasets.base import DatasetError
-from harness.datasets.photos import RESIZES, Recent, file_digest, photo_files, photos_in, read_photo, squared
+from harness.datasets.base import DatasetEntry, DatasetError
+from harness.datasets.photos import RESIZES, Recent, photo_digest, photo_files, photos_in, read_photo, squared
 from harness.datasets.shots import draw, fingerprint
 from harness.errors import one_of
 from harness.specs import DatasetSpec, Frozen
@@ -74,7 +74,7 @@ class FolderDataset:
         self._recent = Recent[list[Image]](4)
 
     @classmethod
-    def open(cls, spec: DatasetSpec) -> FolderDataset:
+    def open(cls, spec: DatasetSpec, cache: Path | None = None) -> FolderDataset:
         """Open the folder of a spec.
 
         Its options: ``file``, the YAML (default: subjects.yaml in the folder), or ``subjects`` and
@@ -166,12 +166,12 @@ class FolderDataset:
         """Fingerprint of the class noun, the drawn files' content in the order of the draw, the cropping."""
         files = [self.folder / subject / name for name in self.shot_names(subject, shots, seed)]
         resize = [] if self.resize == "direct" else [self.resize]
-        return fingerprint(self.category(subject), [file_digest(path) for path in files], *resize)
+        return fingerprint(self.category(subject), [photo_digest(path) for path in files], *resize)
 
     def references_identity(self, subject: str) -> str:
         """Fingerprint of the names and content of all photo files."""
         self._entry(subject)
-        return fingerprint([[path.name, file_digest(path)] for path in photo_files(self.folder / subject)])
+        return fingerprint([[path.name, photo_digest(path)] for path in photo_files(self.folder / subject)])
 
     def prompts_identity(self, subject: str) -> str:
         """Fingerprint of the test prompts and the prior prompts."""
@@ -187,7 +187,7 @@ class FolderDataset:
                 read_photo(path)
             if shots and max(shots) > len(files):
                 raise DatasetError(
-                    f"{self.folder / subject}: {len(files)} photos, {max(shots)} shots are asked for; "
+                    f"{self.folder / subject}: {len(files)} photos, {max(shots)} shots are requested; "
                     "add photos or lower 'shots'"
                 )
 
@@ -202,10 +202,6 @@ def resize_option(options: dict[str, Any]) -> str:
 
 def _entries(options: dict[str, Any], folder: Path) -> SubjectsFile:
     file = options.pop("file", None)
-    if unknown := sorted(options.keys() - {"subjects", "prompts"}):
-        raise DatasetError(
-            f"dataset.options: {one_of(unknown[0], ('file', 'subjects', 'prompts', 'resize'), noun='option')}"
-        )
     if options:
         if file is not None:
             raise DatasetError("dataset.options: give either 'file' or 'subjects' and 'prompts', not both")
@@ -221,3 +217,11 @@ def _entries(options: dict[str, Any], folder: Path) -> SubjectsFile:
 
 def _found(path: Path, folder: Path) -> Path:
     return path if path.is_file() or path.is_absolute() else folder / path
+
+
+DATASET = DatasetEntry(
+    name="folder",
+    description="your photos: a folder per subject, class nouns and prompts in subjects.yaml",
+    options=("file", "subjects", "prompts", "resize"),
+    open=FolderDataset.open,
+)

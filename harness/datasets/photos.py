@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -14,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from harness.datasets.base import DatasetError
+from harness.files import file_digest
 
 T = TypeVar("T")
 
@@ -86,19 +85,12 @@ def squared(photo: Image.Image, resize: str) -> Image.Image:
     return photo.crop((left, top, left + side, top + side))
 
 
-def file_digest(path: Path) -> str:
-    """Hash a file's bytes to 64 hex digits, once per size and time of change."""
+def photo_digest(path: Path) -> str:
+    """Hash a photo's bytes to 64 hex digits; DatasetError where it cannot be read."""
     try:
-        stat = path.stat()
-        return _digest(path, stat.st_size, stat.st_mtime_ns)
+        return file_digest(path)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-@cache
-def _digest(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Recent(Generic[T]):

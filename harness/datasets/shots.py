@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from harness.datasets.base import DatasetError
+from harness.files import json_digest
 from harness.metrics.registry import GROUPS
 
 GROUP_PATTERN = ("class", "other", "class", "empty", "class", "other", "class", "other")
@@ -22,7 +22,7 @@ def draw(names: Sequence[str], shots: int, seed: int, *, subject: str) -> list[s
     """
     if shots > len(names):
         raise DatasetError(
-            f"subject {subject!r} has {len(names)} photos to learn from, {shots} shots are asked for"
+            f"subject {subject!r} has {len(names)} photos to learn from, {shots} shots are requested"
         )
     order = sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
     return order[:shots]
@@ -35,5 +35,4 @@ def group_sizes(n: int) -> dict[str, int]:
 
 def fingerprint(*content: Any) -> str:
     """Hash JSON-able content to 16 hex digits."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return json_digest(content, 16)

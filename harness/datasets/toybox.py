@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from PIL.Image import Image
 
 from harness.api import Prompt, Subject
-from harness.datasets.base import DatasetError
+from harness.datasets.base import DatasetEntry, DatasetError
 from harness.datasets.photos import Recent
 from harness.datasets.shots import draw, fingerprint, group_sizes
 from harness.errors import one_of
@@ -40,9 +40,9 @@ class ToyboxDataset:
         self._recent = Recent[list[Image]](32)
 
     @classmethod
-    def open(cls, spec: DatasetSpec, *, cache: Path | None = None) -> ToyboxDataset:
-        """Open it; it takes neither a path nor options."""
-        if spec.path is not None or spec.options:
+    def open(cls, spec: DatasetSpec, cache: Path | None = None) -> ToyboxDataset:
+        """Open it; it takes no path."""
+        if spec.path is not None:
             raise DatasetError(
                 "dataset: 'toybox' takes neither a path nor options; photos of your own: 'folder'"
             )
@@ -181,3 +181,10 @@ def _rendered(scene: Scene) -> dict[str, Tensor]:
     from harness.toybox.scenes.render import render
 
     return {"picture": render([scene], size=SIZE)[0]}
+
+
+DATASET = DatasetEntry(
+    name="toybox",
+    description="the embedded benchmark: 4 development and 16 test subjects, 12 rendered photos each",
+    open=ToyboxDataset.open,
+)

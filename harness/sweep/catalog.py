@@ -174,7 +174,7 @@ class Installed:
         return default_encoders(backbone) | {str(kind): spec for kind, spec in self._encoders.items()}
 
     def encoder_revision(self, encoder: EncoderSpec) -> str:
-        from harness.metrics.encoders.base import revision
+        from harness.metrics.encoders.registry import revision
 
         with _missing_files():
             return revision(encoder)

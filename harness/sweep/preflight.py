@@ -122,7 +122,7 @@ def _encoders(experiment: Experiment) -> Iterator[Finding]:
 
 
 def _encoder(kind: str, spec: EncoderSpec, revision: str) -> Finding:
-    from harness.metrics.encoders.weights import in_hub_cache
+    from harness.metrics.encoders.registry import in_hub_cache
 
     if not revision.startswith("hub:"):
         return Finding("ok", f"encoder {kind}", spec.model, revision)

@@ -111,7 +111,7 @@ def test_chosen_prompts_are_spread_over_the_kinds(album):
     assert set(kinds) == {"recontextualization", "accessory", "property"}
     assert len(chosen_prompts(data, "rex", "all")) == 25
     assert [prompt.template for prompt in chosen_prompts(data, "rex", ("my {}",))] == ["my {}"]
-    with pytest.raises(DatasetError, match=r"sampling\.prompts: 26 asked for, 'rex' has 25"):
+    with pytest.raises(DatasetError, match=r"sampling\.prompts: 26 requested, 'rex' has 25"):
         chosen_prompts(data, "rex", 26)
 
 
@@ -184,7 +184,7 @@ def test_check_names_the_photo_the_folder_or_the_lack(album):
     data = opened(album)
     data.check(["rex", "cup"], [1, 3])
     with pytest.raises(
-        DatasetError, match="cup: 3 photos, 4 shots are asked for; add photos or lower 'shots'"
+        DatasetError, match="cup: 3 photos, 4 shots are requested; add photos or lower 'shots'"
     ):
         data.check(["rex", "cup"], [1, 4])
     (album / "rex" / "2.png").write_bytes(b"junk")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.datasets.base import DatasetError
-from harness.datasets.photos import LONGEST_SIDE, file_digest, photo_files, read_photo, squared
+from harness.datasets.photos import LONGEST_SIDE, photo_digest, photo_files, read_photo, squared
 from harness.datasets.shots import draw
 
 
@@ -100,9 +100,9 @@ def test_a_huge_photo_is_reduced(tmp_path):
 
 def test_digest_follows_the_bytes(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    first = file_digest(tmp_path / "a.png")
+    first = photo_digest(tmp_path / "a.png")
     Image.new("RGB", (4, 5)).save(tmp_path / "a.png")
-    assert file_digest(tmp_path / "a.png") != first
+    assert photo_digest(tmp_path / "a.png") != first
 
 
 MEMORY = """

@@ -37,7 +37,7 @@ def test_shots_come_from_the_first_six_and_references_never_change(toybox):
         for shots in (0, 1, 3, 6):
             assert set(toybox.shot_names(name, shots, seed)) <= {f"{i:02d}" for i in range(6)}
             assert toybox.reference_names(name, shots, seed) == [f"{i:02d}" for i in range(6, 12)]
-    with pytest.raises(DatasetError, match="has 6 photos to learn from, 7 shots are asked for"):
+    with pytest.raises(DatasetError, match="has 6 photos to learn from, 7 shots are requested"):
         toybox.check([name], [7])
 
 
@@ -96,5 +96,5 @@ def test_names_and_identities_load_no_torch():
 def test_more_prompts_than_there_are_is_refused_before_anything_is_fitted():
     asked = {"name": "x", "methods": ["frozen"], "subjects": ["mossy-mug"], "sampling": {"prompts": 26}}
     experiment = strict_yaml.check(Experiment, asked, source="x.yaml")
-    with pytest.raises(ConfigError, match=r"sampling\.prompts: 26 asked for, 'mossy-mug' has 25"):
+    with pytest.raises(ConfigError, match=r"sampling\.prompts: 26 requested, 'mossy-mug' has 25"):
         trials(experiment, Installed(experiment))

@@ -1,14 +1,13 @@
-"""What an encoder is, and which weights one stands for: CLIP (open_clip), DINO (timm), LPIPS, the probe.
+"""What an encoder is and what its module says of it; where local weights are. Must know no encoder by name.
 
 Importing this loads neither torch nor a model, so that names and revisions can be checked before anything is
-slow. Weights come from the hub or from a local safetensors file; pickles are refused.
+slow. Weights come from the Hub or from a local safetensors file; pickles are refused.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,26 +17,23 @@ from harness.specs import EncoderSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.metrics.encoders.pixels import Pictures
-
-TOYBOX: dict[str, str] = {"clip": "toybox-clip", "dino": "toybox-dino", "probe": "toybox-probe"}
-"""The embedded encoder of each kind."""
+    from harness.metrics.encoders.pixels import Images
 
 
 class Encoder(Protocol):
-    """Pictures in, features out.
+    """Images in, features out.
 
     name           as in the experiment file
-    revision       content hash of local weights, or the hub's tag
-    preprocessing  what happens to a picture first, in words
+    revision       content hash of local weights, or the Hub's tag
+    preprocessing  what happens to an image first, in words
     """
 
     name: str
     revision: str
     preprocessing: str
 
-    def embed_images(self, images: Pictures) -> Tensor:
-        """Embed uint8 or float (0..1) pictures [n, 3, H, W], or PIL images: float32 unit rows [n, d]."""
+    def embed_images(self, images: Images) -> Tensor:
+        """Embed uint8 or float (0..1) images [n, 3, H, W], or PIL images: float32 unit rows [n, d]."""
         ...
 
     def to(self, device: Any) -> Encoder:
@@ -45,8 +41,8 @@ class Encoder(Protocol):
         ...
 
 
-class TextEncoder(Encoder, Protocol):
-    """An encoder that places texts in the same space as pictures (CLIP)."""
+class ImageTextEncoder(Encoder, Protocol):
+    """An encoder that places texts in the same space as images (CLIP)."""
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Embed texts: float32 unit rows [n, d]. Texts beyond the context are cut."""
@@ -59,49 +55,6 @@ class TextEncoder(Encoder, Protocol):
 
 class EncoderError(HarnessError):
     """An encoder that is unknown, lacks its weights, or comes in a form that is refused."""
-
-
-def family_of(spec: EncoderSpec) -> str:
-    """Tell the kind of an encoder by its name, loading nothing; "dino" for what timm may know."""
-    for kind, name in TOYBOX.items():
-        if spec.model == name:
-            return kind
-    if spec.model.startswith("lpips"):
-        return "lpips"
-    if spec.model.startswith(("hf-hub:", "local-dir:")) or spec.model.partition(":")[0] in known_names():
-        return "clip"
-    return "dino"
-
-
-@cache
-def known_names() -> frozenset[str]:
-    """Names of open_clip's models, read off its folder of configurations: importing it would load torch."""
-    from importlib.util import find_spec
-
-    package = find_spec("open_clip")
-    if package is None or package.origin is None:
-        raise EncoderError("open_clip is not installed: pip install open_clip_torch")
-    return frozenset(path.stem for path in Path(package.origin).parent.glob("model_configs/*.json"))
-
-
-def revision(spec: EncoderSpec) -> str:
-    """Identify an encoder's weights without loading them, for the keys of trials.
-
-    A local file: 16 hex digits over its content and the model's name; a folder: over its
-    weights and configuration. The embedded ones: the revision of Toybox's weights. From the
-    hub: the name of the pretrained weights.
-    """
-    if spec.checkpoint is not None or local_folder(spec):
-        path, folder = checkpoint_file(spec), local_folder(spec)
-        told = [_file_sha256(each) for each in sorted(folder.glob("*.json"))] if folder else [spec.model]
-        content = "\n".join([_file_sha256(path), *told])
-        return f"sha256:{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-    if spec.model in TOYBOX.values():
-        from harness.toybox.loading import revision as toybox_revision
-
-        return f"toybox:{toybox_revision()}"
-    clip_without_tag = family_of(spec) == "clip" and ":" not in spec.model
-    return f"hub:{spec.model}:openai" if clip_without_tag else f"hub:{spec.model}"
 
 
 def local_folder(spec: EncoderSpec) -> Path | None:
@@ -123,12 +76,38 @@ def checkpoint_file(spec: EncoderSpec) -> Path:
     return path
 
 
-def _file_sha256(path: Path) -> str:
-    stat = path.stat()
-    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+def _as_it_is(model: str) -> str:
+    return model
 
 
-@cache
-def _sha256(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _nothing(model: str) -> str:
+    return ""
+
+
+def _none(model: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class EncoderEntry:
+    """What an encoder's module says of it, as ``ENCODER``. Reading it loads no torch.
+
+    kind            ``clip``, ``dino``, ``probe`` or ``lpips``: what scores ask for
+    load            (spec, device, revision) → the encoder; imports torch only when called
+    answers         whether a model's name is one of its own; a plug-in leaves it out (see the registry)
+    takes_the_rest  it is given the names to which no encoder answers; one has this
+    models          names worth listing → what they are
+    photos, toybox  the model that goes with photos, with the embedded benchmark; None: there is none
+    hub_name        model → name of its pretrained weights, for the revision
+    hub_id          model → the Hub's repository of its weights, empty where there is none; may load torch
+    """
+
+    kind: str
+    load: Callable[[EncoderSpec, Any, str], Any]
+    answers: Callable[[str], bool] = _none
+    takes_the_rest: bool = False
+    models: Mapping[str, str] = field(default_factory=dict)
+    photos: str | None = None
+    toybox: str | None = None
+    hub_name: Callable[[str], str] = _as_it_is
+    hub_id: Callable[[str], str] = _nothing

@@ -1,4 +1,4 @@
-"""CLIP through open_clip: pictures and texts in one space."""
+"""CLIP through open_clip: images and texts in one space."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from harness.errors import one_of
-from harness.metrics.encoders.base import EncoderError, local_folder, revision
-from harness.metrics.encoders.pixels import Pictures, Preprocessing, in_batches, unit_rows
+from harness.metrics.encoders.base import EncoderError, local_folder
+from harness.metrics.encoders.open_clip_names import DEFAULT_TAG
+from harness.metrics.encoders.pixels import Images, Preprocessing, in_batches, unit_rows
 from harness.metrics.encoders.weights import from_hub, load_into, read_tensors
 from harness.specs import EncoderSpec
 
-DEFAULT_TAG = "openai"
-
 
 class ClipEncoder:
-    """An open_clip model with its preprocessing and tokenizer; see :class:`~.base.TextEncoder`."""
+    """An open_clip model with its preprocessing and tokenizer; see :class:`~.base.ImageTextEncoder`."""
 
     def __init__(
         self,
@@ -43,8 +42,8 @@ class ClipEncoder:
         self.network.to(self.device)
         return self
 
-    def embed_images(self, images: Pictures) -> Tensor:
-        """Embed pictures: float32 [n, d] on the CPU, unit rows."""
+    def embed_images(self, images: Images) -> Tensor:
+        """Embed images: float32 [n, d] on the CPU, unit rows."""
         return in_batches(
             self.preprocess(images), self.network.encode_image, device=self.device, batch=self.batch
         )
@@ -74,7 +73,7 @@ class ClipEncoder:
         return len(self.tokenizer.tokenizer(text)["input_ids"])  # a Hugging Face tokenizer, wrapped
 
 
-def load_clip(spec: EncoderSpec, *, device: torch.device | str) -> ClipEncoder:
+def load_clip(spec: EncoderSpec, *, device: torch.device | str, revision: str) -> ClipEncoder:
     """Load the CLIP of a spec.
 
     ``model`` is ``toybox-clip``, an open_clip name (OpenAI's weights), ``NAME:TAG``, ``hf-hub:ORG/REPO`` or
@@ -82,7 +81,7 @@ def load_clip(spec: EncoderSpec, *, device: torch.device | str) -> ClipEncoder:
     that safetensors file and nothing is downloaded.
     """
     parts = _toybox() if spec.model == "toybox-clip" else _open_clip(spec)
-    return ClipEncoder(*parts, name=spec.model, revision=revision(spec), device=device)
+    return ClipEncoder(*parts, name=spec.model, revision=revision, device=device)
 
 
 def _toybox() -> tuple[Any, Any, Any]:

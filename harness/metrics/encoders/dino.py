@@ -1,4 +1,4 @@
-"""DINO and other picture encoders through timm: the class token, no head."""
+"""DINO and other image encoders through timm: the class token, no head."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from harness.errors import one_of
-from harness.metrics.encoders.base import EncoderError, known_names, revision
-from harness.metrics.encoders.pixels import Pictures, Preprocessing, in_batches
+from harness.metrics.encoders.base import EncoderError
+from harness.metrics.encoders.open_clip_names import known_names
+from harness.metrics.encoders.pixels import Images, Preprocessing, in_batches
 from harness.metrics.encoders.weights import from_hub, load_into, read_tensors
 from harness.specs import EncoderSpec
 
@@ -39,13 +40,13 @@ class TimmEncoder:
         self.network.to(self.device)
         return self
 
-    def embed_images(self, images: Pictures) -> Tensor:
-        """Embed pictures: float32 [n, d] on the CPU, unit rows."""
+    def embed_images(self, images: Images) -> Tensor:
+        """Embed images: float32 [n, d] on the CPU, unit rows."""
         return in_batches(self.preprocess(images), self.network, device=self.device, batch=self.batch)
 
 
-def load_dino(spec: EncoderSpec, *, device: torch.device | str) -> TimmEncoder:
-    """Load the picture encoder of a spec: ``toybox-dino`` or a timm name, whose tag picks the hub's weights.
+def load_dino(spec: EncoderSpec, *, device: torch.device | str, revision: str) -> TimmEncoder:
+    """Load the image encoder of a spec: ``toybox-dino`` or a timm name, whose tag picks the hub's weights.
 
     With ``checkpoint`` the weights come from that safetensors file and nothing is downloaded.
     """
@@ -56,7 +57,7 @@ def load_dino(spec: EncoderSpec, *, device: torch.device | str) -> TimmEncoder:
     else:
         network = _network(spec)
         transform = _transform(network)
-    return TimmEncoder(network, transform, name=spec.model, revision=revision(spec), device=device)
+    return TimmEncoder(network, transform, name=spec.model, revision=revision, device=device)
 
 
 def _network(spec: EncoderSpec) -> Any:

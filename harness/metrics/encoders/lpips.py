@@ -1,4 +1,4 @@
-"""LPIPS, a learned distance between two pictures (Zhang et al. 2018, arXiv 1801.03924), on AlexNet."""
+"""LPIPS, a learned distance between two images (Zhang et al. 2018, arXiv 1801.03924), on AlexNet."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
-from harness.metrics.encoders.base import EncoderError, revision
-from harness.metrics.encoders.pixels import Pictures, as_pil, as_uint8
+from harness.metrics.encoders.base import EncoderError
+from harness.metrics.encoders.pixels import Images, as_pil, as_uint8
 from harness.metrics.encoders.weights import load_into, read_tensors
 from harness.specs import EncoderSpec
 
@@ -41,10 +41,10 @@ class AlexFeatures(nn.Module):
 
 
 class PerceptualDistance:
-    """LPIPS between all pairs of a few pictures; lower = more alike, 0 for equal pictures."""
+    """LPIPS between all pairs of a few images; lower = more alike, 0 for equal images."""
 
-    def __init__(self, spec: EncoderSpec, *, device: torch.device | str) -> None:
-        self.name, self.revision = spec.model, revision(spec)
+    def __init__(self, spec: EncoderSpec, *, device: torch.device | str, revision: str) -> None:
+        self.name, self.revision = spec.model, revision
         self.preprocessing = "RGB scaled to −1..1, at the pictures' own size"
         tensors = read_tensors(spec)
         self.features = AlexFeatures()
@@ -63,8 +63,8 @@ class PerceptualDistance:
         self.weights = [weight.to(self.device) for weight in self.weights]
         return self
 
-    def pairwise(self, images: Pictures) -> Tensor:
-        """Distance of every pair of pictures of one size, at least 64 pixels wide: float32 [n, n], CPU."""
+    def pairwise(self, images: Images) -> Tensor:
+        """Distance of every pair of images of one size, at least 64 pixels wide: float32 [n, n], CPU."""
         if not isinstance(images, Tensor):
             images = torch.stack([pil_to_tensor(each) for each in as_pil(images)])
         pixels = as_uint8(images).to(self.device, torch.float32) / 127.5 - 1
@@ -82,10 +82,10 @@ class PerceptualDistance:
         return total
 
 
-def load_lpips(spec: EncoderSpec, *, device: torch.device | str) -> PerceptualDistance:
+def load_lpips(spec: EncoderSpec, *, device: torch.device | str, revision: str) -> PerceptualDistance:
     """Load LPIPS from a safetensors file of ``lpips.LPIPS(net="alex")``'s weights; else EncoderError."""
     if spec.model != "lpips-alex":
         raise EncoderError(f"unknown LPIPS {spec.model!r}; known: lpips-alex")
     if spec.checkpoint is None:
         raise EncoderError("encoder 'lpips-alex' needs a local safetensors file as 'checkpoint'")
-    return PerceptualDistance(spec, device=device)
+    return PerceptualDistance(spec, device=device, revision=revision)

@@ -1,4 +1,4 @@
-"""Pictures as encoders take them: uint8, float and PIL come out as the same pixels."""
+"""Images as encoders take them: uint8, float and PIL come out as the same pixels."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from harness.batching import Batches
 
-Pictures = Tensor | Sequence[Image.Image]
-"""uint8 or float (0..1) [n, 3, H, W], or PIL pictures of any size."""
+Images = Tensor | Sequence[Image.Image]
+"""uint8 or float (0..1) [n, 3, H, W], or PIL images of any size."""
 
 
-def as_uint8(pictures: Tensor) -> Tensor:
-    """Return pictures as uint8 [n, 3, H, W] on the CPU; float pictures must lie in 0..1 (ValueError)."""
-    if pictures.ndim != 4 or pictures.shape[1] != 3:
-        raise ValueError(f"pictures need shape [n, 3, H, W], got {tuple(pictures.shape)}")
-    pictures = pictures.detach().cpu()
-    if pictures.dtype == torch.uint8:
-        return pictures
-    if not pictures.dtype.is_floating_point:
-        raise ValueError(f"pictures are uint8 or float in 0..1, got {pictures.dtype}")
-    if pictures.numel() and not (float(pictures.min()) >= 0 and float(pictures.max()) <= 1):
-        low, high = float(pictures.min()), float(pictures.max())
-        raise ValueError(f"float pictures lie in 0..1, got {low:.3g}..{high:.3g}")
-    return (pictures.float() * 255).round().to(torch.uint8)
+def as_uint8(images: Tensor) -> Tensor:
+    """Return images as uint8 [n, 3, H, W] on the CPU; float images must lie in 0..1 (ValueError)."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images need shape [n, 3, H, W], got {tuple(images.shape)}")
+    images = images.detach().cpu()
+    if images.dtype == torch.uint8:
+        return images
+    if not images.dtype.is_floating_point:
+        raise ValueError(f"images are uint8 or float in 0..1, got {images.dtype}")
+    if images.numel() and not (float(images.min()) >= 0 and float(images.max()) <= 1):
+        low, high = float(images.min()), float(images.max())
+        raise ValueError(f"float images lie in 0..1, got {low:.3g}..{high:.3g}")
+    return (images.float() * 255).round().to(torch.uint8)
 
 
-def as_pil(pictures: Pictures) -> list[Image.Image]:
-    """Return pictures as a list of RGB PIL images."""
-    if isinstance(pictures, Tensor):
-        return [Image.fromarray(each.permute(1, 2, 0).contiguous().numpy()) for each in as_uint8(pictures)]
-    return [each if each.mode == "RGB" else each.convert("RGB") for each in pictures]
+def as_pil(images: Images) -> list[Image.Image]:
+    """Return images as a list of RGB PIL images."""
+    if isinstance(images, Tensor):
+        return [Image.fromarray(each.permute(1, 2, 0).contiguous().numpy()) for each in as_uint8(images)]
+    return [each if each.mode == "RGB" else each.convert("RGB") for each in images]
 
 
 class Preprocessing:
-    """An encoder's own preprocessing of a PIL picture, with a short cut for pictures that need no resizing.
+    """An encoder's own preprocessing of a PIL image, with a short cut for images that need no resizing.
 
-    ``transform`` is a torchvision ``Compose`` that ends in a normalization. Pictures of a size on which its
+    ``transform`` is a torchvision ``Compose`` that ends in a normalization. Images of a size on which its
     resizing and cropping have no effect are normalized in one go: the same numbers, faster.
     """
 
@@ -58,28 +58,28 @@ class Preprocessing:
         ]
         self._unmoved: dict[tuple[int, int], bool] = {}
 
-    def __call__(self, pictures: Pictures) -> Tensor:
-        """Turn pictures into an encoder's input: float32 [n, 3, h, w]."""
-        if isinstance(pictures, Tensor):
-            sizes = {(pictures.shape[-1], pictures.shape[-2])}
+    def __call__(self, images: Images) -> Tensor:
+        """Turn images into an encoder's input: float32 [n, 3, h, w]."""
+        if isinstance(images, Tensor):
+            sizes = {(images.shape[-1], images.shape[-2])}
         else:
-            sizes = {each.size for each in pictures}
+            sizes = {each.size for each in images}
         if len(sizes) != 1 or not self._leaves(next(iter(sizes))):
-            return torch.stack([self.transform(each) for each in as_pil(pictures)])
-        if isinstance(pictures, Tensor):
-            pixels = as_uint8(pictures)
+            return torch.stack([self.transform(each) for each in as_pil(images)])
+        if isinstance(images, Tensor):
+            pixels = as_uint8(images)
         else:
-            pixels = torch.stack([pil_to_tensor(each) for each in as_pil(pictures)])
+            pixels = torch.stack([pil_to_tensor(each) for each in as_pil(images)])
         return (pixels.to(torch.float32) / 255 - self.mean) / self.std
 
     def _leaves(self, size: tuple[int, int]) -> bool:
-        """Whether resizing and cropping give back every pixel of a picture of this size."""
+        """Whether resizing and cropping give back every pixel of an image of this size."""
         if size not in self._unmoved:
-            picture = Image.effect_noise(size, 64).convert("RGB")
-            moved = picture
+            image = Image.effect_noise(size, 64).convert("RGB")
+            moved = image
             for step in self._geometry:
                 moved = step(moved)
-            self._unmoved[size] = moved.size == size and moved.tobytes() == picture.tobytes()
+            self._unmoved[size] = moved.size == size and moved.tobytes() == image.tobytes()
         return self._unmoved[size]
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ def in_batches(
             len(inputs),
             batch,
             lambda part: network(inputs[part].to(device)).float().cpu(),
-            purpose="pictures to embed",
+            purpose="images to embed",
         )
     return unit_rows(torch.cat(parts))
 

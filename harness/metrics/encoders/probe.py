@@ -1,4 +1,4 @@
-"""The attribute probe of the embedded benchmark, as the scores ask it: one word per attribute and picture."""
+"""The attribute probe of the embedded benchmark, as the scores use it: one word per attribute and image."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from harness.metrics.encoders.base import revision
-from harness.metrics.encoders.pixels import Pictures, as_pil
+from harness.metrics.encoders.pixels import Images, as_pil
 from harness.metrics.registry import ATTRIBUTES
 from harness.specs import EncoderSpec
 
@@ -18,7 +17,7 @@ NOTHING = "nothing"
 
 
 class AttributeProbe:
-    """Reads attributes off pictures; see :mod:`harness.toybox.probe` for the network."""
+    """Reads attributes off images; see :mod:`harness.toybox.probe` for the network."""
 
     def __init__(self, probe: Any, *, name: str, revision: str) -> None:
         self.name, self.revision = name, revision
@@ -29,10 +28,10 @@ class AttributeProbe:
         """Stay: the network is tiny and runs on the CPU."""
         return self
 
-    def read(self, images: Pictures) -> list[dict[str, str]]:
-        """Read class, background, colour and accessory off each picture.
+    def read(self, images: Images) -> list[dict[str, str]]:
+        """Read class, background, colour and accessory off each image.
 
-        Every attribute of a picture on which no object is recognized reads "nothing": it follows no prompt.
+        Every attribute of an image on which no object is recognized reads "nothing": it follows no prompt.
         """
         fitted = [self._fit(each) for each in as_pil(images)]
         reading = self.probe.attributes(torch.stack([pil_to_tensor(each) for each in fitted]))
@@ -47,8 +46,8 @@ class AttributeProbe:
         return image if image.size == (SIZE, SIZE) else image.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
 
 
-def load_probe(spec: EncoderSpec, *, device: torch.device | str) -> AttributeProbe:
+def load_probe(spec: EncoderSpec, *, device: torch.device | str, revision: str) -> AttributeProbe:
     """Load the probe of the embedded benchmark."""
     from harness.toybox.loading import load_probe as load_toybox
 
-    return AttributeProbe(load_toybox(), name=spec.model, revision=revision(spec))
+    return AttributeProbe(load_toybox(), name=spec.model, revision=revision)

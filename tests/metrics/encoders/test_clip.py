@@ -169,6 +169,6 @@ def test_weights_trained_with_quick_gelu_get_it_whatever_the_name(monkeypatch, m
         raise OSError("no network")
 
     monkeypatch.setattr(open_clip, "create_model", offline)
-    with pytest.raises(EncoderError, match="could not be had from the hub"):
+    with pytest.raises(EncoderError, match="could not be downloaded from the Hub"):
         load_encoder(EncoderSpec(model=model), device="cpu", kind="clip")
     assert asked == [quick]

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from harness.metrics.encoders.base import EncoderError, family_of, revision
-from harness.metrics.encoders.registry import load_encoder
+from harness.metrics.encoders.base import EncoderError
+from harness.metrics.encoders.registry import family_of, load_encoder, revision
 from harness.specs import EncoderSpec
 
 

@@ -6,8 +6,7 @@ import sys
 
 def test_names_and_revisions_need_no_torch():
     check = (
-        "import sys; from harness.metrics.encoders.base import family_of, revision\n"
-        "from harness.metrics.encoders.registry import default_encoders\n"
+        "import sys; from harness.metrics.encoders.registry import default_encoders, family_of, revision\n"
         "from harness.specs import BackboneSpec, EncoderSpec\n"
         "specs = default_encoders(BackboneSpec(name='sd15', path='org/sd'))\n"
         "print([family_of(spec) for spec in specs.values()], *(revision(spec) for spec in specs.values()))\n"

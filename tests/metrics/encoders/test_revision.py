@@ -2,7 +2,7 @@
 
 import shutil
 
-from harness.metrics.encoders.base import revision
+from harness.metrics.encoders.registry import revision
 from harness.specs import EncoderSpec
 
 

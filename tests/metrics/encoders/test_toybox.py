@@ -8,9 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.metrics.encoders.base import revision
 from harness.metrics.encoders.probe import AttributeProbe
-from harness.metrics.encoders.registry import default_encoders, load_encoder
+from harness.metrics.encoders.registry import default_encoders, load_encoder, revision
 from harness.specs import BackboneSpec
 from harness.toybox.loading import WEIGHTS
 

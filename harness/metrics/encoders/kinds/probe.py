@@ -1,0 +1,22 @@
+"""The attribute probe of the embedded benchmark by name. Loads no torch before it is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.metrics.encoders.base import EncoderEntry
+from harness.specs import EncoderSpec
+
+MODELS = {"toybox-probe": "attribute probe of the embedded benchmark"}
+
+
+def load(spec: EncoderSpec, device: Any, revision: str) -> Any:
+    """Load the network."""
+    from harness.metrics.encoders.probe import load_probe
+
+    return load_probe(spec, device=device, revision=revision)
+
+
+ENCODER = EncoderEntry(
+    kind="probe", load=load, answers=MODELS.__contains__, models=MODELS, toybox="toybox-probe"
+)
