@@ -18,13 +18,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import Parameter
 
-from harness.batching import Batches
 from harness.cache import Cache
 from harness.diffusion.backbones import autoencoder
 from harness.diffusion.backbones.conditioning import Conditioning, LatentDistribution
 from harness.diffusion.backbones.offload import Offload
 from harness.diffusion.backbones.pipeline_folder import PipelineFolder
 from harness.diffusion.backbones.text_encoder import TextEncoder
+from harness.diffusion.batching import Batches
 from harness.diffusion.lipschitz import Term
 from harness.diffusion.weights.adaptation import Adaptation
 from harness.diffusion.weights.delta import Delta, Distance

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from harness.batching import Batches
+from harness.diffusion.batching import Batches
 
 Images = Tensor | Sequence[Image.Image]
 """uint8 or float (0..1) [n, 3, H, W], or PIL images of any size."""

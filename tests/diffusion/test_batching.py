@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.batching import Batches
+from harness.diffusion.batching import Batches
 from harness.metrics.encoders.pixels import in_batches
 
 
