@@ -348,7 +348,7 @@ def test_a_failing_trial_is_one_line_and_leaves_the_worker_whole(worker, make_pl
 
 def test_more_shots_than_photos_fails_before_anything_is_fitted(worker, make_plan):
     failed = worker.run(make_plan("dreambooth", params=DREAMBOOTH, shots=9), quiet)
-    assert failed.error == "subject 'rex' has 5 photos to learn from, 9 shots are asked for"
+    assert failed.error == "subject 'rex' has 5 photos to learn from, 9 shots are requested"
 
 
 def test_held_out_scores_are_empty_where_every_photo_is_a_shot(worker, make_plan):
