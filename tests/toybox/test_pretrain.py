@@ -13,9 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from harness.errors import ConfigError
-from harness.toybox import pretrain
 from harness.toybox.loading import WEIGHTS
-from harness.toybox.pretrain import autoencoder, clip, decoder, dino, shipping, unet
+from harness.toybox.pretrain import autoencoder, clip, decoder, dino, shipping, stages, unet
 from harness.toybox.pretrain.loop import Draw, Training, TrainingSchedule, averaged, crossed, train
 from harness.toybox.pretrain.muon import orthogonalized, weight_groups
 from harness.toybox.pretrain.renders import Pool, Recipe, missing, write_shard
@@ -302,12 +301,12 @@ SHIPPED = {
 def test_exported_after_being_adopted_the_shipped_weights_come_back(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert set(SHIPPED) == set(pretrain.ADOPTING)
+    assert set(SHIPPED) == set(stages.ADOPTING)
     monkeypatch.setattr(autoencoder, "CENTRED_ON", 20)
     recipe = Recipe(seed=1, pictures=20)
     write_shard(recipe.scenes(0, 20), tmp_path / "work" / "renders" / "named" / "00000.npy")
-    pretrain.adopt(stage, workdir=tmp_path / "work", weights=WEIGHTS)
-    pretrain.export(stage, workdir=tmp_path / "work", weights=tmp_path / "out")
+    stages.adopt(stage, workdir=tmp_path / "work", weights=WEIGHTS)
+    stages.export(stage, workdir=tmp_path / "work", weights=tmp_path / "out")
     shipped, back = (load_file(folder / SHIPPED[stage]) for folder in (WEIGHTS, tmp_path / "out"))
     moved = {"quant_conv.bias", "post_quant_conv.bias"} if stage == "autoencoder" else set()
     assert shipped.keys() == back.keys()
@@ -350,7 +349,7 @@ def test_weights_of_another_network_and_missing_ones_are_refused_in_one_line(tmp
 
 def test_an_unknown_stage_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="unknown stage 'vae'; known: renders, autoencoder"):
-        pretrain.stage_module("vae")
+        stages.stage_module("vae")
 
 
 def test_polishing_the_decoder_leaves_the_encoder_alone() -> None:
