@@ -33,6 +33,8 @@ class Cache:
     ) -> dict[str, Tensor]:
         """Return the entry of ``kind`` for this content, calling ``compute`` if there is none yet.
 
+        An entry is tensors by name, each of any shape [...], on the CPU.
+
         kind     a folder name, for people who look into the cache
         content  JSON-able; everything that decides the result, but for torch's version and its number of
                  threads, which decide the last digits and always count

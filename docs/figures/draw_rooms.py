@@ -16,7 +16,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 FIGURE = Path(__file__).with_name("rooms.svg")
 
-WIDTH, TOP, FLOOR, HEIGHT = 918, 56, 92, 52
+WIDTH, TOP, FLOOR, HEIGHT = 918, 56, 108, 66
 COLUMN = 180
 
 
@@ -39,9 +39,9 @@ BOXES = {
     "datasets": Box(3, 1.95, 2.9, "photos, prompts"),
     "config": Box(4, 0.95, 1.9, "no torch"),
     "metrics": Box(5, 2.2, 3.15, "scores, encoders"),
-    "diffusion": Box(5, 3.65, 5.0, "backbones, training, sampling"),
-    "toybox": Box(6, 2.2, 4.2, "embedded world and networks"),
-    "door": Box(7, 0.1, 5.0, ""),
+    "diffusion": Box(6, 3.65, 5.0, "backbones, training, sampling"),
+    "toybox": Box(7, 2.2, 4.2, "embedded world and networks"),
+    "door": Box(8, 0.1, 5.0, ""),
 }
 
 PATHS = {
@@ -63,6 +63,7 @@ PATHS = {
     ("baselines", "diffusion"): (4.6, 4.6),
     ("config", "metrics"): (1.6, 2.3),
     ("metrics", "toybox"): (2.7, 2.7),
+    ("metrics", "diffusion"): (3.1, 3.75),
     ("diffusion", "toybox"): (4.0, 4.0),
 }
 """Arrow → the columns where it leaves and arrives; an arrow that is not here goes from middle to middle."""
@@ -129,8 +130,9 @@ def box(name: str, count: int, note: str) -> str:
     place = f'x="{left:.0f}" y="{y:.0f}" width="{right - left:.0f}" height="{HEIGHT}"'
     return (
         f'<rect {place} rx="6" class="room"/>\n'
-        f'<text x="{middle:.0f}" y="{y + 22:.0f}"><tspan class="name">{name}</tspan> · {size}</text>\n'
-        f'<text x="{middle:.0f}" y="{y + 40:.0f}" class="note">{note}</text>'
+        f'<text x="{middle:.0f}" y="{y + 22:.0f}" class="name">{name}</text>\n'
+        f'<text x="{middle:.0f}" y="{y + 38:.0f}" class="note">{note}</text>\n'
+        f'<text x="{middle:.0f}" y="{y + 54:.0f}" class="note">{size}</text>'
     )
 
 

@@ -213,7 +213,7 @@ class LossLog:
         self._done = 0
 
     def add(self, loss: Tensor) -> None:
-        """Take the loss of one optimizer step."""
+        """Take the loss of one optimizer step, a scalar []."""
         self._waiting.append(loss)
         if len(self._waiting) >= self.every:
             self.flush()

@@ -65,7 +65,7 @@ class DryRunTrainer(Trainer):
     def fit(  # type: ignore[override]  # whatever else a method says of its training takes no memory
         self, backbone: Backbone, *, parameters: Mapping[str, Tensor], batch: int, **settings: Any
     ) -> None:
-        """Note the parameters and the batch."""
+        """Note the parameters, each [...] of any shape, and the batch."""
         self.trained = list(parameters.values())
         self.images = batch * (2 if settings.get("prior") else 1)
 

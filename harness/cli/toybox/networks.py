@@ -72,7 +72,7 @@ class ToyboxNetworks:
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Decode scaled latents to uint8 images."""
+        """Decode scaled latents [n, 16, 8, 8] to uint8 images [n, 3, 64, 64]."""
         vae = self.pipeline.vae
         return as_bytes(
             torch.cat([vae.decode(part / vae.config.scaling_factor).sample for part in latents.split(50)])

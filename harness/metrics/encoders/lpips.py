@@ -32,7 +32,7 @@ class AlexFeatures(nn.Module):
                 self.get_submodule(f"slice{number}").add_module(str(index), layer)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Return the five feature maps, each scaled to unit length over channels."""
+        """Return five feature maps [n, c, h, w] of [n, 3, H, W], each of unit length over channels."""
         maps = []
         for number in range(1, len(SLICES) + 1):
             pixels = self.get_submodule(f"slice{number}")(pixels)

@@ -105,5 +105,5 @@ def in_batches(
 
 
 def unit_rows(features: Tensor) -> Tensor:
-    """Scale rows to length 1, as ordinary tensors."""
+    """Scale rows [n, d] to length 1, as ordinary tensors."""
     return torch.nn.functional.normalize(features, dim=-1).clone()

@@ -28,7 +28,10 @@ def read_tensors(spec: EncoderSpec) -> dict[str, Tensor]:
 
 
 def load_into(network: nn.Module, tensors: dict[str, Tensor], spec: EncoderSpec) -> None:
-    """Put tensors into a network; EncoderError saying which are missing, unexpected or of another shape."""
+    """Put tensors, each [...] as the network has it, into a network.
+
+    Raises EncoderError saying which are missing, unexpected or of another shape.
+    """
     try:
         network.load_state_dict(tensors)
     except RuntimeError:
