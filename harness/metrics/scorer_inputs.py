@@ -145,7 +145,7 @@ class ScorerInputs:
         return len(self.texts)
 
     def require_prompts(self) -> None:
-        """Raise Missing where the images are photos, which no prompt asked for."""
+        """Raise Missing where the images are photos, which belong to no prompt."""
         if self.photo_of is not None:
             raise Missing("photos follow no prompt")
 

@@ -44,7 +44,7 @@ class ExternalImages:
     def found_in(cls, folder: Path, prompts: int) -> ExternalImages:
         """Find a folder's images. Raises ExternalImagesError for a name without a prompt, or for none."""
         if not folder.is_dir():
-            raise ExternalImagesError(f"{folder}: not a folder of pictures")
+            raise ExternalImagesError(f"{folder}: not a folder of images")
         places = [folder, *(path for path in folder.iterdir() if path.is_dir())]
         files = [file for place in places for file in photos_in(place)]
         if not files:

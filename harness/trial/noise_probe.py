@@ -45,7 +45,7 @@ def stratified(backbone: Backbone, count: int, *, seed: int) -> Tensor:
 def predict(backbone: Backbone, probe: NoiseProbe) -> Tensor:
     """Predict on the probe, conditional branch, fixed noises: [n, T, c, h, w] on the CPU.
 
-    Batches do not cross groups, so that the base model, asked group by group, is asked in the same batches.
+    Batches do not cross groups: the base model predicts group by group, hence in the same batches.
     """
     at_once = max(1, PREDICTION_BATCH // len(probe.timesteps))
     groups = [len(list(members)) for _, members in groupby(probe.prompts, key=lambda prompt: prompt.group)]

@@ -47,7 +47,7 @@ class Plan:
 
     trial          the cell; its ``sampling`` holds sampler, steps, guidance, prompts
     stage          ``fit``: fit, sample and score; ``sample``: sample with saved weights and score, train
-                   nothing; ``score``: score saved pictures
+                   nothing; ``score``: score saved images
     scores         names from :mod:`harness.metrics.registry`, in order
     method_source  the text of a user's own method file, None for a method of ``baselines/``
     saved          files of the trial by relative path: for ``score`` ``fit.json``, ``pictures/03-00.png``,

@@ -1,4 +1,4 @@
-"""Subject fidelity: how close images come to photos of the subject, in CLIP's and in DINO's eyes."""
+"""Subject fidelity: how close images come to photos of the subject, by CLIP and by DINO."""
 
 from __future__ import annotations
 
