@@ -6,9 +6,9 @@ that every module may import it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, MinLen, Predicate
 
@@ -82,7 +82,7 @@ Template = Annotated[str, Predicate(checked_template)]
 
 @dataclass(frozen=True)
 class Lipschitz:
-    """A constraint on the distance from the pretrained weights: a penalty (soft) or a bound (hard).
+    """A constraint on the distance from the pretrained weights: a penalty (soft), a bound (hard), or both.
 
     penalty  λ ≥ 0 of the loss term λ·Σ_l penalty(θ_l − θ0_l); ``norm`` says which (arXiv 2505.19519, released
              code): ``tensor_mean``, the mean squared difference of each tensor, summed over tensors; ``sum``,
@@ -91,6 +91,7 @@ class Lipschitz:
              the trained tensors).
     on       for low-rank adapters only: ``effective`` constrains the change B·A of the weights, ``entries``
              the entries of A and B (the authors' form).
+    further  keys of other kinds of constraint (:mod:`harness.diffusion.constraints`), empty without them.
     """
 
     penalty: float | None = None
@@ -98,6 +99,21 @@ class Lipschitz:
     bound: float | None = None
     relative: bool = False
     on: Literal["effective", "entries"] = "effective"
+    further: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Lipschitz:
+        """Build from one flat mapping of keys, as records and YAML files have it."""
+        own = {each.name for each in fields(cls)} - {"further"}
+        return cls(
+            **{key: value for key, value in settings.items() if key in own},
+            further={key: value for key, value in settings.items() if key not in own},
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Write as one flat mapping: what records hold and keys cover."""
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "further"}
+        return {**own, **self.further}
 
 
 @dataclass(frozen=True)

@@ -29,14 +29,15 @@ class Record(BaseModel):
     """The result of one trial.
 
     key        the sample key: identity of the images, and their folder's name
-    trial      {dataset, backbone, method, title, params, lipschitz, subject, shots, seed, sampling}
+    trial      {dataset, backbone, method, title, label, params, lipschitz, subject, shots, seed, sampling};
+               records of before have no label: see :func:`harness.config.titles.label`
     scores     name → value, None where it cannot be had (``notes`` says why); see ``harness.metrics``
     drift      likewise
     by_prompt  score → values in prompt order
     seconds    fit, sample, score
     images     number of images
-    bound      of a trial with a hard bound: ``radius`` and the ``l2`` that it limits (absolute, whatever form
-               was requested): l2 ≤ radius to 1e-5 relative
+    bound      what the trial's constraints prove. A hard bound: ``radius`` and the ``l2`` that it limits
+               (absolute, whatever form was requested): l2 ≤ radius to 1e-5 relative
     provenance commit, dirty, versions, device, revisions of backbone and data, encoder behind each score:
                the fit's; of a later scoring of its images under ``scored``
     error      one line, when failed

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from harness.api import Lipschitz, checked_template
@@ -205,12 +205,14 @@ class Execution(Frozen):
 class Trial(Frozen):
     """One cell, fully resolved. ``shots`` is 0 if unused.
 
-    ``title`` is for tables and decides nothing; nor does ``all_shots``: these are all that the subject has.
+    ``title`` names the row with its constraint, ``label`` without it (None: the same). Both are descriptive
+    and decide nothing; nor does ``all_shots``: these are all that the subject has.
     """
 
     backbone: BackboneSpec
     method: str
     title: str
+    label: str | None = None
     params: dict[str, Any] = Field(default_factory=dict)
     lipschitz: Lipschitz | None = None
     subject: str
@@ -219,10 +221,15 @@ class Trial(Frozen):
     seed: int = Field(ge=0)
     sampling: Sampling = Field(default_factory=Sampling)
 
+    @field_serializer("lipschitz")
+    def _flat(self, lipschitz: Lipschitz | None) -> dict[str, Any] | None:
+        return lipschitz.settings() if lipschitz else None
+
     def summary(self) -> dict[str, Any]:
         """What a record says of the trial: the nouns by name, without the paths of this machine."""
         names = {"backbone": self.backbone.name, "method": Path(self.method).name.removesuffix(".py")}
         summary = {**self.model_dump(mode="json"), **names}
-        if not self.all_shots:
-            del summary["all_shots"]
+        for described, key in ((self.all_shots, "all_shots"), (self.label, "label")):
+            if not described:
+                del summary[key]
         return summary

@@ -46,10 +46,14 @@ def rows(name, shots):
     return [row for row in select(records.read(RESULTS / name)).of("method") if row.shots == shots]
 
 
+def penalty(row):
+    return row.strength("penalty")
+
+
 @pytest.mark.parametrize("measure", ["weight_l2", "noise_l2"])
 def test_drift_falls_with_every_larger_penalty(measure):
-    chain = [row for row in rows("lipschitz_bounds", 5) if row.penalty is not None]
-    drifts = [row.cells[measure].mean for row in sorted(chain, key=lambda row: row.penalty)]
+    chain = [row for row in rows("lipschitz_bounds", 5) if row.strength("penalty") is not None]
+    drifts = [row.cells[measure].mean for row in sorted(chain, key=penalty)]
     assert len(drifts) >= 5
     assert all(tighter < looser for looser, tighter in pairwise(drifts))
 
@@ -57,17 +61,17 @@ def test_drift_falls_with_every_larger_penalty(measure):
 def test_penalties_reach_from_hardly_felt_to_hardly_moved():
     everything = rows("lipschitz_bounds", 5)
     (free,) = [row.cells["weight_l2"].mean for row in everything if not row.constrained]
-    chain = sorted((row for row in everything if row.penalty is not None), key=lambda row: row.penalty)
+    chain = sorted((row for row in everything if row.strength("penalty") is not None), key=penalty)
     least, most = chain[0].cells["weight_l2"].mean, chain[-1].cells["weight_l2"].mean
     assert abs(least / free - 1) <= 0.05
     assert most <= 0.2 * free
 
 
 def test_no_bound_is_exceeded():
-    bounded = [row for row in rows("lipschitz_bounds", 5) if row.bound is not None]
+    bounded = [row for row in rows("lipschitz_bounds", 5) if row.strength("bound") is not None]
     assert bounded
     for row in bounded:
-        assert max(row.cells["weight_l2"].by_subject.values()) <= row.bound * (1 + 1e-5)
+        assert max(row.cells["weight_l2"].by_subject.values()) <= row.strength("bound") * (1 + 1e-5)
 
 
 @pytest.mark.parametrize("method", ["dreambooth", "dreambooth_lora", "custom_diffusion"])
@@ -87,7 +91,7 @@ def chosen():
     """Method, parameters and penalty of the setting to take of each, as the committed search has it."""
     groups = best_settings.ranked(records.read(RESULTS / "tuning-toybox"))
     rows = [best_settings.chosen(group).row for group in groups]
-    return {(row.method, written(row.records[0].trial["params"]), row.penalty) for row in rows}
+    return {(row.method, written(row.records[0].trial["params"]), penalty(row)) for row in rows}
 
 
 def written(params):
@@ -130,7 +134,7 @@ def test_on_the_full_protocol_backgrounds_stay_as_asked():
     kept = {
         row.method: row.cells["prompt_accuracy_background"].mean
         for row in found.rows
-        if row.group != "ceiling"
+        if row.role != "ceiling"
     }
     assert max(value for method, value in kept.items() if method != "frozen") >= 0.7 * kept["frozen"]
 

@@ -9,20 +9,24 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     Tag,
+    create_model,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from harness.api import Lipschitz
 from harness.config import strict_yaml
+from harness.diffusion.constraints.registry import kinds
 from harness.errors import one_of
 from harness.metrics.registry import MEASURES
 from harness.specs import (
@@ -36,14 +40,8 @@ from harness.specs import (
     Precision,
     Resources,
     Sampling,
-    Trial,
     is_path,
 )
-
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["DriftSet", "Experiment", "Resources", "Sampling", "Trial", "load"]
 
 T = TypeVar("T")
 
@@ -65,26 +63,55 @@ Seed = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
-class LipschitzEntry(Frozen):
-    """The constraint as written: every key may be an axis. See :class:`harness.api.Lipschitz`."""
+_OWN = frozenset(Lipschitz().settings())
+"""Keys that every constraint has in a record; those of other kinds are there when the kind is used."""
 
-    penalty: Axis[NonNegative] | None = None
-    bound: Axis[NonNegative] | None = None
-    norm: Axis[Literal["tensor_mean", "sum"]] = (Lipschitz.norm,)
-    relative: Axis[bool] = (Lipschitz.relative,)
-    on: Axis[Literal["effective", "entries"]] = (Lipschitz.on,)
+
+class _LipschitzEntry(Frozen):
+    """The constraint as written: every key may be an axis. Its keys are those of the kinds, and ``on``."""
 
     @model_validator(mode="after")
-    def _says_something(self) -> LipschitzEntry:
-        if self.penalty is None and self.bound is None:
-            raise ValueError("needs a penalty (λ) or a bound (B)")
+    def _says_something(self) -> Self:
+        used = [kind for kind in kinds() if getattr(self, kind.key) is not None]
+        if not used:
+            raise ValueError(f"needs {' or '.join(kind.noun for kind in kinds())}")
+        for kind in kinds():
+            alone = self.model_fields_set & (kind.fields().keys() - {kind.key} - _OWN)
+            if alone and kind not in used:
+                raise ValueError(f"{min(alone)} needs {kind.noun}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_unused_kinds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unused = {key for kind in kinds() if getattr(self, kind.key) is None for key in kind.fields()} - _OWN
+        return {key: value for key, value in handler(self).items() if key not in unused}
 
     def each(self) -> Iterator[Lipschitz]:
         """Yield every constraint that the entry stands for."""
-        axes = (self.penalty or (None,), self.norm, self.bound or (None,), self.relative, self.on)
-        for penalty, norm, bound, relative, on in itertools.product(*axes):
-            yield Lipschitz(penalty=penalty, norm=norm, bound=bound, relative=relative, on=on)
+        used = [kind for kind in kinds() if kind.key in _OWN or getattr(self, kind.key) is not None]
+        names = [*(key for kind in used for key in kind.fields()), "on"]
+        for values in itertools.product(*(getattr(self, name) or (None,) for name in names)):
+            yield Lipschitz.of(dict(zip(names, values, strict=True)))
+
+
+def _entry() -> type[_LipschitzEntry]:
+    """Build the model of ``lipschitz:`` from the kinds: their keys first, then what qualifies them."""
+    strengths: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for kind in kinds():
+        for name, (hint, default) in kind.fields().items():
+            if name == kind.key:
+                strengths[name] = (Axis[hint] | None, None)  # type: ignore[valid-type]
+            else:
+                options[name] = (Axis[hint], (default,))  # type: ignore[valid-type]
+    options["on"] = (Axis[Literal["effective", "entries"]], (Lipschitz.on,))
+    return create_model("LipschitzEntry", __base__=_LipschitzEntry, **strengths, **options)
+
+
+if TYPE_CHECKING:
+    LipschitzEntry = _LipschitzEntry
+else:
+    LipschitzEntry = _entry()
 
 
 class MethodEntry(Frozen):
@@ -138,7 +165,7 @@ Subjects = Annotated[
     Annotated[tuple[str, ...], Tag("names")] | Annotated[SubjectSplit, Tag("split and count")],
     Discriminator(lambda value: "names" if isinstance(value, tuple) else "split and count"),
 ]
-"""Told apart by form, so that a mistake is explained in terms of the form that was written."""
+"""The form decides which of the two it is, so that a mistake is explained in terms of what was written."""
 
 
 class Experiment(Frozen):
@@ -192,15 +219,15 @@ class Experiment(Frozen):
     def described(self) -> dict[str, Any]:
         """What a record says of the experiment beside its trial; drift set and precision if not the defaults.
 
-        Rows that differ in them are told apart.
+        Rows that differ in them are different rows.
         """
         fields = type(self).model_fields
-        told: dict[str, Any] = {"dataset": self.dataset.name}
+        description: dict[str, Any] = {"dataset": self.dataset.name}
         if self.drift != fields["drift"].default:
-            told["drift"] = self.drift.model_dump(mode="json")
+            description["drift"] = self.drift.model_dump(mode="json")
         if self.precision != fields["precision"].default:
-            told["precision"] = self.precision
-        return told
+            description["precision"] = self.precision
+        return description
 
     @property
     def source(self) -> str:

@@ -7,19 +7,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-PAPER = "P&P, the paper's method"
-"""How the full fine-tune with the Lipschitz penalty is called beside its settings (arXiv 2505.19519)."""
+from harness.diffusion.constraints.combination import Combination
 
 
 def counted(n: int, noun: str) -> str:
-    """Write how many there are of what a plural "s" makes many: "1 shot", "5 shots"."""
+    """Write a number with its noun, plural in "s": "1 shot", "5 shots"."""
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def setting(trial: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten what tells one row from another, save shots, subject and seed: ``{"params.lr": 1e-5, …}``.
 
-    The title is no part of it: it decides nothing, and an amended experiment may have changed it.
+    Title and label are no part of it: they decide nothing, and an amended experiment may have changed them.
     """
     flat: dict[str, Any] = {part: trial[part] for part in ("dataset", "backbone", "method")}
     flat |= {"precision": trial["precision"]} if "precision" in trial else {}
@@ -33,51 +32,28 @@ def identity(trial: Mapping[str, Any]) -> str:
     return json.dumps(setting(trial), sort_keys=True)
 
 
-def name(trial: Mapping[str, Any]) -> str:
-    """Name a method without its constraint: "DreamBooth (lr=0.001, λ=500)" gives "DreamBooth (lr=0.001)"."""
+def label(trial: Mapping[str, Any]) -> str:
+    """Name a method without its constraint: "DreamBooth (lr=0.001)".
+
+    Records of before have no label: theirs is the title with the constraint's short form taken off.
+    """
+    if "label" in trial:
+        return str(trial["label"])
     full = str(trial["title"])
-    if not (own := ", ".join(marks(trial.get("lipschitz") or {}))):
+    if not (own := ", ".join(Combination.read(trial.get("lipschitz")).short)):
         return full
     alone, behind = f" ({own})", f", {own})"
     return full.removesuffix(behind) + ")" if full.endswith(behind) else full.removesuffix(alone)
 
 
-def marks(constraint: Mapping[str, Any]) -> list[str]:
-    """Write a constraint in the short form of a trial's own title: ``["λ=500"]``, ``["B=0.5·‖θ0‖"]``."""
-    found = []
-    if (penalty := constraint.get("penalty")) is not None:
-        found.append(f"λ={penalty:g}" + (" sum" if constraint.get("norm") == "sum" else ""))
-    if (bound := constraint.get("bound")) is not None:
-        found.append(f"B={bound:g}" + ("·‖θ0‖" if constraint.get("relative") else ""))
-    return [*found, "on A, B"] if constraint.get("on") == "entries" else found
-
-
 def title(trial: Mapping[str, Any]) -> str:
     """Name a method with its constraint: "DreamBooth + Lipschitz λ=500 (P&P, the paper's method)"."""
-    constraint = trial.get("lipschitz") or {}
-    words = []
-    if (penalty := constraint.get("penalty")) is not None:
-        words.append(f"λ={penalty:g}" + (" (sum)" if constraint.get("norm") == "sum" else ""))
-    if (bound := constraint.get("bound")) is not None:
-        words.append(f"‖Δθ‖≤{bound:g}" + ("·‖θ0‖" if constraint.get("relative") else ""))
-    if not words:
-        return name(trial)
-    if constraint.get("on") == "entries":
-        words.append("on A, B")
-    full = f"{name(trial)} + Lipschitz {', '.join(words)}"
-    return f"{full} ({PAPER})" if _is_papers(trial) else full
-
-
-def _is_papers(trial: Mapping[str, Any]) -> bool:
-    """The full fine-tune with the mean form of the penalty in place of prior preservation."""
-    constraint = trial["lipschitz"]
-    return (
-        trial["method"] == "dreambooth"
-        and (constraint.get("penalty") or 0) > 0
-        and constraint.get("norm", "tensor_mean") == "tensor_mean"
-        and constraint.get("bound") is None
-        and not trial.get("params", {}).get("prior_weight")
-    )
+    constraints = Combination.read(trial.get("lipschitz"))
+    if not constraints:
+        return label(trial)
+    full = f"{label(trial)} + Lipschitz {', '.join(constraints.long)}"
+    paper = constraints.known_as(trial["method"], trial.get("params", {}))
+    return f"{full} ({paper})" if paper else full
 
 
 def distinct_titles(trials: Sequence[Mapping[str, Any]]) -> dict[str, str]:

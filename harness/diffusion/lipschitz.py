@@ -1,4 +1,4 @@
-"""The Lipschitz constraint on θ − θ0: the penalty's analytic gradient, and the projection onto the L2 ball.
+"""Maths of constraints on θ − θ0: norms, the penalty's analytic gradient, projection onto the L2 ball.
 
 Source: arXiv 2505.19519, equation of the objective and released code (tensor mean, summed over tensors).
 Works on plain tensors; knows nothing of models, optimizers or losses.
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-from harness.api import Lipschitz
 
 CHUNK = {"cpu": 1 << 18, "other": 1 << 24}
 """Elements handled together: what a core's cache holds; on a GPU, few launches and 64 MiB at most."""
@@ -101,94 +99,73 @@ def penalty_value(terms: Sequence[Term], norm: str = "tensor_mean") -> float:
     return math.fsum(squared_norm(term) / (term.size if norm == "tensor_mean" else 1) for term in terms)
 
 
-class Constraint:
-    """A :class:`~harness.api.Lipschitz` applied to the terms of one training run.
+def add_penalty_gradient(terms: Sequence[Term], penalty: float, norm: str = "tensor_mean") -> None:
+    """Add λ·∇penalty to the gradients: 2λ/n_l·(θ_l − θ0_l), or 2λ·(θ_l − θ0_l) for ``sum``.
 
-    Raises ValueError where a bound is relative but the terms have no pretrained value to relate it to.
+    Call it once per optimizer step, after unscaling and before clipping. A tensor without a gradient is
+    not moved by the optimizer and is passed over.
     """
 
-    def __init__(self, lipschitz: Lipschitz | None, terms: Sequence[Term]) -> None:
-        wanted = lipschitz or Lipschitz()
-        self.terms = constrained(terms, wanted.on)
-        self.penalty = wanted.penalty or 0.0
-        self.norm = wanted.norm
-        self.bound = wanted.bound
-        if self.bound is not None and wanted.relative:
-            if any(term.base is None for term in self.terms):
-                raise ValueError("a relative bound needs pretrained values; for adapters use on: effective")
-            self.bound *= base_norm(self.terms)
+    def factor(term: Term) -> float:
+        return 2.0 * penalty / (term.size if norm == "tensor_mean" else 1)
 
-    def held(self) -> dict[str, float] | None:
-        """What a bound was held to (``radius``) and the distance that it limits (``l2``), in float64."""
-        return None if self.bound is None else {"radius": self.bound, "l2": change_norm(self.terms)}
+    full = [term for term in terms if isinstance(term, Full) and term.value.grad is not None]
+    for chunk in _chunks(full):
+        changes = [term.change() for term in chunk]
+        torch._foreach_mul_(changes, [factor(term) for term in chunk])
+        gradients = [term.value.grad for term in chunk if term.value.grad is not None]
+        torch._foreach_add_(gradients, changes)
+    for term in terms:
+        if isinstance(term, LowRank):
+            _add_low_rank_gradient(term, factor(term) * term.scale**2)
 
-    def add_gradient(self) -> None:
-        """Add λ·∇penalty to the gradients: 2λ/n_l·(θ_l − θ0_l), or 2λ·(θ_l − θ0_l) for ``sum``.
 
-        Call it once per optimizer step, after unscaling and before clipping. A tensor without a gradient is
-        not moved by the optimizer and is passed over.
-        """
-        if not self.penalty:
+def _add_low_rank_gradient(term: LowRank, factor: float) -> None:
+    # P = f/2·s²·‖BA‖²  ⇒  ∂P/∂B = f·s²·B(AAᵀ),  ∂P/∂A = f·s²·(BᵀB)A: never forms [out, in].
+    down, up = term.down.detach(), term.up.detach()
+    if term.up.grad is not None:
+        term.up.grad.add_(up @ (down @ down.T), alpha=factor)
+    if term.down.grad is not None:
+        term.down.grad.add_((up.T @ up) @ down, alpha=factor)
+
+
+@torch.no_grad()
+def project(terms: Sequence[Term], radius: float) -> None:
+    """Scale Δθ as a whole so that ‖Δθ‖₂ of the stored values exceeds the radius by 1e-5 of it at most.
+
+    Low-rank terms scale B. Call it after every optimizer step. Weights that are not finite are left
+    alone.
+    """
+    length = _length(terms)
+    if not math.isfinite(length) or length <= radius * (1 + SLACK):
+        return
+    # Rounding θ0 + s·Δ to the weights' precision can leave the ball again by a hair: then aim lower.
+    for shrink in (1.0 - SLACK, 1.0 - 1e-4, 1.0 - 1e-2, 0.0):
+        length = _scale(terms, shrink * radius / length if length else 0.0)
+        if length <= radius * (1 + SLACK):
             return
-        full = [term for term in self.terms if isinstance(term, Full) and term.value.grad is not None]
-        for chunk in _chunks(full):
-            changes = [term.change() for term in chunk]
-            torch._foreach_mul_(changes, [self._factor(term) for term in chunk])
-            gradients = [term.value.grad for term in chunk if term.value.grad is not None]
-            torch._foreach_add_(gradients, changes)
-        for term in self.terms:
-            if isinstance(term, LowRank):
-                self._add_low_rank_gradient(term)
 
-    def _add_low_rank_gradient(self, term: LowRank) -> None:
-        # P = f/2·s²·‖BA‖²  ⇒  ∂P/∂B = f·s²·B(AAᵀ),  ∂P/∂A = f·s²·(BᵀB)A: never forms [out, in].
-        factor = self._factor(term) * term.scale**2
-        down, up = term.down.detach(), term.up.detach()
-        if term.up.grad is not None:
-            term.up.grad.add_(up @ (down @ down.T), alpha=factor)
-        if term.down.grad is not None:
-            term.down.grad.add_((up.T @ up) @ down, alpha=factor)
 
-    def _factor(self, term: Term) -> float:
-        return 2.0 * self.penalty / (term.size if self.norm == "tensor_mean" else 1)
+def _length(terms: Sequence[Term]) -> float:
+    """‖Δθ‖₂ to about 1e-6."""
+    return _total(terms, [_sum_of_squares(term.change()) for term in terms if isinstance(term, Full)])
 
-    @torch.no_grad()
-    def project(self) -> None:
-        """Scale Δθ as a whole so that ‖Δθ‖₂ of the stored values exceeds the bound by 1e-5 of it at most.
 
-        Low-rank terms scale B. Call it after every optimizer step. Weights that are not finite are left
-        alone.
-        """
-        if self.bound is None:
-            return
-        length = self._length()
-        if not math.isfinite(length) or length <= self.bound * (1 + SLACK):
-            return
-        # Rounding θ0 + s·Δ to the weights' precision can leave the ball again by a hair: then aim lower.
-        for shrink in (1.0 - SLACK, 1.0 - 1e-4, 1.0 - 1e-2, 0.0):
-            length = self._scale(shrink * self.bound / length if length else 0.0)
-            if length <= self.bound * (1 + SLACK):
-                return
+def _scale(terms: Sequence[Term], factor: float) -> float:
+    """Put θ0 + factor·Δ in place and return ‖Δθ‖₂ of what was stored, while it is still in the cache."""
+    squares = []
+    for term in terms:
+        if isinstance(term, LowRank):
+            term.up.mul_(factor)
+            continue
+        term.value.copy_(term.change().mul_(factor).add_(0.0 if term.base is None else term.base))
+        squares.append(_sum_of_squares(term.change()))
+    return _total(terms, squares)
 
-    def _length(self) -> float:
-        """‖Δθ‖₂ to about 1e-6."""
-        full = [_sum_of_squares(term.change()) for term in self.terms if isinstance(term, Full)]
-        return self._total(full)
 
-    def _scale(self, factor: float) -> float:
-        """Put θ0 + factor·Δ in place and return ‖Δθ‖₂ of what was stored, while it is still in the cache."""
-        squares = []
-        for term in self.terms:
-            if isinstance(term, LowRank):
-                term.up.mul_(factor)
-                continue
-            term.value.copy_(term.change().mul_(factor).add_(0.0 if term.base is None else term.base))
-            squares.append(_sum_of_squares(term.change()))
-        return self._total(squares)
-
-    def _total(self, squares: list[Tensor]) -> float:
-        full = float(torch.stack(squares).double().sum()) if squares else 0.0
-        return math.sqrt(full + math.fsum(squared_norm(t) for t in self.terms if isinstance(t, LowRank)))
+def _total(terms: Sequence[Term], squares: list[Tensor]) -> float:
+    full = float(torch.stack(squares).double().sum()) if squares else 0.0
+    return math.sqrt(full + math.fsum(squared_norm(t) for t in terms if isinstance(t, LowRank)))
 
 
 def _sum_of_squares(change: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ from torch.nn import Parameter
 from harness.api import Lipschitz, Progress
 from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.constraints.active import ActiveConstraints
 from harness.diffusion.examples import Example, Prior, TrainingSet
-from harness.diffusion.lipschitz import Constraint, LowRank
+from harness.diffusion.lipschitz import LowRank
 from harness.diffusion.prior import prior_images
 from harness.diffusion.seeds import named_seed
 from harness.errors import HarnessError, one_of
@@ -49,7 +50,7 @@ class Trainer:
 
     losses           one number per optimizer step: the mean squared error, with the weighted prior, without
                      penalty
-    bound            what a hard bound was held to and the distance at the end, {"radius", "l2"}; None without
+    bound            what the constraints prove at the end; of a hard bound {"radius", "l2"}; None without
     seconds_charged  seconds to add to the measured wall-clock, for work that was read from the cache
     """
 
@@ -117,7 +118,8 @@ class Trainer:
         beside = (
             TrainingSet.prepare(backbone, prior.examples, None, generator) if prior and prior.weight else None
         )
-        constraint = Constraint(self.lipschitz, _terms(backbone, parameters, self.lipschitz))
+        terms = _terms(backbone, parameters, self.lipschitz)
+        constraints = ActiveConstraints(self.lipschitz, terms, backbone=backbone, subject=subject, lr=lr)
         trained = list(parameters.values())
         update = _optimizer(optimizer, trained, lr, weight_decay)
         scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.precision == "fp16")
@@ -133,10 +135,10 @@ class Trainer:
                     scaler.scale(part).backward()
                     loss += part.detach()
                 log.add(loss)
-                _step(update, scaler, constraint, clip)
+                _step(update, scaler, constraints, clip, loss)
             log.flush()
             _check_finite(trained, steps)
-            self.bound = constraint.held()
+            self.bound = constraints.proof()
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(batch * (2 if beside else 1), error) from error
         finally:
@@ -177,18 +179,19 @@ def _loss(
 def _step(
     update: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
-    constraint: Constraint,
+    constraints: ActiveConstraints,
     clip: float | None,
+    loss: Tensor,
 ) -> None:
-    """One optimizer step: the constraint's gradient, then clipping, the update, and the projection."""
+    """One optimizer step: the constraints' gradient, then clipping, the update, what they do after it."""
     scaler.unscale_(update)
-    constraint.add_gradient()
+    constraints.add_gradient(loss)
     if clip is not None:
         torch.nn.utils.clip_grad_norm_(update.param_groups[0]["params"], clip)
     scaler.step(update)
     scaler.update()
     update.zero_grad(set_to_none=True)
-    constraint.project()
+    constraints.after_step()
 
 
 def _check_finite(trained: Sequence[Parameter], steps: int) -> None:

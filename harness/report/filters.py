@@ -9,14 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.config.titles import distinct_titles, identity, title
+from harness.diffusion.constraints.base import Constraint
+from harness.diffusion.constraints.registry import kinds
 from harness.errors import ConfigError, one_of
+from harness.methods import role_of
 from harness.records import Record
-
-FLOORS = ("frozen", "frozen_oracle")
-"""Methods that show what the base model does without being taught."""
-
-CEILINGS = ("real", "real_ae")
-"""Methods that score photos of the subject in place of samples."""
 
 NONE = "none"
 """The value that stands for "no such constraint" in ``penalty=none``."""
@@ -24,9 +21,16 @@ NONE = "none"
 Conditions = Mapping[str, frozenset[str]]
 
 
-def _constraint(trial: Mapping[str, Any], field: str) -> str:
-    value = (trial.get("lipschitz") or {}).get(field)
-    return NONE if value is None else f"{value:g}"
+def _strength(kind: type[Constraint]) -> Callable[[Mapping[str, Any]], str]:
+    def read(trial: Mapping[str, Any]) -> str:
+        value = (trial.get("lipschitz") or {}).get(kind.key)
+        return NONE if value is None else f"{value:g}"
+
+    return read
+
+
+STRENGTHS = {kind.key: _strength(kind) for kind in kinds()}
+"""Conditions on the strength of a constraint, one for each kind."""
 
 
 KEYS: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -37,8 +41,7 @@ KEYS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "subject": lambda trial: str(trial["subject"]),
     "shots": lambda trial: "all" if trial.get("all_shots") else str(trial["shots"]),
     "seed": lambda trial: str(trial["seed"]),
-    "penalty": lambda trial: _constraint(trial, "penalty"),
-    "bound": lambda trial: _constraint(trial, "bound"),
+    **STRENGTHS,
 }
 """What a condition may name, and how to read it off a trial; a title stands for the settings it names."""
 
@@ -64,7 +67,7 @@ def parse(conditions: Sequence[str], records: Sequence[Record]) -> Conditions:
         # Titles hold commas: "Real photos, autoencoded".
         texts = [values] if values.strip() in present else values.split(",")
         for text in texts:
-            value = _number(text.strip()) if key in ("penalty", "bound") else text.strip()
+            value = _number(text.strip()) if key in STRENGTHS else text.strip()
             if value not in present:
                 raise ConfigError(f"--where {condition}: {one_of(value, present, noun=key)}")
             wanted.setdefault(key, set()).update(present[value])
@@ -93,12 +96,12 @@ def holds(conditions: Conditions, record: Record) -> bool:
 
     They have no shots, no constraint and their own methods, and stand beside every selection.
     """
-    standing = record.trial["method"] in (*FLOORS, *CEILINGS)
+    reference = role_of(record.trial["method"]) != "method"
     # Shots of 0 mean that the method does not look at any: it belongs beside every number of shots.
     return all(
         KEYS[key](record.trial) in values
         for key, values in conditions.items()
-        if not (standing and key not in _SETTING) and not (key == "shots" and record.trial["shots"] == 0)
+        if not (reference and key not in _SETTING) and not (key == "shots" and record.trial["shots"] == 0)
     )
 
 

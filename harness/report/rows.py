@@ -14,16 +14,19 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from harness.config.titles import counted, distinct_titles, identity, name, setting
+from harness.api import Role
+from harness.config.titles import counted, distinct_titles, identity, label, setting
+from harness.diffusion.constraints.base import Constraint
+from harness.diffusion.constraints.combination import Combination
+from harness.diffusion.constraints.registry import kinds
+from harness.methods import role_of
 from harness.metrics.registry import MEASURES, Direction
 from harness.records import Record
 from harness.report import stats
-from harness.report.filters import CEILINGS, FLOORS, holds, parse
-
-Group = Literal["floor", "method", "ceiling"]
+from harness.report.filters import holds, parse
 
 _ORDER = ("dreambooth", "dreambooth_lora", "custom_diffusion", "textual_inversion")
-_STANDING = (*FLOORS, *CEILINGS)
+"""Methods in the order of tables; others follow."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,13 @@ class Cell:
 class Row:
     """One method in one setting at one number of shots (0: it uses none); ``title`` is like no other's.
 
-    With ``all_shots`` each subject lent all its photos, and ``shots`` is the largest number of them.
-    ``name`` is the method's without the constraint, ``setting`` what ``titles.setting`` says.
+    With ``all_shots`` every photo of a subject is a shot, and ``shots`` is the largest number of them.
+    ``label`` is the title without the constraint, ``setting`` what ``titles.setting`` says.
     """
 
-    group: Group
+    role: Role
     title: str
-    name: str
+    label: str
     method: str
     shots: int
     all_shots: bool
@@ -98,19 +101,29 @@ class Row:
     cells: Mapping[str, Cell]
     records: tuple[Record, ...] = field(repr=False)
 
-    @property
-    def penalty(self) -> float | None:
-        """The Lipschitz penalty λ, None where the row has none."""
-        return self.setting.get("lipschitz.penalty")
+    @cached_property
+    def constraints(self) -> Combination:
+        """The row's constraints."""
+        return Combination.read(
+            {
+                part.removeprefix("lipschitz."): value
+                for part, value in self.setting.items()
+                if part.startswith("lipschitz.")
+            }
+        )
 
     @property
-    def bound(self) -> float | None:
-        """The bound on ‖Δθ‖₂, None where the row has none."""
-        return self.setting.get("lipschitz.bound")
+    def kind(self) -> type[Constraint] | None:
+        """The kind of constraint whose curve the row is on; None where it is unconstrained."""
+        return type(self.constraints.leading) if self.constraints.leading else None
+
+    def strength(self, key: str) -> float | None:
+        """Give the strength of one kind of constraint (``penalty``: λ), None where the row has none."""
+        return self.setting.get(f"lipschitz.{key}")
 
     @property
-    def contest(self) -> tuple[Any, ...]:
-        """Give what rivals have in common: the data set, the backbone, the number of shots."""
+    def comparison_group(self) -> tuple[Any, ...]:
+        """Give what compared rows have in common: the data set, the backbone, the number of shots."""
         return self.setting["dataset"], self.setting["backbone"], "all" if self.all_shots else self.shots
 
     @property
@@ -123,8 +136,8 @@ class Row:
 
     @property
     def constrained(self) -> bool:
-        """Say whether the row has a penalty or a bound."""
-        return self.penalty is not None or self.bound is not None
+        """Say whether the row has a constraint of any kind."""
+        return bool(self.constraints)
 
     @property
     def subjects(self) -> int:
@@ -140,9 +153,9 @@ class Selection:
     failed: tuple[Record, ...]
     records: tuple[Record, ...]
 
-    def of(self, group: Group) -> list[Row]:
-        """Give the rows of one group."""
-        return [row for row in self.rows if row.group == group]
+    def of(self, role: Role) -> list[Row]:
+        """Give the rows of one role."""
+        return [row for row in self.rows if row.role == role]
 
     @property
     def toybox(self) -> bool:
@@ -206,9 +219,9 @@ def _rows(records: list[Record]) -> list[Row]:
     named = distinct_titles([record.trial for record in records])
     rows = [
         Row(
-            group=_group(members[0].trial["method"]),
+            role=role_of(members[0].trial["method"]),
             title=named[key],
-            name=name(members[0].trial),
+            label=label(members[0].trial),
             method=members[0].trial["method"],
             shots=max(record.trial["shots"] for record in members),
             all_shots=shots is None,
@@ -229,24 +242,20 @@ def _cells(records: list[Record]) -> dict[str, Cell]:
     return {measure: Cell(by_subject) for measure, by_subject in cells.items()}
 
 
-def _group(method: str) -> Group:
-    return "floor" if method in FLOORS else "ceiling" if method in CEILINGS else "method"
-
-
 def _place(row: Row) -> tuple[Any, ...]:
-    """Floors, methods by shots, ceilings; the plain method, then penalties (rising), bounds (falling)."""
+    """Floors, methods by shots, ceilings; the plain method, then each kind of constraint, loose to tight."""
     flat = row.setting
-    known = (*_STANDING[:2], *_ORDER, *_STANDING[2:])
+    held = {type(each): each.tightness for each in row.constraints.members}
     return (
-        ("floor", "method", "ceiling").index(row.group),
+        ("floor", "method", "ceiling").index(row.role),
         flat["dataset"],
         flat["backbone"],
         (row.all_shots, row.shots),
-        known.index(row.method) if row.method in known else len(_STANDING[:2]) + len(_ORDER),
+        _ORDER.index(row.method) if row.method in _ORDER else len(_ORDER),
+        "" if row.role == "method" else row.method,
         [_sortable(flat[part]) for part in sorted(flat) if part.startswith(("sampling.", "params."))],
-        (row.bound is not None, row.penalty is not None),
-        row.penalty or 0.0,
-        -(row.bound or 0.0),
+        [kind in held for kind in reversed(kinds())],
+        [held.get(kind, 0.0) for kind in kinds()],
         json.dumps(flat, sort_keys=True),
     )
 

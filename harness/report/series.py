@@ -1,4 +1,4 @@
-"""Rows that belong to one curve: a method along λ, along bounds, or along a parameter of its own.
+"""Rows that belong to one curve: a method along a constraint, or along a parameter of its own.
 
 Curves, not points, are what methods are compared by: fidelity at equal drift. A penalty's rivals (early
 stopping, interpolation) are curves along a parameter.
@@ -9,24 +9,23 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from harness.diffusion.constraints.base import Constraint
 from harness.report.rows import Row, Selection
-
-Form = Literal["plain", "penalty", "bound", "parameter"]
 
 
 @dataclass(frozen=True)
-class Family:
+class Series:
     """One curve. ``rows`` go from loose to tight, with the value that each stands for.
 
-    ``scale`` says what the values are measured in where that is not the usual ("", ", sum", ", relative", …):
-    values of two scales share no axis. ``anchor`` is the row with the same parameters and no constraint,
-    where there is one; not in ``rows``.
+    ``kind`` is the constraint along which it goes; None: along a parameter of the method. ``scale`` says
+    what the values are measured in where that is not the usual ("", ", sum", ", relative", …): values of two
+    scales share no axis. ``anchor`` is the row with the same parameters and no constraint, where there is
+    one; not in ``rows``.
     """
 
     name: str
-    form: Form
+    kind: type[Constraint] | None
     rows: tuple[tuple[float, Row], ...]
     anchor: Row | None = None
     scale: str = ""
@@ -37,12 +36,7 @@ class Family:
         return [*([self.anchor] if self.anchor else []), *(row for _, row in self.rows)]
 
 
-def form_of(row: Row) -> Form:
-    """Say whether a row is plain, penalized or bounded (both: bounded)."""
-    return "bound" if row.bound is not None else "penalty" if row.penalty is not None else "plain"
-
-
-def telling_shots(selection: Selection) -> int:
+def reference_shots(selection: Selection) -> int:
     """Choose the number of shots with most constrained rows; among equals the largest; 0 without any."""
     methods = [row for row in selection.of("method") if row.shots]
     return max(
@@ -52,32 +46,31 @@ def telling_shots(selection: Selection) -> int:
     )
 
 
-def families(rows: Sequence[Row]) -> list[Family]:
+def series_of(rows: Sequence[Row]) -> list[Series]:
     """Gather rows of one number of shots into curves: constraints first, then parameters with ≥ 3 values."""
     return [*_constrained(rows), *_parameters(rows)]
 
 
-def _constrained(rows: Sequence[Row]) -> list[Family]:
+def _constrained(rows: Sequence[Row]) -> list[Series]:
     plain = {unconstrained(row): row for row in rows if not row.constrained}
-    gathered: dict[tuple[str, Form, str], list[Row]] = {}
+    gathered: dict[tuple[str, type[Constraint], str], list[Row]] = {}
     for row in rows:
-        if row.constrained:
-            gathered.setdefault((unconstrained(row), form_of(row), _scale(row)), []).append(row)
+        if row.kind is not None:
+            gathered.setdefault((unconstrained(row), row.kind, row.constraints.scale), []).append(row)
     return [
-        Family(
-            name=f"{members[0].name} + Lipschitz {'λ' if form == 'penalty' else 'bound'}{scale}",
-            form=form,
-            rows=tuple((strength(row), row) for row in members),
+        Series(
+            name=f"{members[0].label} + Lipschitz {kind.axis.name}{scale}",
+            kind=kind,
+            rows=tuple((_strength(row), row) for row in members),
             anchor=plain.get(base),
             scale=scale,
         )
-        for (base, form, scale), members in gathered.items()
+        for (base, kind, scale), members in gathered.items()
     ]
 
 
-def strength(row: Row) -> float:
-    """Give the bound, else λ, else 0."""
-    return row.bound if row.bound is not None else row.penalty or 0.0
+def _strength(row: Row) -> float:
+    return row.constraints.leading.strength if row.constraints.leading else 0.0
 
 
 def unconstrained(row: Row) -> str:
@@ -86,15 +79,7 @@ def unconstrained(row: Row) -> str:
     return json.dumps(flat, sort_keys=True)
 
 
-def _scale(row: Row) -> str:
-    """Penalties of another norm, relative bounds and those on adapters' own entries are other curves."""
-    entries = ", on A, B" if row.setting.get("lipschitz.on") == "entries" else ""
-    if row.bound is not None:
-        return (", relative" if row.setting.get("lipschitz.relative") else "") + entries
-    return (", sum" if row.setting.get("lipschitz.norm") == "sum" else "") + entries
-
-
-def _parameters(rows: Sequence[Row]) -> list[Family]:
+def _parameters(rows: Sequence[Row]) -> list[Series]:
     """Unconstrained rows of one method that differ in exactly one numeric parameter."""
     found = []
     plain = [row for row in rows if not row.constrained]
@@ -107,7 +92,7 @@ def _parameters(rows: Sequence[Row]) -> list[Family]:
         values = [row.setting.get(differing[0]) for row in members]
         numbers = [float(value) for value in values if isinstance(value, int | float)]
         if differing[0].startswith("params.") and len(numbers) == len(members):
-            name = f"{members[0].name.partition(' (')[0]}, {differing[0].removeprefix('params.')}"
+            name = f"{members[0].label.partition(' (')[0]}, {differing[0].removeprefix('params.')}"
             along = sorted(zip(numbers, members, strict=True), key=lambda pair: -pair[0])
-            found.append(Family(name, "parameter", tuple(along)))
+            found.append(Series(name, None, tuple(along)))
     return found

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.api import Lipschitz
-from harness.config import titles
 from harness.config.experiment import Experiment, MethodEntry, SubjectSplit
+from harness.diffusion.constraints.combination import Combination
 from harness.errors import ConfigError, HarnessError, one_of
 from harness.specs import BackboneSpec, Trial
 from harness.sweep.catalog import Catalog
@@ -22,6 +22,7 @@ class _Variant:
 
     method: str
     title: str
+    label: str
     params: dict[str, Any]
     lipschitz: Lipschitz | None
     uses_shots: bool
@@ -67,7 +68,7 @@ def _expand(experiment: Experiment, catalog: Catalog) -> Expansion:
             if isinstance(trial, Skip):
                 expansion.skips.append(trial)
                 continue
-            identity = digest(trial.model_dump(mode="json", exclude={"title"}))
+            identity = digest(trial.model_dump(mode="json", exclude={"title", "label"}))
             if identity in found:
                 raise ConfigError(
                     f"methods[{position}]: this trial is there twice: {trial.title}, {trial.subject}, "
@@ -95,6 +96,7 @@ def _trials_of(
                     backbone=backbone,
                     method=variant.method,
                     title=variant.title,
+                    label=variant.label,
                     params=variant.params,
                     lipschitz=variant.lipschitz,
                     subject=subject,
@@ -166,6 +168,7 @@ def _variants(
             yield _Variant(
                 method=entry.name,
                 title=title(entry.label or method.title, varied, lipschitz),
+                label=title(entry.label or method.title, varied, None),
                 params=resolved,
                 lipschitz=lipschitz,
                 uses_shots=method.uses_shots,
@@ -209,7 +212,7 @@ def title(name: str, varied: dict[str, Any], lipschitz: Lipschitz | None) -> str
     'DreamBooth (lr=0.001, λ=500)'
     """
     marks = [f"{key}={_plain(value)}" for key, value in varied.items()]
-    marks += titles.marks(dataclasses.asdict(lipschitz)) if lipschitz else []
+    marks += Combination.read(lipschitz.settings()).short if lipschitz else []
     return f"{name} ({', '.join(marks)})" if marks else name
 
 

@@ -6,7 +6,7 @@ A key covers everything that decides the outcome, defaults filled in, and nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from harness.diffusion.versions import SAMPLING_VERSION, TRAINER_VERSION
@@ -57,7 +57,7 @@ def keys(
             "subject": trial.subject,
             "method": [_method_name(trial), fingerprints.method_version, fingerprints.method_source],
             "params": trial.params,
-            "lipschitz": asdict(trial.lipschitz) if trial.lipschitz else None,
+            "lipschitz": trial.lipschitz.settings() if trial.lipschitz else None,
             "seed": trial.seed,
             "precision": precision,
             "trainer": TRAINER_VERSION,

@@ -23,7 +23,7 @@ from harness.records import Record
 
 KEY, DIGEST, KIND = "harness.key", "harness.digest", "harness.kind"
 MARK = "mirrored.json"
-DESCRIBING = ("title", "backbone", "dataset")
+DESCRIBING = ("title", "label", "backbone", "dataset")
 """Words of a trial that may change while its key stays: tags, for MLflow's parameters cannot change."""
 QUIET = {
     "DO_NOT_TRACK": "true",

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.api import Lipschitz
-from harness.diffusion.lipschitz import Constraint, Full, LowRank, change_norm, penalty_value
+from harness.diffusion.constraints.active import ActiveConstraints
+from harness.diffusion.lipschitz import Full, LowRank, change_norm, penalty_value
 
 NORMS = ("tensor_mean", "sum")
 
@@ -61,7 +62,7 @@ def test_analytic_gradient_is_autograd_of_the_definition(terms, norm):
     ]
     expected = torch.autograd.grad(lam * definition(terms, norm), leaves)
     zero_gradients(terms)
-    Constraint(Lipschitz(penalty=lam, norm=norm), terms).add_gradient()
+    ActiveConstraints(Lipschitz(penalty=lam, norm=norm), terms).add_gradient()
     for leaf, gradient in zip(leaves, expected):
         close(leaf.grad, gradient)
 
@@ -76,7 +77,7 @@ def test_penalty_value_is_the_definition(norm):
 def test_entries_penalize_the_factors_themselves(norm):
     term = low_rank_term()
     zero_gradients([term])
-    Constraint(Lipschitz(penalty=3.0, norm=norm, on="entries"), [term]).add_gradient()
+    ActiveConstraints(Lipschitz(penalty=3.0, norm=norm, on="entries"), [term]).add_gradient()
     for factor in (term.down, term.up):
         size = factor.numel() if norm == "tensor_mean" else 1
         close(factor.grad, 2 * 3.0 * factor.detach() / size)
@@ -92,7 +93,7 @@ def test_tensor_mean_by_hand():
 def test_gradient_is_added_to_what_is_there():
     (term, *_) = full_terms()
     term.value.grad = torch.ones_like(term.value)
-    Constraint(Lipschitz(penalty=35 / 2), [term]).add_gradient()
+    ActiveConstraints(Lipschitz(penalty=35 / 2), [term]).add_gradient()
     torch.testing.assert_close(term.value.grad, 1 + (term.value.detach() - term.base))
 
 
@@ -103,9 +104,9 @@ def test_no_penalty_touches_no_gradient(lipschitz):
     terms = full_terms()
     zero_gradients(terms)
     before = [term.value.detach().clone() for term in terms]
-    constraint = Constraint(lipschitz, terms)
-    constraint.add_gradient()
-    constraint.project()
+    constraints = ActiveConstraints(lipschitz, terms)
+    constraints.add_gradient()
+    constraints.after_step()
     assert all(not term.value.grad.any() for term in terms)
     assert all(torch.equal(term.value, old) for term, old in zip(terms, before))
 
@@ -120,7 +121,7 @@ def test_the_ball_is_never_left_in_float32(bound, distance, relative):
         else bound
     )
     before = change_norm(terms)
-    Constraint(Lipschitz(bound=bound, relative=relative), terms).project()
+    ActiveConstraints(Lipschitz(bound=bound, relative=relative), terms).after_step()
     assert change_norm(terms) <= radius * (1 + 1e-5)
     if before <= radius:
         assert change_norm(terms) == before
@@ -132,7 +133,7 @@ def test_low_rank_projection_scales_only_up(bound):
     term = low_rank_term(torch.float32)
     down = term.down.detach().clone()
     before = change_norm([term])
-    Constraint(Lipschitz(bound=bound), [term]).project()
+    ActiveConstraints(Lipschitz(bound=bound), [term]).after_step()
     after = float((term.scale * term.up.detach().double() @ term.down.detach().double()).norm())
     assert after <= bound * (1 + 1e-5)
     assert torch.equal(term.down, down)
@@ -142,7 +143,7 @@ def test_low_rank_projection_scales_only_up(bound):
 def test_projection_keeps_the_direction():
     terms = full_terms(torch.float64, distance=1.0)
     before = torch.cat([term.change().flatten() for term in terms])
-    Constraint(Lipschitz(bound=0.5), terms).project()
+    ActiveConstraints(Lipschitz(bound=0.5), terms).after_step()
     after = torch.cat([term.change().flatten() for term in terms])
     torch.testing.assert_close(after, before * 0.5 / before.norm(), rtol=1e-5, atol=0)
 
@@ -150,11 +151,11 @@ def test_projection_keeps_the_direction():
 @pytest.mark.parametrize("on", ["effective", "entries"])
 def test_bound_zero_is_the_pretrained_model(on):
     full, low_rank = full_terms(torch.float32), low_rank_term(torch.float32)
-    Constraint(Lipschitz(bound=0.0, on=on), [*full, low_rank]).project()
+    ActiveConstraints(Lipschitz(bound=0.0, on=on), [*full, low_rank]).after_step()
     assert all(torch.equal(term.value, term.base) for term in full)
     assert not low_rank.up.any()
 
 
 def test_relative_bound_on_entries_is_refused():
     with pytest.raises(ValueError, match="effective"):
-        Constraint(Lipschitz(bound=1.0, relative=True, on="entries"), [low_rank_term()])
+        ActiveConstraints(Lipschitz(bound=1.0, relative=True, on="entries"), [low_rank_term()])

@@ -8,7 +8,7 @@ import torch
 from harness.api import Lipschitz
 from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.loading import load_backbone
-from harness.diffusion.lipschitz import Constraint
+from harness.diffusion.constraints.active import ActiveConstraints
 from harness.diffusion.sampling import sample_images
 from harness.diffusion.training import Example, Prior, Trainer, TrainingDiverged, TrainingSet, _loss
 
@@ -104,15 +104,15 @@ def test_penalty_shrinks_the_change(backbone, photos):
 
 def test_penalty_is_added_once_per_step_under_accumulation(backbone, photos, monkeypatch):
     added = []
-    original = Constraint.add_gradient
-    monkeypatch.setattr(Constraint, "add_gradient", lambda self: added.append(1) or original(self))
+    original = ActiveConstraints.add_gradient
+    monkeypatch.setattr(ActiveConstraints, "add_gradient", lambda *given: added.append(1) or original(*given))
     train(backbone, photos, steps=3, accumulate=4, batch=1, lipschitz=Lipschitz(penalty=1.0))
     assert len(added) == 3
 
 
 def test_the_penalty_is_added_before_clipping(backbone, photos, monkeypatch):
     order = []
-    monkeypatch.setattr(Constraint, "add_gradient", lambda self: order.append("penalty"))
+    monkeypatch.setattr(ActiveConstraints, "add_gradient", lambda *_: order.append("penalty"))
     clip = torch.nn.utils.clip_grad_norm_
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a: order.append("clip") or clip(*a))
     train(backbone, photos, steps=2, clip=1.0)
@@ -169,10 +169,10 @@ def test_a_loss_that_is_no_number_names_its_step(backbone, photos, monkeypatch):
 
 
 def test_weights_that_blow_up_in_the_last_step_are_noticed(backbone, photos, monkeypatch):
-    def spoil(self):
+    def spoil(self, loss):
         self.terms[0].value.grad.fill_(float("inf"))
 
-    monkeypatch.setattr(Constraint, "add_gradient", spoil)
+    monkeypatch.setattr(ActiveConstraints, "add_gradient", spoil)
     with pytest.raises(TrainingDiverged, match="weight"):
         train(backbone, photos, steps=1, lipschitz=Lipschitz(bound=1.0))
 

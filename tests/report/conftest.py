@@ -57,7 +57,7 @@ def make_record(
         "dataset": dataset,
         "backbone": backbone,
         "method": method,
-        "title": grid.title(TITLES.get(method, method), {}, Lipschitz(**lipschitz) if lipschitz else None),
+        "title": grid.title(TITLES.get(method, method), {}, Lipschitz.of(lipschitz) if lipschitz else None),
         "params": dict(params or {}),
         "lipschitz": constraint | dict(lipschitz) if lipschitz else None,
         "subject": subject,

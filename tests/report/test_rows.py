@@ -126,8 +126,8 @@ def test_rows_that_share_a_title_say_what_differs(make):
 def test_floors_and_ceilings_stand_beside_every_selection(experiment):
     for condition in ("shots=1", "method=custom_diffusion", "penalty=500", "bound=0.7"):
         rows = select(experiment, [condition]).rows
-        assert [row.group for row in rows if row.group != "method"] == ["floor"] * 2 + ["ceiling"] * 2
-        assert any(row.group == "method" for row in rows)
+        assert [row.role for row in rows if row.role != "method"] == ["floor"] * 2 + ["ceiling"] * 2
+        assert any(row.role == "method" for row in rows)
 
 
 def test_conditions_hold_together_and_values_widen(experiment):
@@ -149,7 +149,7 @@ def test_a_title_is_what_the_column_of_methods_shows(experiment, title):
     rows = select(experiment, [f"title={title}"]).of("method")
     shown = {row.shots for row in select(experiment).rows if row.title == title}
     assert {row.shots for row in rows} == shown
-    assert len({row.name for row in rows}) == 1
+    assert len({row.label for row in rows}) == 1
     assert len(rows) == len(shown)
 
 

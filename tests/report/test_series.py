@@ -2,22 +2,22 @@
 
 from harness.report.figures.contact_sheets import evenly, thinned
 from harness.report.rows import select
-from harness.report.series import families, telling_shots
+from harness.report.series import reference_shots, series_of
 
 
 def shown(records):
     selection = select(records)
-    return selection, [row for row in selection.of("method") if row.shots == telling_shots(selection)]
+    return selection, [row for row in selection.of("method") if row.shots == reference_shots(selection)]
 
 
 def test_figures_look_where_most_constraints_are(experiment):
-    assert telling_shots(select(experiment)) == 5
-    assert telling_shots(select(experiment, ["shots=1,3"])) == 3  # as many at 1: the larger
+    assert reference_shots(select(experiment)) == 5
+    assert reference_shots(select(experiment, ["shots=1,3"])) == 3  # as many at 1: the larger
 
 
 def test_a_curve_begins_at_the_plain_row_with_the_same_parameters(experiment):
     _, rows = shown(experiment)
-    curves = {curve.name: curve for curve in families(rows)}
+    curves = {curve.name: curve for curve in series_of(rows)}
     assert list(curves) == [
         "DreamBooth + Lipschitz λ",
         "DreamBooth + Lipschitz bound",
@@ -36,28 +36,28 @@ def test_penalties_of_another_norm_are_another_curve(make):
         for norm in ("tensor_mean", "sum")
     ]
     _, rows = shown(records)
-    assert {curve.name for curve in families(rows)} == {
+    assert {curve.name for curve in series_of(rows)} == {
         "DreamBooth + Lipschitz λ",
         "DreamBooth + Lipschitz λ, sum",
     }
-    assert all(curve.anchor is None for curve in families(rows))
+    assert all(curve.anchor is None for curve in series_of(rows))
 
 
 def test_early_stopping_is_a_curve_along_steps(make):
     records = [make(params={"steps": steps, "lr": 1e-4}, scores={"dino": 0.5}) for steps in (50, 200, 100)]
     _, rows = shown(records)
-    (curve,) = families(rows)
-    assert (curve.name, curve.form) == ("DreamBooth, steps", "parameter")
+    (curve,) = series_of(rows)
+    assert (curve.name, curve.kind) == ("DreamBooth, steps", None)
     assert [value for value, _ in curve.rows] == [200, 100, 50]
 
 
 def test_two_values_or_two_differences_make_no_curve(make):
     pair = [make(params={"steps": steps}, scores={"dino": 0.5}) for steps in (50, 200)]
-    assert families(shown(pair)[1]) == []
+    assert series_of(shown(pair)[1]) == []
     several = [
         make(params={"steps": s, "lr": lr}, scores={"dino": 0.5}) for s, lr in ((1, 1), (2, 1), (2, 2))
     ]
-    assert families(shown(several)[1]) == []
+    assert series_of(shown(several)[1]) == []
 
 
 def test_thinning_keeps_the_ends_of_every_curve_and_all_that_stands_alone(experiment):

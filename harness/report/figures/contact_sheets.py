@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from harness.records import Record
 from harness.report.figures.style import heading
 from harness.report.rows import Row, Selection
-from harness.report.series import families, telling_shots
+from harness.report.series import reference_shots, series_of
 
 CELL, GAP, MARGIN, LABEL = 100, 4, 12, 178
 MOST_COLUMNS, MOST_ROWS = 8, 12
@@ -41,10 +41,10 @@ def subject_sheet(
 
     Long curves are thinned to at most MOST_ROWS rows, prompts to MOST_COLUMNS, both evenly.
     """
-    shots = telling_shots(selection)
-    rows = [row for row in selection.rows if row.group != "ceiling" and row.shots in (shots, 0)]
+    shots = reference_shots(selection)
+    rows = [row for row in selection.rows if row.role != "ceiling" and row.shots in (shots, 0)]
     strips = [
-        Strip(row.title, pictures, quiet=row.group == "floor")
+        Strip(row.title, pictures, quiet=row.role == "floor")
         for row in thinned(rows)
         if (record := _of(row, subject)) and (pictures := prompted(run_dir, record))
     ]
@@ -62,14 +62,14 @@ def _of(row: Row, subject: str) -> Record | None:
 
 
 def _photos(row: Row, run_dir: Path, subject: str) -> tuple[Image.Image, ...]:
-    if row.method != "real" or (record := _of(row, subject)) is None:
+    if (record := _of(row, subject)) is None:
         return ()
     return tuple(_open(path) for path in sorted((run_dir / record.key / "pictures").glob("*.png")))
 
 
 def thinned(rows: Sequence[Row], most: int = MOST_ROWS) -> list[Row]:
     """Keep at most ``most`` rows: every row that is on no curve, and of each curve evenly spaced ones."""
-    curves = [[row for _, row in curve.rows] for curve in families(rows)]
+    curves = [[row for _, row in curve.rows] for curve in series_of(rows)]
     alone = len(rows) - sum(map(len, curves))
     if len(rows) <= most or not curves:
         return list(rows)

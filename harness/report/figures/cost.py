@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from harness.report import stats
 from harness.report.figures.style import drawing, heading, legend_below, mixed, palette_of
 from harness.report.rows import Row, Selection
-from harness.report.series import families, telling_shots
+from harness.report.series import reference_shots, series_of
 
 STAGES = {
     "fit": "fit",
@@ -29,8 +29,8 @@ def bars(selection: Selection, *, experiment: str | None = None) -> Figure | Non
     The wall-clock of the machine that ran it, with whatever else ran beside. Class pictures are hatched where
     the records tell them from fitting. None where no record says how long it took.
     """
-    shots = telling_shots(selection)
-    rows = [row for row in selection.rows if row.group != "ceiling" and row.shots in (shots, 0)]
+    shots = reference_shots(selection)
+    rows = [row for row in selection.rows if row.role != "ceiling" and row.shots in (shots, 0)]
     pooled = {name: (members[0], _seconds(members)) for name, members in _pooled(rows).items()}
     pooled = {name: (row, spent) for name, (row, spent) in pooled.items() if any(spent.values())}
     if not pooled:
@@ -54,7 +54,7 @@ def bars(selection: Selection, *, experiment: str | None = None) -> Figure | Non
 
 def _pooled(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Rows of a constraint cost the same at any strength; those along a parameter (steps) do not."""
-    held = [curve for curve in families(rows) if curve.form != "parameter"]
+    held = [curve for curve in series_of(rows) if curve.kind is not None]
     curves = {id(row): curve.name for curve in held for _, row in curve.rows}
     pooled: dict[str, list[Row]] = {}
     for row in rows:

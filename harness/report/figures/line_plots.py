@@ -1,4 +1,4 @@
-"""Plots with methods as lines: scores against shots, numbers along λ and along bounds.
+"""Plots with methods as lines: scores against shots, numbers along a constraint.
 
 Each function takes a selection of one data set and backbone and gives a figure, or None where the records
 hold nothing to draw.
@@ -8,29 +8,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.diffusion.constraints.base import Constraint
 from harness.metrics.registry import shown_in
 from harness.report.figures.style import (
-    LINES,
+    STAR,
     Palette,
     axis_name,
     encoder_line,
     handle,
     heading,
     legend_below,
+    line_of,
     mark_of,
     palette_of,
     panels,
+    reference_handles,
+    reference_lines,
     short,
-    standing_handles,
-    standing_lines,
 )
 from harness.report.rows import STAND_IN, Row, Selection
-from harness.report.series import Family, families, form_of, telling_shots
+from harness.report.series import Series, reference_shots, series_of
 
 AGAINST_SHOTS = shown_in("shots")
 ALONG = shown_in("constraint")
@@ -39,8 +40,6 @@ MOST_LINES = 9
 """More lines in one panel cannot be told apart; constrained rows go first, they have figures of their own."""
 
 UNCONSTRAINED = math.inf
-
-_CONSTRAINED_MARKS = {"penalty": "D", "bound": "s"}
 
 
 def measured(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
@@ -59,7 +58,7 @@ def against_shots(selection: Selection, *, experiment: str | None = None) -> Fig
     line = heading(selection, experiment=experiment)
     figure, (grid,) = panels(len(names), across=3, heading=line)
     for axes, name in zip(grid, names, strict=True):
-        standing_lines(axes, selection.rows, name, palette)
+        reference_lines(axes, selection.rows, name, palette)
         for rows in lines:
             _band(axes, [row for row in rows if name in row.cells], name, palette)
         axes.set_xticks(sorted({row.shots for rows in lines for row in rows}))
@@ -69,7 +68,7 @@ def against_shots(selection: Selection, *, experiment: str | None = None) -> Fig
         handle(palette[row], row.title, marker=_shot_mark(row, palette), line=_shot_line(row))
         for row, *_ in lines
     ]
-    legend_below(figure, [*handles, *standing_handles(selection.rows, palette)])
+    legend_below(figure, [*handles, *reference_handles(selection.rows, palette)])
     return figure
 
 
@@ -83,7 +82,7 @@ def _lines(selection: Selection) -> list[list[Row]]:
 
 
 def _shot_mark(row: Row, palette: Palette) -> str:
-    return _CONSTRAINED_MARKS.get(form_of(row)) or palette.mark(row)
+    return row.kind.look.mark_over_shots if row.kind else palette.mark(row)
 
 
 def _shot_line(row: Row) -> str:
@@ -115,18 +114,19 @@ def _band(axes: Axes, rows: Sequence[Row], name: str, palette: Palette) -> None:
 
 
 def along_constraint(
-    selection: Selection, form: Literal["penalty", "bound"], *, experiment: str | None = None
+    selection: Selection, kind: type[Constraint], *, experiment: str | None = None
 ) -> Figure | None:
-    """Draw numbers along λ or along bounds on a logarithmic axis, tighter to the right.
+    """Draw numbers along the strength of one kind of constraint on a logarithmic axis, tighter to the right.
 
-    Absolute and relative bounds, and penalties of different norms, have panels of their own, one below the
-    other. The unconstrained method and λ = 0 stand at the left end, off the scale.
+    Strengths of different scales (absolute and relative bounds, penalties of different norms) have panels of
+    their own, one below the other. The unconstrained method stands at the left end, off the scale, as does a
+    strength of 0 at the end that it belongs to.
     """
-    shots = telling_shots(selection)
+    shots = reference_shots(selection)
     rows = [row for row in selection.of("method") if row.shots == shots]
-    scales = _scales([family for family in families(rows) if family.form == form])
-    curves = [family for gathered in scales for family in gathered]
-    names = measured(ALONG, [row for family in curves for row in family.members])
+    scales = _scales([curve for curve in series_of(rows) if curve.kind is kind])
+    curves = [curve for gathered in scales for curve in gathered]
+    names = measured(ALONG, [row for curve in curves for row in curve.members])
     if not names:
         return None
     palette = palette_of(selection)
@@ -135,58 +135,58 @@ def along_constraint(
     for gathered, block in zip(scales, grid, strict=True):
         places = _places(gathered)
         for axes, name in zip(block, names, strict=True):
-            standing_lines(axes, selection.rows, name, palette)
-            for family in gathered:
-                _curve(axes, family, name, places, palette)
+            reference_lines(axes, selection.rows, name, palette)
+            for curve in gathered:
+                _curve(axes, curve, name, places, palette)
             _scale_axis(axes, gathered[0], places)
             _title(axes, selection, name)
     handles = [
-        handle(palette[family.rows[0][1]], family.name, marker=mark_of(family), line=LINES[form])
-        for family in curves
+        handle(palette[curve.rows[0][1]], curve.name, marker=mark_of(curve), line=line_of(curve))
+        for curve in curves
     ]
-    if any(family.anchor for family in curves):
-        handles.append(handle("#555555", "unconstrained", marker="*", line=""))
-    legend_below(figure, [*handles, *standing_handles(selection.rows, palette)])
+    if any(curve.anchor for curve in curves):
+        handles.append(handle("#555555", "unconstrained", marker=STAR, line=""))
+    legend_below(figure, [*handles, *reference_handles(selection.rows, palette)])
     return figure
 
 
-def _scales(curves: Sequence[Family]) -> list[list[Family]]:
+def _scales(curves: Sequence[Series]) -> list[list[Series]]:
     """Gather the curves that share an axis, the usual scale first; a scale needs two values above 0."""
-    gathered: dict[str, list[Family]] = {}
-    for family in sorted(curves, key=lambda family: family.scale):
-        gathered.setdefault(family.scale, []).append(family)
+    gathered: dict[str, list[Series]] = {}
+    for curve in sorted(curves, key=lambda curve: curve.scale):
+        gathered.setdefault(curve.scale, []).append(curve)
     return [
         group
         for group in gathered.values()
-        if len({value for family in group for value, _ in family.rows} - {0.0}) > 1
+        if len({value for curve in group for value, _ in curve.rows} - {0.0}) > 1
     ]
 
 
-def _curve(axes: Axes, family: Family, name: str, places: Mapping[float, float], palette: Palette) -> None:
-    points = [(places[value], row.cells[name]) for value, row in family.rows if name in row.cells]
+def _curve(axes: Axes, curve: Series, name: str, places: Mapping[float, float], palette: Palette) -> None:
+    points = [(places[value], row.cells[name]) for value, row in curve.rows if name in row.cells]
     axes.errorbar(
         [x for x, _ in points], [cell.mean for _, cell in points],
         yerr=[cell.error or 0.0 for _, cell in points],
-        color=palette[family.rows[0][1]], linestyle=LINES[family.form], marker=mark_of(family),
+        color=palette[curve.rows[0][1]], linestyle=line_of(curve), marker=mark_of(curve),
         markeredgecolor="white", elinewidth=1, zorder=3,
     )  # fmt: skip
-    if family.anchor and name in family.anchor.cells:
-        cell = family.anchor.cells[name]
+    if curve.anchor and name in curve.anchor.cells:
+        cell = curve.anchor.cells[name]
         axes.errorbar(
-            [places[UNCONSTRAINED]], [cell.mean], yerr=[cell.error or 0.0], color=palette[family.anchor],
-            linestyle="", marker="*", markersize=11, markeredgecolor="white", elinewidth=1, zorder=4,
+            [places[UNCONSTRAINED]], [cell.mean], yerr=[cell.error or 0.0], color=palette[curve.anchor],
+            linestyle="", marker=STAR, markersize=11, markeredgecolor="white", elinewidth=1, zorder=4,
         )  # fmt: skip
 
 
-def _places(curves: Sequence[Family]) -> dict[float, float]:
-    """Place λ or bounds on a logarithmic axis, tighter to the right, what is off the scale one step beyond.
+def _places(curves: Sequence[Series]) -> dict[float, float]:
+    """Place strengths on a logarithmic axis, tighter to the right, what is off the scale one step beyond.
 
-    Keys are the values of the constraint and UNCONSTRAINED, in the order of their places.
+    Keys are the strengths and UNCONSTRAINED, in the order of their places.
     """
-    values = {value for family in curves for value, _ in family.rows}
+    values = {value for curve in curves for value, _ in curve.rows}
     scale = sorted(values - {0.0})
     step = max(0.3, math.log10(scale[-1] / scale[0]) / 8)
-    if curves[0].form == "bound":
+    if curves[0].kind is not None and curves[0].kind.axis.tighter == "lower":
         places = {value: -math.log10(value) for value in reversed(scale)}
         if 0.0 in values:
             places[0.0] = -math.log10(scale[0]) + step
@@ -194,15 +194,15 @@ def _places(curves: Sequence[Family]) -> dict[float, float]:
         places = {value: math.log10(value) for value in scale}
         if 0.0 in values:
             places = {0.0: math.log10(scale[0]) - step} | places
-    if any(family.anchor for family in curves):
+    if any(curve.anchor for curve in curves):
         places = {UNCONSTRAINED: min(places.values()) - step} | places
     return places
 
 
-def _scale_axis(axes: Axes, family: Family, places: Mapping[float, float]) -> None:
+def _scale_axis(axes: Axes, curve: Series, places: Mapping[float, float]) -> None:
     names = ["none" if value == UNCONSTRAINED else short(value) for value in places]
     axes.set_xticks(list(places.values()), names)
-    axes.set_xlabel(f"{'λ' if family.form == 'penalty' else 'bound on ‖Δθ‖₂'}{family.scale}, tighter →")
+    axes.set_xlabel(f"{curve.kind.axis.title if curve.kind else ''}{curve.scale}, tighter →")
     axes.grid(axis="x", visible=False)
 
 

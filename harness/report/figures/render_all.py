@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import matplotlib
+from matplotlib.figure import Figure
 from PIL import UnidentifiedImageError
 
 from harness import files
+from harness.diffusion.constraints.registry import kinds
 from harness.errors import RecordsError
 from harness.records import Record
 from harness.report.figures import contact_sheets, cost, line_plots, style, tradeoff
@@ -29,21 +33,21 @@ def render_all(
 ) -> list[Path]:
     """Write every figure that the records allow and return the files, in a fixed order.
 
-    ``shots.png``, ``drift.png``, ``penalty.png``, ``bound.png``, ``cost.png`` and ``pictures-SUBJECT.png``;
-    behind the name stand data set and backbone where there are several. ``run_dir`` holds the saved pictures.
-    In ``run_dir`` the figures of an earlier drawing that this one does not make are removed. Conditions stand
-    in the heading of every figure. ``say`` gets a line for each figure that has no data. The
-    same records give the same bytes, in any order. Raises RecordsError when a file cannot be written,
-    ConfigError for a wrong condition in ``where``.
+    ``shots.png``, ``drift.png``, one for each kind of constraint (``penalty.png``, ``bound.png``),
+    ``cost.png`` and ``pictures-SUBJECT.png``; behind the name stand data set and backbone where there are
+    several. ``run_dir`` holds the saved images. In it the figures of an earlier drawing that this one does
+    not make are removed. Conditions stand in the heading of every figure. ``say`` gets a line for each
+    figure that has no data. The same records give the same bytes, in any order. Raises RecordsError when a
+    file cannot be written, ConfigError for a wrong condition in ``where``.
     """
     written: list[Path] = []
     experiment = ", ".join([experiment or "", *where]).strip(", ") or None
     for suffix, selection in _settings(select(records, where)):
-        for name, draw in PLOTS.items():
+        for name, plot in PLOTS.items():
             path = out_dir / f"{name}{suffix}.png"
             with matplotlib.rc_context(style.STYLE):
-                if (figure := draw(selection, experiment)) is None:
-                    say(f"{path.name}: left out, {NEEDS[name]}")
+                if (figure := plot.draw(selection, experiment=experiment)) is None:
+                    say(f"{path.name}: left out, {plot.needs}")
                 else:
                     written.append(_write(path, style.encoded(figure)))
         written += _sheets(selection, run_dir, out_dir, suffix, experiment, say)
@@ -55,22 +59,20 @@ def render_all(
     return written
 
 
-PLOTS: dict[str, Callable] = {
-    "shots": lambda selection, name: line_plots.against_shots(selection, experiment=name),
-    "drift": lambda selection, name: tradeoff.against_drift(selection, experiment=name),
-    "penalty": lambda selection, name: line_plots.along_constraint(selection, "penalty", experiment=name),
-    "bound": lambda selection, name: line_plots.along_constraint(selection, "bound", experiment=name),
-    "cost": lambda selection, name: cost.bars(selection, experiment=name),
-}
+@dataclass(frozen=True)
+class Plot:
+    """A figure of a selection: what draws it, and what it cannot do without."""
 
-NEEDS = {
-    "shots": "it needs a method at two numbers of shots",
-    "drift": "it needs a method with both a score and a drift",
-    "penalty": "it needs two penalties λ > 0",
-    "bound": "it needs two bounds > 0",
-    "cost": "no record says how long a trial took",
+    draw: Callable[..., Figure | None]
+    needs: str
+
+
+PLOTS: dict[str, Plot] = {
+    "shots": Plot(line_plots.against_shots, "it needs a method at two numbers of shots"),
+    "drift": Plot(tradeoff.against_drift, "it needs a method with both a score and a drift"),
+    **{kind.key: Plot(partial(line_plots.along_constraint, kind=kind), kind.needs) for kind in kinds()},
+    "cost": Plot(cost.bars, "no record says how long a trial took"),
 }
-"""What a plot cannot do without."""
 
 
 def _settings(selection: Selection) -> Iterator[tuple[str, Selection]]:

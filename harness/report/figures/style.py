@@ -11,6 +11,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
 
+from harness import methods
+from harness.api import Role
+from harness.diffusion.constraints.base import Look
 from harness.report.rows import COLUMNS, Row, Selection
-from harness.report.series import Family, Form, form_of, unconstrained
+from harness.report.series import Series, unconstrained
 from harness.report.tables.footnotes import encoder
 
 DPI = 150
@@ -62,18 +66,16 @@ _COLOURS = {
     "dreambooth_lora": "#D55E00",
     "custom_diffusion": "#009E73",
     "textual_inversion": "#CC79A7",
-    "frozen": "#8c8c8c",
-    "frozen_oracle": "#8c8c8c",
-    "real": "#3d3d3d",
-    "real_ae": "#3d3d3d",
 }
+_REFERENCE_COLOURS: dict[Role, str] = {"floor": "#8c8c8c", "ceiling": "#3d3d3d"}
 _SPARE = ("#E69F00", "#56B4E9", "#882255", "#999933", "#332288", "#44AA99")
 
-LINES: dict[Form, Any] = {"plain": "-", "penalty": "-", "bound": "--", "parameter": ":"}
-MARKS: dict[Form, str] = {"plain": "*", "penalty": "o", "bound": "s", "parameter": "^"}
-_OTHER_SCALE_MARKS: dict[Form, str] = {"penalty": "D", "bound": "p"}
-_DASHES = {"frozen": (4, 2), "frozen_oracle": (1.2, 1.8), "real": (4, 2), "real_ae": (1.2, 1.8)}
+STAR = "*"
+"""The mark of what has no constraint."""
 
+_PARAMETER = Look(line=":", mark="^", other_mark="^", mark_over_shots="^")
+_DASHES = ((4, 2), (1.2, 1.8))
+"""Lines of the floors, and of the ceilings, in the order of their names."""
 
 # Tones of a method's variants, from the first on: towards which colour, and how far.
 _TONES = (("white", 0.0), ("black", 0.5), ("white", 0.5), ("black", 0.75), ("white", 0.7))
@@ -82,7 +84,7 @@ _VARIANT_MARKS = ("o", "^", "v", "P", "X", "d")
 
 @dataclass(frozen=True)
 class Palette:
-    """One colour for each method, tones of it for its further variants and for bounds.
+    """One colour for each method, tones of it for its further variants and for kinds drawn paler.
 
     ``variants``: method → its settings apart from the constraint, the one with most rows first. Methods
     without a colour of their own take spare ones in alphabetical order.
@@ -93,12 +95,17 @@ class Palette:
     def __getitem__(self, row: Row) -> str:
         other, share = _TONES[self._number(row) % len(_TONES)]
         colour = mixed(self.of_method(row.method), other, share)
-        return mixed(colour, "white", 0.3) if form_of(row) == "bound" else colour
+        return mixed(colour, "white", row.kind.look.paler) if row.kind else colour
 
     def of_method(self, method: str) -> str:
-        """Give the colour that all variants of a method are tones of."""
-        unknown = sorted(self.variants.keys() - _COLOURS.keys())
-        return _COLOURS.get(method) or _SPARE[unknown.index(method) % len(_SPARE)]
+        """Give the colour that all variants of a method are tones of; floors and ceilings have one each."""
+        fixed = {
+            name: colour
+            for name in self.variants
+            if (colour := _COLOURS.get(name) or _REFERENCE_COLOURS.get(methods.role_of(name)))
+        }
+        unknown = sorted(self.variants.keys() - fixed.keys())
+        return fixed.get(method) or _COLOURS.get(method) or _SPARE[unknown.index(method) % len(_SPARE)]
 
     def mark(self, row: Row) -> str:
         """Give the mark of a row's variant: another where tones repeat."""
@@ -117,9 +124,25 @@ def palette_of(selection: Selection) -> Palette:
     return Palette({method: [each for each, _ in count.most_common()] for method, count in counts.items()})
 
 
-def mark_of(curve: Family) -> str:
+def line_of(curve: Series) -> str:
+    """Give the line of a curve."""
+    return _look(curve).line
+
+
+def mark_of(curve: Series) -> str:
     """Give the mark of a curve's points; another where its values have a scale of their own."""
-    return (curve.scale and _OTHER_SCALE_MARKS.get(curve.form)) or MARKS[curve.form]
+    return _look(curve).other_mark if curve.scale else _look(curve).mark
+
+
+def _look(curve: Series) -> Look:
+    return curve.kind.look if curve.kind else _PARAMETER
+
+
+@cache
+def _dashes(method: str) -> tuple[float, float]:
+    role = methods.role_of(method)
+    alike = [name for name in methods.known() if methods.role_of(name) == role]
+    return _DASHES[alike.index(method) % len(_DASHES)]
 
 
 def mixed(colour: str, other: str, share: float) -> str:
@@ -190,31 +213,31 @@ def heading(
     return "  ·  ".join(words)
 
 
-def standing_lines(axes: Axes, rows: Iterable[Row], name: str, palette: Palette) -> None:
+def reference_lines(axes: Axes, rows: Iterable[Row], name: str, palette: Palette) -> None:
     """Draw floors and ceilings as broken lines across the axes."""
     for row in rows:
-        if row.group != "method" and name in row.cells:
+        if row.role != "method" and name in row.cells:
             axes.axhline(
                 row.cells[name].mean,
                 color=palette[row],
                 linewidth=1,
-                dashes=_DASHES[row.method],
+                dashes=_dashes(row.method),
                 zorder=1,
             )
 
 
-def standing_handles(rows: Iterable[Row], palette: Palette) -> list[Line2D]:
-    """Give the legend's entries of :func:`standing_lines`."""
+def reference_handles(rows: Iterable[Row], palette: Palette) -> list[Line2D]:
+    """Give the legend's entries of :func:`reference_lines`."""
     return [
-        Line2D([], [], color=palette[row], linewidth=1, dashes=_DASHES[row.method], label=row.title)
+        Line2D([], [], color=palette[row], linewidth=1, dashes=_dashes(row.method), label=row.title)
         for row in rows
-        if row.group != "method"
+        if row.role != "method"
     ]
 
 
 def handle(colour: str, label: str, *, marker: str, line: Any) -> Line2D:
     """Give one entry of a legend."""
-    size = 11 if marker == "*" else 5.5
+    size = 11 if marker == STAR else 5.5
     return Line2D(
         [],
         [],

@@ -1,4 +1,4 @@
-"""Fidelity and prompt following against drift from the base model, as in arXiv 2505.19519, Figure 6.
+"""Fidelity and prompt adherence against drift from the base model, as in arXiv 2505.19519, Figure 6.
 
 Methods are compared as curves, fidelity at equal drift; what has no drift by construction is a point.
 """
@@ -14,8 +14,7 @@ from harness.metrics.registry import shown_in
 from harness.report.figures import point_labels
 from harness.report.figures.line_plots import measured
 from harness.report.figures.style import (
-    LINES,
-    MARKS,
+    STAR,
     Palette,
     axis_name,
     drawing,
@@ -23,27 +22,28 @@ from harness.report.figures.style import (
     handle,
     heading,
     legend_below,
+    line_of,
     mark_of,
     mixed,
     palette_of,
+    reference_handles,
+    reference_lines,
     short,
-    standing_handles,
-    standing_lines,
 )
 from harness.report.rows import Row, Selection
-from harness.report.series import Family, families, telling_shots
+from harness.report.series import Series, reference_shots, series_of
 
 FIDELITY, ADHERENCE, DRIFTS = (shown_in(place) for place in ("fidelity", "adherence", "drift"))
 
 
 def against_drift(selection: Selection, *, experiment: str | None = None) -> Figure | None:
-    """Draw fidelity (upper row) and prompt following (lower row) against three measures of drift.
+    """Draw fidelity (upper row) and prompt adherence (lower row) against three measures of drift.
 
     Each method with a constraint is a curve that begins at its unconstrained star and whose points are
-    labelled by λ or by the bound; so is a method along a parameter of its own. Crosses are ± s.e. over
+    labelled by its strength; so is a method along a parameter of its own. Crosses are ± s.e. over
     subjects, floors and ceilings are lines. Returns None where no row has both a score and a drift.
     """
-    shots = telling_shots(selection)
+    shots = reference_shots(selection)
     rows = [row for row in selection.of("method") if row.shots in (shots, 0)]
     drifts = measured(DRIFTS, rows)
     scores = [*measured(FIDELITY, rows)[:1], *measured(ADHERENCE, rows)[:1]]
@@ -55,13 +55,13 @@ def against_drift(selection: Selection, *, experiment: str | None = None) -> Fig
     grid = figure.subplots(len(scores), len(drifts), squeeze=False, sharex="col", sharey="row")
     cells = [(grid[i, k], drift, score) for i, score in enumerate(scores) for k, drift in enumerate(drifts)]
     for axes, drift, score in cells:
-        standing_lines(axes, selection.rows, score, palette)
+        reference_lines(axes, selection.rows, score, palette)
         _draw(axes, rows, drift, score, palette)
     for axes, score in zip(grid[:, 0], scores, strict=True):
         axes.set_ylabel("\n".join(filter(None, (axis_name(score), encoder_line(selection, score)))))
     for axes, drift in zip(grid[-1], drifts, strict=True):
         axes.set_xlabel("\n".join(filter(None, (axis_name(drift), encoder_line(selection, drift)))))
-    legend_below(figure, [*_handles(rows, palette), *standing_handles(selection.rows, palette)])
+    legend_below(figure, [*_handles(rows, palette), *reference_handles(selection.rows, palette)])
     point_labels.settle(figure)
     for axes, drift, score in cells:
         _label(axes, rows, drift, score, palette)
@@ -70,35 +70,35 @@ def against_drift(selection: Selection, *, experiment: str | None = None) -> Fig
 
 def _draw(axes: Axes, rows: Sequence[Row], drift: str, score: str, palette: Palette) -> None:
     shown = [row for row in rows if drift in row.cells and score in row.cells]
-    curves = families(shown)
+    curves = series_of(shown)
     on_curves = _on_curves(curves)
     for curve in curves:
         axes.plot(
             [row.cells[drift].mean for row in curve.members],
             [row.cells[score].mean for row in curve.members],
             color=_tone(curve, palette),
-            linestyle=LINES[curve.form],
+            linestyle=line_of(curve),
             linewidth=1.5,
             zorder=2,
         )
     for row in shown:
         curve_of = on_curves.get(id(row))
         colour = _tone(curve_of, palette) if curve_of else palette[row]
-        _point(axes, row, drift, score, colour, mark_of(curve_of) if curve_of else MARKS["plain"])
+        _point(axes, row, drift, score, colour, mark_of(curve_of) if curve_of else STAR)
     if shown:
         lowest, highest = (pick(row.cells[drift].mean for row in shown) for pick in (min, max))
         axes.set_xlim(left=min(lowest, 0.0) - 0.04 * highest)
 
 
-def _on_curves(curves: Sequence[Family]) -> dict[int, Family]:
+def _on_curves(curves: Sequence[Series]) -> dict[int, Series]:
     """Say which curve marks a row (by id); what a constraint starts from stays a star on no curve."""
     stars = {id(curve.anchor) for curve in curves}
     return {id(row): curve for curve in curves for _, row in curve.rows if id(row) not in stars}
 
 
-def _tone(curve: Family, palette: Palette) -> str:
+def _tone(curve: Series, palette: Palette) -> str:
     row = curve.rows[0][1]
-    return mixed(palette.of_method(row.method), "black", 0.45) if curve.form == "parameter" else palette[row]
+    return mixed(palette.of_method(row.method), "black", 0.45) if curve.kind is None else palette[row]
 
 
 def _point(axes: Axes, row: Row, drift: str, score: str, colour: str, mark: str) -> None:
@@ -107,7 +107,7 @@ def _point(axes: Axes, row: Row, drift: str, score: str, colour: str, mark: str)
         x.mean, y.mean, xerr=x.error, yerr=y.error, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.45,
         zorder=2,
     )  # fmt: skip
-    star = mark == MARKS["plain"]
+    star = mark == STAR
     axes.plot(
         [x.mean], [y.mean], linestyle="", marker=mark, color=colour, zorder=5 if star else 4,
         markersize=12 if star else 5.5, markeredgecolor="white", markeredgewidth=0.8, clip_on=False,
@@ -116,7 +116,7 @@ def _point(axes: Axes, row: Row, drift: str, score: str, colour: str, mark: str)
 
 def _label(axes: Axes, rows: Sequence[Row], drift: str, score: str, palette: Palette) -> None:
     shown = [row for row in rows if drift in row.cells and score in row.cells]
-    curves = families(shown)
+    curves = series_of(shown)
     written = [
         point_labels.Label(row.cells[drift].mean, row.cells[score].mean, short(value), _tone(curve, palette))
         for curve in curves
@@ -128,20 +128,16 @@ def _label(axes: Axes, rows: Sequence[Row], drift: str, score: str, palette: Pal
 
 
 def _handles(rows: Sequence[Row], palette: Palette) -> list[object]:
-    curves = families(rows)
+    curves = series_of(rows)
     named = _on_curves(curves)
-    stars = [
-        handle(palette[row], row.title, marker=MARKS["plain"], line="")
-        for row in rows
-        if id(row) not in named
-    ]
+    stars = [handle(palette[row], row.title, marker=STAR, line="") for row in rows if id(row) not in named]
     return [*stars, *(_curve_handle(curve, palette) for curve in curves)]
 
 
-def _curve_handle(curve: Family, palette: Palette) -> object:
+def _curve_handle(curve: Series, palette: Palette) -> object:
     return handle(
         _tone(curve, palette),
         f"{curve.name} (labelled)",
         marker=mark_of(curve),
-        line=LINES[curve.form],
+        line=line_of(curve),
     )

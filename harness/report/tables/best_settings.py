@@ -16,11 +16,10 @@ from harness.errors import ConfigError, one_of
 from harness.metrics.registry import shown_in
 from harness.records import Record
 from harness.report.rows import COLUMNS, Cell, Row, select
-from harness.report.series import form_of
 from harness.report.tables.markup import RENDERERS, Block, Section, Sheet, Text, spread
 
 BALANCE = shown_in("merit")
-"""What a setting is chosen by unless the user says otherwise: the subject, and what was asked of it."""
+"""What a setting is chosen by unless the user says otherwise: the subject, and the prompt."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def chosen(group: Sequence[Candidate]) -> Candidate:
 def ranked(records: Sequence[Record], measures: Sequence[str] = BALANCE) -> list[list[Candidate]]:
     """Rank the settings of every method, best first, apart for each number of shots, backbone and data set.
 
-    With class images, with a penalty and with a bound a method counts as another one.
+    With class images, and with another kind of constraint, a method counts as another one.
 
     Raises ConfigError for an unknown measure, and for one that is not better when higher.
     """
@@ -66,7 +65,7 @@ def ranked(records: Sequence[Record], measures: Sequence[str] = BALANCE) -> list
         merit = _merit(row, measures)
         if merit.n:
             prior = bool(row.setting.get("params.prior_weight"))
-            kind = (row.method, form_of(row), prior, *row.contest)
+            kind = (row.method, row.kind, prior, *row.comparison_group)
             groups.setdefault(kind, []).append(Candidate(row, merit))
     return [sorted(group, key=lambda each: -each.merit.mean) for group in groups.values()]
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.config.titles import title
+from harness.methods import role_of
 from harness.metrics.registry import MEASURES
 from harness.records import Record
 from harness.report import stats
-from harness.report.filters import CEILINGS
 from harness.report.rows import COLUMNS, Cell, Selection, values
 from harness.report.tables.markup import number
 
@@ -78,8 +78,8 @@ def _floor_note(selection: Selection, name: str) -> str | None:
 def _empty_note(selection: Selection, wanted: Sequence[str], present: set[str]) -> str | None:
     reasons = []
     for name in wanted:
-        asked = any(name in values(record) for record in selection.records)
-        if name in present or not asked:
+        requested = any(name in values(record) for record in selection.records)
+        if name in present or not requested:
             continue
         given = Counter(record.notes[name] for record in selection.records if name in record.notes)
         reason = min(given, key=lambda text: (-given[text], text)) if given else "no reason recorded"
@@ -91,7 +91,7 @@ def _failed_note(selection: Selection, *, most: int = 5) -> str | None:
     if not selection.failed:
         return None
     count = len(selection.failed)
-    told = [
+    failures = [
         f"{title(record.trial)}, {record.trial['shots']} shots, {record.trial['subject']}, "
         f"seed {record.trial['seed']} ({record.error or 'no reason recorded'})"
         for record in selection.failed[:most]
@@ -99,7 +99,7 @@ def _failed_note(selection: Selection, *, most: int = 5) -> str | None:
     more = [f"and {count - most} more"] if count > most else []
     return (
         f"{'1 trial failed and does' if count == 1 else f'{count} trials failed and do'} not count: "
-        + "; ".join([*told, *more])
+        + "; ".join([*failures, *more])
         + "."
     )
 
@@ -140,7 +140,7 @@ def _revisions(records: Iterable[Record], part: str) -> str:
 
 def _sampling(records: Iterable[Record]) -> str:
     seeds = _joined(str(record.trial["seed"]) for record in records)
-    images = _pictures(records)
+    images = _images(records)
     settings = [record.trial.get("sampling") or {} for record in records]
     sampler = _joined(
         f"{s.get('sampler', 'sampler')} {s['steps']} steps, guidance {s['guidance']:g}"
@@ -150,9 +150,11 @@ def _sampling(records: Iterable[Record]) -> str:
     return "; ".join(part for part in (sampler, images, f"seeds {seeds}") if part)
 
 
-def _pictures(records: Iterable[Record]) -> str:
-    """Count a trial's pictures; ceilings hold photos, whose number says nothing of sampling."""
-    counts = {record.images for record in records if record.images and record.trial["method"] not in CEILINGS}
+def _images(records: Iterable[Record]) -> str:
+    """Count a trial's images; ceilings hold photos, whose number says nothing of sampling."""
+    counts = {
+        record.images for record in records if record.images and role_of(record.trial["method"]) != "ceiling"
+    }
     if not counts:
         return ""
     least, most = min(counts), max(counts)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.api import Lipschitz
 from harness.errors import ConfigError, one_of
 from harness.metrics.registry import shown_in
 from harness.records import Record
@@ -81,8 +82,8 @@ def best(rows: Sequence[Row], column: Column) -> list[Row]:
     sign = 1 if column.direction == "higher" else -1
     rivals: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        if row.group == "method" and column.name in row.cells and not _structural(row, column):
-            rivals.setdefault(row.contest, []).append(row)
+        if row.role == "method" and column.name in row.cells and not _structural(row, column):
+            rivals.setdefault(row.comparison_group, []).append(row)
     chosen = []
     for group in rivals.values():
         won = [sum(sign * lead.mean > 0 for lead in _leads(row, group, column.name)) for row in group]
@@ -123,19 +124,25 @@ def tidy(
             for row in selection.rows
             if name in row.cells
         ]
-    return pd.DataFrame(lines, columns=[*TIDY]).astype({"version": "Int64"})
+    columns = [*ROW, *_constraint_keys(selection.rows), *CELL]
+    return pd.DataFrame(lines, columns=columns).astype({"version": "Int64"})
 
 
-CONSTRAINT = ("penalty", "norm", "bound", "relative", "on")
+ROW = ("row", "group", "method", "shots")
+"""The first columns of the CSV; the keys of the constraint follow, empty without one."""
 
-TIDY = (
-    "row", "group", "method", "shots", "penalty", "norm", "bound", "relative", "on", "measure",
-    "mean", "se", "low", "high", "n",
+CELL = (
+    "measure", "mean", "se", "low", "high", "n",
     "best", "unit", "direction", "encoder", "version", "experiment", "dataset", "backbone", "params",
     "sampling", "records", "commit", "backbone_revision", "data_revision", "device",
 )  # fmt: skip
-"""Columns of the CSV. ``penalty`` to ``on`` are the Lipschitz constraint, empty without one; ``low`` and
-``high`` are the ends of the 95 % t interval over subjects."""
+"""The further columns. ``low`` and ``high`` are the ends of the 95 % t interval over subjects."""
+
+
+def _constraint_keys(rows: Sequence[Row]) -> list[str]:
+    """Keys that every constraint has, then those of other kinds that some row uses."""
+    held = [part for row in rows for part in sorted(row.setting) if part.startswith("lipschitz.")]
+    return list(dict.fromkeys([*Lipschitz().settings(), *(part.removeprefix("lipschitz.") for part in held)]))
 
 
 def _tidy_line(
@@ -150,8 +157,9 @@ def _tidy_line(
         for part in ("params", "sampling")
     }
     return {
-        "row": row.title, "group": row.group, "method": row.method, "shots": row.shots,
-        **{part: row.setting.get(f"lipschitz.{part}") for part in CONSTRAINT}, "measure": column.name,
+        "row": row.title, "group": row.role, "method": row.method, "shots": row.shots,
+        **{key: row.setting.get(f"lipschitz.{key}") for key in _constraint_keys(selection.rows)},
+        "measure": column.name,
         "mean": cell.mean, "se": cell.error, "n": cell.n, "best": best,
         "low": _end(interval.low if interval else None),
         "high": _end(interval.high if interval else None),
@@ -223,7 +231,7 @@ def _block(selection: Selection, columns: Sequence[Column], caption: str) -> Blo
 
 def _label(row: Row, selection: Selection) -> str:
     label = {"floor": "Floor: the base model, not taught", "ceiling": "Ceiling: photos of the subject"}.get(
-        row.group, row.shots_in_words
+        row.role, row.shots_in_words
     )
     places = [
         row.setting[part]

@@ -1,18 +1,14 @@
-"""Published results to set beside ours: scores on DreamBench as printed, curves as read off the plots.
+"""Published results to set beside ours: scores on DreamBench as printed or as read off a plot.
 
 Source: arXiv 2505.19519 (P&P) unless a row names another. Nothing here was measured by this program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import pandas as pd
-
-from harness.errors import ConfigError, one_of
-from harness.report.tables.markup import EMPTY, RENDERERS, Block, Section, Sheet, Text
+from harness.report.tables.markup import EMPTY
 
 Origin = Literal["printed", "digitised"]
 
@@ -29,22 +25,6 @@ class Published:
     clip_i: float | None
     origin: Origin = "printed"
     remark: str = ""
-
-
-@dataclass(frozen=True)
-class PublishedPenalty:
-    """One point of the penalty's sweep: the full fine-tune of SD 1.5, read off Figure 6.
-
-    Reading error about ±.0003 on the scores, ±2 on ``weight_l2``, ±15 on ``noise_l2``; neither drift is
-    defined exactly in the paper, so their scales are not ours.
-    """
-
-    penalty: float
-    dino: float
-    clip_i: float
-    clip_t: float
-    weight_l2: float
-    noise_l2: float
 
 
 def _gains() -> list[Published]:
@@ -100,24 +80,23 @@ def _others() -> list[Published]:
 
 
 def _sweep() -> list[Published]:
+    """The full fine-tune along λ, read off Figure 6."""
+    table = [
+        (0, 0.650, 0.2936, 0.8035, "1"),
+        (500, 0.6395, 0.2976, 0.7949, ""),
+        (1000, 0.627, 0.2997, 0.788, ""),
+        (2000, 0.611, 0.302, 0.779, ""),
+        (5000, 0.579, 0.306, 0.7625, ""),
+        (10000, 0.541, 0.309, 0.745, ""),
+    ]
     return [
         Published(
-            "P&P, Figure 6", "SD 1.5", f"DreamBooth + Lipschitz λ={point.penalty:g}",
-            point.dino, point.clip_t, point.clip_i, origin="digitised",
-            remark="" if point.penalty else "1",
+            "P&P, Figure 6", "SD 1.5", f"DreamBooth + Lipschitz λ={penalty}", dino, clip_t, clip_i,
+            origin="digitised", remark=remark,
         )
-        for point in PENALTIES
+        for penalty, dino, clip_t, clip_i, remark in table
     ]  # fmt: skip
 
-
-PENALTIES = (
-    PublishedPenalty(0, 0.650, 0.8035, 0.2936, 372, 5650),
-    PublishedPenalty(500, 0.6395, 0.7949, 0.2976, 315, 4330),
-    PublishedPenalty(1000, 0.627, 0.788, 0.2997, 285, 3945),
-    PublishedPenalty(2000, 0.611, 0.779, 0.302, 243, 3380),
-    PublishedPenalty(5000, 0.579, 0.7625, 0.306, 172, 2485),
-    PublishedPenalty(10000, 0.541, 0.745, 0.309, 114, 1710),
-)
 
 RESULTS: tuple[Published, ...] = (*_gains(), *_baselines(), *_sweep(), *_others())
 
@@ -139,59 +118,9 @@ READ_OFF = (
 )
 
 
-def published(format: str = "markdown", *, backbone: str | None = None) -> str:
-    """Render the published results as ``markdown``, ``tex`` or ``csv`` (scores; no footnotes in CSV).
-
-    ``backbone`` keeps the rows of one ("SD 1.5", "SDXL", "SD 3", …). Raises ConfigError for an unknown format
-    or backbone.
-    """
-    if format not in (*RENDERERS, "csv"):
-        raise ConfigError(one_of(format, (*RENDERERS, "csv"), noun="format"))
-    known = {row.backbone for row in RESULTS}
-    if backbone is not None and backbone not in known:
-        raise ConfigError(one_of(backbone, known, noun="published backbone"))
-    rows = [row for row in RESULTS if backbone in (None, row.backbone)]
-    if format == "csv":
-        return pd.DataFrame([vars(row) for row in rows]).to_csv(index=False, lineterminator="\n")
-    blocks = [_scores([row for row in rows if row.origin == "printed"])]
-    if backbone in (None, "SD 1.5"):
-        blocks.append(_penalties())
-    return RENDERERS[format](Sheet((OPENING,), tuple(blocks), (*REMARKS, READ_OFF)))
-
-
-def _scores(rows: Sequence[Published]) -> Block:
-    sections: dict[str, list[tuple[Text, ...]]] = {}
-    for row in rows:
-        scores = (digits(row, value) for value in (row.dino, row.clip_t, row.clip_i))
-        name = row.method + (f" [{row.remark}]" if row.remark else "")
-        sections.setdefault(row.source, []).append(tuple(map(Text, (name, row.backbone, *scores))))
-    return Block(
-        "Published scores: cosines; encoders not named [3].",
-        ("Method", "Backbone", "DINO ↑", "CLIP-T ↑", "CLIP-I ↑"),
-        tuple(Section(label, tuple(lines)) for label, lines in sections.items()),
-    )
-
-
 def digits(row: Published, value: float | None) -> str:
     """Write as many digits as the source: four in the tables of P&P, three or four elsewhere."""
     if value is None:
         return EMPTY
     text = f"{value:.4f}"
     return text if row.source.startswith("P&P, Table") else text.removesuffix("0")
-
-
-def _penalties() -> Block:
-    lines = tuple(
-        (
-            f"{point.penalty:g}" + (f" [{row.remark}]" if row.remark else ""),
-            *(digits(row, value) for value in (row.dino, row.clip_t, row.clip_i)),
-            f"{point.weight_l2:g}",
-            f"{point.noise_l2:g}",
-        )
-        for point, row in zip(PENALTIES, _sweep(), strict=True)
-    )
-    return Block(
-        "P&P, Figure 6 (digitised): the full fine-tune of SD 1.5 along λ.",
-        ("λ", "DINO ↑", "CLIP-T ↑", "CLIP-I ↑", "|Δθ| ↓", "|Δε| ↓"),
-        (Section(None, tuple(tuple(map(Text, line)) for line in lines)),),
-    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from harness.diffusion.constraints.penalty import Penalty
 from harness.errors import ConfigError, one_of
 from harness.records import Record
 from harness.report.rows import COLUMNS, Row, select
@@ -30,14 +31,14 @@ METHODS = {
 }
 
 RELEASED = {
-    ("SD 1.5", "DreamBooth"): ("tensor_mean", 500.0),
-    ("SD 1.5", "Custom Diffusion"): ("tensor_mean", 175.0),
-    ("SD 1.5", "DreamBooth LoRA"): ("sum", 1e-7),
-    ("SDXL", "Custom Diffusion"): ("tensor_mean", 50.0),
-    ("SDXL", "DreamBooth LoRA"): ("sum", 1e-6),
-    ("SD 3", "Custom Diffusion"): ("tensor_mean", 10.1),
+    ("SD 1.5", "DreamBooth"): Penalty(500.0, "tensor_mean"),
+    ("SD 1.5", "Custom Diffusion"): Penalty(175.0, "tensor_mean"),
+    ("SD 1.5", "DreamBooth LoRA"): Penalty(1e-7, "sum"),
+    ("SDXL", "Custom Diffusion"): Penalty(50.0, "tensor_mean"),
+    ("SDXL", "DreamBooth LoRA"): Penalty(1e-6, "sum"),
+    ("SD 3", "Custom Diffusion"): Penalty(10.1, "tensor_mean"),
 }
-"""Norm and λ of the authors' released scripts, where these add the penalty to the loss."""
+"""The penalty of the authors' released scripts, where these add one to the loss."""
 
 SCORES = ("dino", "clip_t", "clip_i")
 
@@ -72,24 +73,23 @@ def counterparts(row: Row) -> Iterator[Published]:
     if row.setting["dataset"].startswith("toybox") or row.method not in METHODS:
         return
     method = METHODS[row.method]
-    backbone = "–" if row.method == "real" else BACKBONES.get(row.setting["backbone"])
+    backbone = "–" if row.role == "ceiling" else BACKBONES.get(row.setting["backbone"])
     wanted = {(backbone, name) for name in _names(row, backbone, method)}
     yield from (result for result in RESULTS if (result.backbone, result.method) in wanted)
 
 
 def _names(row: Row, backbone: str | None, method: str) -> Iterator[str]:
     """Give what a row's method and constraint are called in print."""
-    norm, penalty = row.setting.get("lipschitz.norm"), row.penalty
-    if row.bound is not None:
-        return
-    if not penalty:
+    constraints = row.constraints.members
+    if not any(each.strength or not isinstance(each, Penalty) for each in constraints):
         yield method
-    if penalty is None or row.setting.get("params.prior_weight"):
+    if len(constraints) != 1 or row.setting.get("params.prior_weight"):
         return  # the authors' penalty stands in place of prior preservation
-    if (norm, penalty) == RELEASED.get((str(backbone), method)):
+    (penalty,) = constraints
+    if penalty == RELEASED.get((str(backbone), method)):
         yield f"{method} + Lipschitz"
-    if method == "DreamBooth" and norm == "tensor_mean":
-        yield f"{method} + Lipschitz λ={penalty:g}"
+    if method == "DreamBooth" and penalty == Penalty(penalty.strength):
+        yield f"{method} + Lipschitz {penalty.short}"
 
 
 def _line(row: Row, result: Published) -> tuple[Text, ...]:

@@ -25,7 +25,8 @@ from harness.diffusion.backbones.families import FAMILIES, Family, pipeline_part
 from harness.diffusion.backbones.loading import load_backbone, without_weights
 from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.backbones.stable_diffusion import StableDiffusion
-from harness.diffusion.lipschitz import Constraint, Full, penalty_value
+from harness.diffusion.constraints.active import ActiveConstraints
+from harness.diffusion.lipschitz import Full, penalty_value
 from harness.diffusion.sampling import sample, sample_images
 from harness.diffusion.training import Example, Trainer, TrainingSet, _loss
 from harness.diffusion.weights.delta import Delta
@@ -167,17 +168,17 @@ def test_images_do_not_depend_on_the_batch(every):
 
 def test_with_accumulation_the_penalty_counts_once_per_step(every, photos, monkeypatch):
     """At a distance δ from θ0, λ·Σ mean((θ − θ0)²) has the gradient 2λδ/n_l, whatever the micro-batches."""
-    added, original = [], Constraint.add_gradient
+    added, original = [], ActiveConstraints.add_gradient
 
-    def watched(self):
+    def watched(self, loss):
         with torch.no_grad():
             for term in self.terms:
                 term.value.copy_(term.base + 0.01)
                 term.value.grad = torch.zeros_like(term.value)
-        original(self)
+        original(self, loss)
         added.append([float(term.value.grad.mean() * term.value.numel()) for term in self.terms])
 
-    monkeypatch.setattr(Constraint, "add_gradient", watched)
+    monkeypatch.setattr(ActiveConstraints, "add_gradient", watched)
     shots = [Example(photo, ("a dog",)) for photo in photos]
     Trainer(seed=0, lipschitz=Lipschitz(penalty=50.0)).fit(
         every, parameters=every.parameters("cross_attention_kv"), examples=shots,

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.diffusion.constraints.bound import Bound
+from harness.diffusion.constraints.penalty import Penalty
+from harness.diffusion.constraints.registry import kinds
 from harness.errors import RecordsError
 from harness.report.figures import line_plots, point_labels, style, tradeoff
 from harness.report.figures import render_all as figures
@@ -83,7 +86,7 @@ def test_what_has_no_data_is_left_out_with_a_line(make, tmp_path):
     assert [line.partition(",")[0] for line in said] == [
         *(
             f"{name}.png: left out"
-            for name in ("shots", "drift", "penalty", "bound", "cost", "pictures-mug_01")
+            for name in ("shots", "drift", *(kind.key for kind in kinds()), "cost", "pictures-mug_01")
         ),
         "no figure: nothing in the records to draw",
     ]
@@ -119,7 +122,7 @@ def along(make, *constraints, params=None):
 def test_absolute_and_relative_bounds_share_no_axis(make):
     absolute = along(make, None, *({"bound": value} for value in (2.0, 1.0)))
     relative = along(make, *({"bound": value, "relative": True} for value in (0.1, 0.01, 0.0)))
-    figure = line_plots.along_constraint(select([*absolute, *relative]), "bound")
+    figure = line_plots.along_constraint(select([*absolute, *relative]), Bound)
     first, second = (axes for axes in figure.axes if axes.get_visible())
     ticks = [[label.get_text() for label in axes.get_xticklabels()] for axes in (first, second)]
     assert ticks == [["none", "2", "1"], ["none", "0.1", "0.01", "0"]]
@@ -130,7 +133,7 @@ def test_absolute_and_relative_bounds_share_no_axis(make):
 def test_penalties_of_another_norm_share_no_axis_and_have_another_mark(make):
     mean = along(make, *({"penalty": value} for value in (5.0, 50.0)))
     total = along(make, *({"penalty": value, "norm": "sum"} for value in (1e-7, 1e-6)))
-    figure = line_plots.along_constraint(select([*mean, *total]), "penalty")
+    figure = line_plots.along_constraint(select([*mean, *total]), Penalty)
     assert [axes.get_xlabel() for axes in figure.axes] == ["λ, tighter →", "λ, sum, tighter →"]
     marks = [entry.get_marker() for entry in figure.legends[0].get_lines()]
     assert len(marks) == len(set(marks)) == 2
