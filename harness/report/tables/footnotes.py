@@ -32,6 +32,10 @@ def footnotes(
     *,
     experiment: str | None,
 ) -> list[str]:
+    """Write the lines below a table: bold, noise floors, what is empty, what failed, provenance.
+
+    ``shown`` are the columns of the table, ``wanted`` those requested, ``present`` those that hold a number.
+    """
     return [
         note
         for note in (
@@ -123,6 +127,7 @@ def _provenance_note(selection: Selection, experiment: str | None) -> str:
 
 
 def commits(records: Iterable[Record]) -> str:
+    """Name the commits behind some records, ten digits each, with a word where files differed from them."""
     return _joined(
         f"{str(commit)[:10]}{' (modified)' if record.provenance.get('dirty') else ''}"
         for record in records
@@ -162,6 +167,7 @@ def _images(records: Iterable[Record]) -> str:
 
 
 def provenance(records: Iterable[Record], field: str) -> str:
+    """Give what some records say of a field of their provenance, each answer once, the shorter first."""
     return _joined(str(found) for record in records if (found := record.provenance.get(field)))
 
 
