@@ -88,7 +88,9 @@ def test_only_the_sweep_imports_ray():
 
 
 def test_only_the_store_imports_mlflow():
-    assert [p.name for p in SOURCES if any(n.split(".")[0] == "mlflow" for n in imports(p))] == ["mlflow_store.py"]
+    assert [p.name for p in SOURCES if any(n.split(".")[0] == "mlflow" for n in imports(p))] == [
+        "mlflow_store.py"
+    ]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "baselines").glob("*.py")), ids=lambda path: path.stem)
