@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.doctor import doctor
+from harness.cli.report import Experiment, best, compare, current_records, figures, note, run_folder_of, table
 from harness.cli.score import score
 from harness.cli.sweep import INTERRUPTED, MLflow, Runs, sweep
 from harness.cli.toybox.commands import pretrain, toybox
@@ -30,11 +31,9 @@ app.command()(sweep)
 app.command()(score)
 app.command()(doctor)
 app.command()(pretrain)
+for command in (table, best, compare, figures):
+    app.command()(command)
 app.add_typer(toybox, name="toybox")
-
-Experiment = Annotated[
-    str, typer.Argument(metavar="EXPERIMENT", help="An experiment's YAML file, or its name under runs/.")
-]
 
 
 @app.callback()
@@ -42,94 +41,6 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Options that hold for every command; ``--debug`` is read in :func:`main`."""
-
-
-@app.command()
-def table(
-    experiment: Experiment,
-    runs: Runs = Path("runs"),
-    format: Annotated[str, typer.Option(help="markdown, csv or tex.")] = "markdown",
-    where: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only such trials, e.g. shots=5.")
-    ] = None,
-    measure: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this column; may be repeated.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All columns that hold a number.")] = False,
-    published: Annotated[
-        bool, typer.Option("--published", help="The scores that have a published counterpart, beside it.")
-    ] = False,
-) -> None:
-    """Print the table of an experiment: mean ± s.e. over subjects.
-
-    Example:  harness table fewshot --where shots=5 --format tex
-    """
-    folder = run_folder_of(experiment, runs)
-    from harness.report.tables import method_table, published_table
-
-    if published:
-        sys.stdout.write(published_table.table(_current(folder), where=where or (), format=format))
-        return
-    text = method_table.table(
-        _current(folder),
-        where=where or (),
-        format=format,
-        measures=measure,
-        everything=everything,
-        experiment=folder.name,
-    )
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
-
-
-@app.command()
-def best(
-    experiment: Experiment,
-    runs: Runs = Path("runs"),
-    format: Annotated[str, typer.Option(help="markdown or tex.")] = "markdown",
-    measure: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Weigh these [default: dino_heldout and prompt_accuracy]."),
-    ] = None,
-) -> None:
-    """Rank the settings of every method by the geometric mean of some measures.
-
-    Bold is the one to take: the fewest steps within one standard error of the best.
-
-    Example:  harness best tuning-toybox
-    """
-    folder = run_folder_of(experiment, runs)
-    from harness.report.tables import best_settings
-
-    sys.stdout.write(best_settings.table(_current(folder), measure or best_settings.BALANCE, format=format))
-
-
-@app.command()
-def figures(
-    experiment: Experiment,
-    runs: Runs = Path("runs"),
-    out: Annotated[
-        Path | None, typer.Option(help="Where to [default: the run's figures/, figures/CONDITION/].")
-    ] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only such trials, e.g. shots=5.")
-    ] = None,
-) -> None:
-    """Draw the figures of an experiment as PNG files.
-
-    Example:  harness figures lipschitz_bounds --out paper/figures
-    """
-    folder = run_folder_of(experiment, runs)
-    from harness.report.figures import render_all as drawing
-
-    for path in drawing.render_all(
-        _current(folder),
-        folder,
-        out or drawing.folder_of(folder, where or ()),
-        where=where or (),
-        experiment=folder.name,
-        say=_note,
-    ):
-        typer.echo(path)
 
 
 @app.command()
@@ -151,7 +62,7 @@ def ui(
         raise ConfigError(f"{runs / 'mlflow.db'}: not there yet; a sweep or `harness mirror` makes it")
     uri = mlflow or default_uri(runs)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    _note(f"http://{host}:{port}  (Ctrl-C ends it)")
+    note(f"http://{host}:{port}  (Ctrl-C ends it)")
     where = ["--host", host, "--port", str(port)]
     raise typer.Exit(subprocess.call([*command, *where], env={**QUIET, **os.environ}))
 
@@ -165,7 +76,7 @@ def mirror(experiment: Experiment, runs: Runs = Path("runs"), mlflow: MLflow = N
     from harness.tracking.mirror import Store, catch_up
 
     folder = run_folder_of(experiment, runs)
-    _current(folder)  # says what is left out
+    current_records(folder)  # says what is left out
     store = Store(folder.parent, folder.name, mlflow)
     count = catch_up(store, tables=[folder / "tables", folder / "figures"])
     typer.echo(f"{count} records of {folder.name} are in {store.hide(store.uri)}")
@@ -257,24 +168,3 @@ def _misuse(message: str) -> None:
         typer.echo(message)
         sys.exit(0)
     _stop(" ".join(message.split()), 2)
-
-
-def _note(line: str) -> None:
-    typer.echo(line, err=True)
-
-
-def _current(folder: Path) -> list[Any]:
-    """Read the wanted records of a run directory; say how many others there are."""
-    from harness.records import read_current
-
-    current = read_current(folder)
-    if current.remark:
-        _note(current.remark)
-    return current.records
-
-
-def run_folder_of(experiment: str, runs: Path) -> Path:
-    """Look an experiment up among the run directories."""
-    from harness.cli.lookup import run_folder
-
-    return run_folder(experiment, runs)

@@ -1,0 +1,163 @@
+"""The commands that read records: ``harness table``, ``best``, ``compare`` and ``figures``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.sweep import Runs
+
+Experiment = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="An experiment's YAML file, or its name under runs/.")
+]
+
+
+def table(
+    experiment: Experiment,
+    runs: Runs = Path("runs"),
+    format: Annotated[str, typer.Option(help="markdown, csv or tex.")] = "markdown",
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only such trials, e.g. shots=5.")
+    ] = None,
+    measure: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this column; may be repeated.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All columns that hold a number.")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="The scores that have a published counterpart, beside it.")
+    ] = False,
+) -> None:
+    """Print the table of an experiment: mean ± s.e. over subjects.
+
+    Example:  harness table fewshot --where shots=5 --format tex
+    """
+    folder = run_folder_of(experiment, runs)
+    from harness.report.tables import method_table, published_table
+
+    if published:
+        sys.stdout.write(published_table.table(current_records(folder), where=where or (), format=format))
+        return
+    text = method_table.table(
+        current_records(folder),
+        where=where or (),
+        format=format,
+        measures=measure,
+        everything=everything,
+        experiment=folder.name,
+    )
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def best(
+    experiment: Experiment,
+    runs: Runs = Path("runs"),
+    format: Annotated[str, typer.Option(help="markdown or tex.")] = "markdown",
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Weigh these [default: dino_heldout and prompt_accuracy]."),
+    ] = None,
+) -> None:
+    """Rank the settings of every method by the geometric mean of some measures.
+
+    Bold is the one to take: the fewest steps within one standard error of the best.
+
+    Example:  harness best tuning-toybox
+    """
+    folder = run_folder_of(experiment, runs)
+    from harness.report.tables import best_settings
+
+    sys.stdout.write(
+        best_settings.table(current_records(folder), measure or best_settings.BALANCE, format=format)
+    )
+
+
+def compare(
+    experiment: Experiment,
+    against: Annotated[
+        str, typer.Option(metavar="METHOD", help="Compare with this one: dreambooth, dreambooth+penalty, ….")
+    ],
+    runs: Runs = Path("runs"),
+    format: Annotated[str, typer.Option(help="markdown or tex.")] = "markdown",
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only such trials, e.g. shots=5.")
+    ] = None,
+    drift: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="At equal [default: noise_l2, image_drift, weight_l2]."),
+    ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Scores [default: dino_heldout, clip_t, prompt_accuracy]."),
+    ] = None,
+    power: Annotated[bool, typer.Option("--power", help="Say what so many subjects can show.")] = False,
+) -> None:
+    """Compare methods as curves: the difference of scores at equal drift, over all settings tried.
+
+    Example:  harness compare tuning-toybox --against dreambooth --runs results --power
+    """
+    folder = run_folder_of(experiment, runs)
+    from harness.report.tables import comparison_table as comparison
+
+    text = comparison.table(
+        current_records(folder),
+        against,
+        where=where or (),
+        drifts=drift or comparison.DRIFTS,
+        scores=measure or comparison.SCORES,
+        power=power,
+        format=format,
+    )
+    sys.stdout.write(text)
+
+
+def figures(
+    experiment: Experiment,
+    runs: Runs = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where to [default: the run's figures/, figures/CONDITION/].")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only such trials, e.g. shots=5.")
+    ] = None,
+) -> None:
+    """Draw the figures of an experiment as PNG files.
+
+    Example:  harness figures lipschitz_bounds --out paper/figures
+    """
+    folder = run_folder_of(experiment, runs)
+    from harness.report.figures import render_all as drawing
+
+    for path in drawing.render_all(
+        current_records(folder),
+        folder,
+        out or drawing.folder_of(folder, where or ()),
+        where=where or (),
+        experiment=folder.name,
+        say=note,
+    ):
+        typer.echo(path)
+
+
+def note(line: str) -> None:
+    """Say a line on stderr."""
+    typer.echo(line, err=True)
+
+
+def current_records(folder: Path) -> list[Any]:
+    """Read the wanted records of a run directory; say how many others there are."""
+    from harness.records import read_current
+
+    current = read_current(folder)
+    if current.remark:
+        note(current.remark)
+    return current.records
+
+
+def run_folder_of(experiment: str, runs: Path) -> Path:
+    """Look an experiment up among the run directories."""
+    from harness.cli.lookup import run_folder
+
+    return run_folder(experiment, runs)

@@ -1,0 +1,92 @@
+"""Paths, their difference, areas: by hand; the bootstrap by simulation."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.report.comparison.curves import (
+    Path,
+    Settings,
+    area,
+    bootstrap,
+    mean_difference,
+    share_dominant,
+)
+
+ONES = np.ones(3)
+
+
+def settings(drift, score, floor=0.0, fidelity=None, rising=True):
+    wide = [np.repeat(np.array(v, float)[:, None], 3, axis=1) for v in (drift, score, fidelity or score)]
+    return Settings(*wide, np.full(3, floor), rising=rising)
+
+
+def test_a_path_is_sorted_anchored_monotone_and_ends_at_the_largest_fidelity():
+    """Scores by drift 1, 2, 3, 4 are .2, .5, .3, .7, then .6 past the peak: .5 and .3 pool to .4."""
+    path = settings([2, 1, 4, 3, 5], [0.5, 0.2, 0.7, 0.3, 0.6]).path(ONES)
+    assert path.drift.tolist() == [0, 1, 2, 3, 4]
+    assert path.score == pytest.approx([0.0, 0.2, 0.4, 0.4, 0.7])
+    assert path.support == (1.0, 4.0)
+
+
+def test_a_score_that_falls_with_drift_is_made_to_fall_up_to_the_same_end():
+    path = settings([1, 2, 3], [0.9, 0.95, 0.2], floor=1.0, fidelity=[0.1, 0.8, 0.7], rising=False).path(ONES)
+    assert path.drift.tolist() == [0, 1, 2]
+    assert path.score == pytest.approx([1.0, 0.925, 0.925])
+
+
+def test_weights_choose_the_subjects():
+    found = Settings(np.array([[1.0, 3.0]]), np.array([[0.2, 0.6]]), np.array([[0.2, 0.6]]), np.zeros(2))
+    assert found.path(np.array([0.0, 2.0])).drift.tolist() == [0, 3]
+    assert found.path(np.array([1.0, 1.0])).score.tolist() == [0, 0.4]
+
+
+def test_the_mean_difference_by_hand():
+    """y = x against y = x/2 over their common support [2, 4]: the mean of x/2 is 1.5."""
+    first = Path(np.array([0.0, 1.0, 4.0]), np.array([0.0, 1.0, 4.0]))
+    second = Path(np.array([0.0, 2.0, 6.0]), np.array([0.0, 1.0, 3.0]))
+    assert mean_difference(first, second) == pytest.approx(1.5)
+    assert mean_difference(second, first) == pytest.approx(-1.5)
+
+
+def test_curves_that_hardly_overlap_are_not_compared():
+    first = Path(np.array([0.0, 1.0, 3.0]), np.array([0.0, 1.0, 1.0]))
+    assert mean_difference(first, Path(np.array([0.0, 2.9, 9.0]), np.array([0.0, 1.0, 1.0]))) is None
+    assert mean_difference(first, Path(np.array([0.0, 5.0, 9.0]), np.array([0.0, 1.0, 1.0]))) is None
+
+
+def test_the_area_by_hand():
+    """Up to (2, .5), flat to 4, of a span of 1: triangle .5 and rectangle 1, over 4."""
+    path = Path(np.array([0.0, 2.0]), np.array([0.0, 0.5]))
+    assert area(path, 4.0, floor=0.0, ceiling=1.0) == pytest.approx(1.5 / 4)
+    assert area(path, 1.0, floor=0.0, ceiling=1.0) == pytest.approx(0.125)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 9), st.floats(0, 1)), min_size=2, max_size=8))
+def test_a_rising_path_never_falls(points):
+    path = settings(*zip(*points)).path(ONES)
+    assert (np.diff(path.score) >= -1e-12).all() and (np.diff(path.drift) >= 0).all()
+
+
+def test_the_bootstrap_interval_of_a_mean_is_about_its_normal_one():
+    values = np.random.default_rng(0).normal(1.0, 1.0, 50)
+    found = bootstrap(lambda w: float(values @ w / w.sum()), 50)
+    reach = 1.96 * values.std() / np.sqrt(50)
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(values.mean() - reach, abs=0.05)
+    assert found.high == pytest.approx(values.mean() + reach, abs=0.05)
+    assert found.share == 1.0
+
+
+def test_the_bootstrap_says_how_often_it_was_undefined():
+    found = bootstrap(lambda w: None if w[0] == 0 else 1.0, 2, replicates=1000)
+    assert found.share == pytest.approx(0.75, abs=0.05) and (found.low, found.high) == (1.0, 1.0)
+    assert np.isnan(bootstrap(lambda w: None, 2).low)
+
+
+def test_the_share_dominant_is_one_where_every_subject_wins_everything():
+    assert share_dominant({"a": [0.1, 0.2], "b": [0.0, 0.3]}) == 1.0
+    assert share_dominant({"a": [0.1, 0.2], "b": [-0.1, -0.3]}) == 0.0
+    half = share_dominant({"a": [1.0, -1.0]}, replicates=20_000)
+    assert half == pytest.approx(0.75, abs=0.02)  # ++ and +- in both orders

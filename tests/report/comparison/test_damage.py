@@ -1,0 +1,25 @@
+"""Rank correlations, against scipy and by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as oracle
+
+from harness.report.comparison.damage import agreement, rank_correlation
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=20))
+def test_the_correlation_is_scipys(pairs):
+    first, second = (np.array(values, float) for values in zip(*pairs))
+    if len(set(first)) < 2 or len(set(second)) < 2:
+        assert rank_correlation(first, second) is None
+    else:
+        assert rank_correlation(first, second) == pytest.approx(oracle.spearmanr(first, second).statistic)
+
+
+def test_settings_that_rank_alike_for_every_subject_agree_wholly():
+    drift = np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0], [3.0, 4.0, 5.0]])
+    found = agreement(drift, drift**2, replicates=200)
+    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+    assert agreement(drift, -drift, replicates=200).value == -1.0

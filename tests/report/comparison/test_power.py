@@ -1,0 +1,41 @@
+"""Power of the paired t test, against simulation and published values."""
+
+import numpy as np
+import pytest
+from scipy import stats as oracle
+
+from harness.report.comparison.power import power, smallest_effect, subjects_needed
+
+
+def test_no_effect_is_seen_as_often_as_alpha():
+    assert power(0.0, 1.0, 12) == pytest.approx(0.05)
+
+
+def test_power_agrees_with_simulation():
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(0.6, 1.0, (20_000, 16))
+    seen = (oracle.ttest_1samp(drawn, 0.0, axis=1).pvalue < 0.05).mean()
+    assert power(0.6, 1.0, 16) == pytest.approx(seen, abs=0.01)
+
+
+def test_thirty_four_pairs_see_half_a_deviation():
+    """Cohen 1988: d = .5, power .80, two-sided .05."""
+    assert subjects_needed(0.5, 1.0) == 34
+
+
+def test_smallest_effect_and_subjects_needed_are_inverse():
+    effect = smallest_effect(0.092, 32)
+    assert effect == pytest.approx(0.047, abs=0.001)
+    assert subjects_needed(effect * 1.0001, 0.092) == 32
+    assert subjects_needed(effect * 0.99, 0.092) == 33
+
+
+def test_an_effect_far_above_the_spread_needs_two():
+    assert subjects_needed(1.0, 0.0) == 2
+    assert smallest_effect(0.0, 4) == 0.0
+    assert power(1.0, 1e-3, 4) == 1.0
+
+
+def test_a_single_subject_shows_nothing():
+    with pytest.raises(ValueError, match="at least 2"):
+        smallest_effect(1.0, 1)
