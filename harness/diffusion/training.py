@@ -15,6 +15,7 @@ from torch.nn import Parameter
 from harness.api import Lipschitz, Progress
 from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.draws import Draws, MicroBatch, stream
 from harness.diffusion.examples import Example, Material, Prior
 from harness.diffusion.lipschitz import Constraint, LowRank
 from harness.diffusion.prior import prior_images
@@ -47,6 +48,7 @@ class OutOfMemory(HarnessError):
 class Trainer:
     """Trains a backbone in place. Built by the harness, one for each trial; a method calls :meth:`fit`.
 
+    draws            puts other micro-batches in place of the trainer's own, or records them; None: its own
     losses           one number per optimizer step: the mean squared error, with the weighted prior, without
                      penalty
     bound            what a hard bound was held to and the distance at the end, {"radius", "l2"}; None without
@@ -54,11 +56,17 @@ class Trainer:
     """
 
     def __init__(
-        self, *, seed: int, lipschitz: Lipschitz | None = None, progress: Progress | None = None
+        self,
+        *,
+        seed: int,
+        lipschitz: Lipschitz | None = None,
+        progress: Progress | None = None,
+        draws: Draws | None = None,
     ) -> None:
         self.seed = seed
         self.lipschitz = lipschitz
         self.progress = progress
+        self.draws = draws
         self.losses: list[float] = []
         self.bound: dict[str, float] | None = None
         self.seconds_charged = 0.0
@@ -117,6 +125,9 @@ class Trainer:
         beside = (
             Material.prepare(backbone, prior.examples, None, generator) if prior and prior.weight else None
         )
+        batches = stream(backbone, subject, beside, batch=batch, generator=generator)
+        if self.draws is not None:
+            batches = self.draws(batches)
         constraint = Constraint(self.lipschitz, _terms(backbone, parameters, self.lipschitz))
         trained = list(parameters.values())
         update = _optimizer(optimizer, trained, lr, weight_decay)
@@ -129,7 +140,7 @@ class Trainer:
             for _ in range(steps):
                 loss = torch.zeros((), device=backbone.device)
                 for _ in range(accumulate):
-                    part = _loss(backbone, subject, beside, prior, batch, generator) / accumulate
+                    part = _loss(backbone, next(batches), prior) / accumulate
                     scaler.scale(part).backward()
                     loss += part.detach()
                 log.add(loss)
@@ -158,27 +169,14 @@ def _encode_captions(backbone: Backbone, *materials: Material | None) -> None:
     backbone.conditioning([caption for each in materials if each for caption in each.every_caption])
 
 
-def _loss(
-    backbone: Backbone,
-    subject: Material,
-    beside: Material | None,
-    prior: Prior | None,
-    batch: int,
-    generator: torch.Generator,
-) -> Tensor:
+def _loss(backbone: Backbone, drawn: MicroBatch, prior: Prior | None) -> Tensor:
     """E‖target − prediction‖² of one micro-batch; subject and class go through the denoiser together."""
-    latents, captions, masks = subject.draw(batch, generator)
-    if beside is not None:
-        more, more_captions, _ = beside.draw(batch, generator)
-        latents, captions = torch.cat([latents, more]), captions + more_captions
-    noise = torch.randn(latents.shape, generator=generator).to(latents)
-    timesteps = backbone.draw_timesteps(len(latents), generator=generator)
-    noisy = backbone.add_noise(latents, noise, timesteps)
-    predicted = backbone.predict(noisy, timesteps, backbone.conditioning(captions))
-    squares = (predicted - backbone.target(latents, noise, timesteps)).square()
-    loss = _mean(squares[:batch], masks)
-    if beside is not None and prior is not None:
-        loss = loss + prior.weight * squares[batch:].mean()
+    noisy = backbone.add_noise(drawn.latents, drawn.noise, drawn.timesteps)
+    predicted = backbone.predict(noisy, drawn.timesteps, backbone.conditioning(drawn.captions))
+    squares = (predicted - backbone.target(drawn.latents, drawn.noise, drawn.timesteps)).square()
+    loss = _mean(squares[: drawn.subject], drawn.masks)
+    if prior is not None and len(squares) > drawn.subject:
+        loss = loss + prior.weight * squares[drawn.subject :].mean()
     return loss
 
 

@@ -20,6 +20,7 @@ from harness.diffusion.backbones.families import FAMILIES, check
 from harness.diffusion.backbones.loading import LOADERS, load_backbone
 from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.backbones.stable_diffusion import StableDiffusion
+from harness.diffusion.draws import stream
 from harness.diffusion.lipschitz import Constraint, Full, penalty_value
 from harness.diffusion.sampling import sample
 from harness.diffusion.training import Example, Material, Trainer, _loss
@@ -109,7 +110,9 @@ def test_loss_and_gradients_of_one_step_restated_with_diffusers(every, photos):
     for parameter in parameters.values():
         parameter.requires_grad_(True)
     subject = Material.prepare(every, shots, None, torch.Generator())
-    loss = _loss(every, subject, None, None, 2, torch.Generator().manual_seed(5))
+    loss = _loss(
+        every, next(stream(every, subject, None, batch=2, generator=torch.Generator().manual_seed(5))), None
+    )
     loss.backward()
     gradients = {name: p.grad.clone() for name, p in parameters.items() if p.grad is not None}
     every.networks.denoiser.zero_grad()

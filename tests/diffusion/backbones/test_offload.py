@@ -6,6 +6,7 @@ import torch
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.backbones.offload import Placement
+from harness.diffusion.draws import stream
 from harness.diffusion.training import Example, Material, OutOfMemory, Trainer, _loss
 from harness.specs import DriftSet, Execution, Sampling
 from harness.trial.reference import BaseModel
@@ -30,7 +31,11 @@ def gradients(backbone, photos):
     material = Material.prepare(
         backbone, [Example(photo, ("a dog",)) for photo in photos], None, torch.Generator()
     )
-    loss = _loss(backbone, material, None, None, 2, torch.Generator().manual_seed(3))
+    loss = _loss(
+        backbone,
+        next(stream(backbone, material, None, batch=2, generator=torch.Generator().manual_seed(3))),
+        None,
+    )
     loss.backward()
     return loss.detach(), {
         name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None
