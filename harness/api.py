@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,6 +54,19 @@ def checked_template(template: str) -> str:
             f"prompt {template!r} needs exactly one {{}} for the subject, and no other placeholder"
         )
     return template
+
+
+LATER = "later"
+"""Key in the metadata of a hyperparameter that :func:`later` made."""
+
+
+def later(default: Any) -> Any:
+    """Declare a hyperparameter that a method got after trials of it were recorded.
+
+    ``default`` must mean what the method did before. At its default it is in neither the key nor the record
+    of a trial, so that those of before stay valid; set to anything else it is in both.
+    """
+    return field(default=default, metadata={LATER: True})
 
 
 @dataclass(frozen=True)

@@ -185,13 +185,15 @@ class Execution(Frozen):
 class Trial(Frozen):
     """One cell, fully resolved. ``shots`` is 0 if unused.
 
-    ``title`` is for tables and decides nothing; nor does ``all_shots``: these are all that the subject has.
+    ``title`` is for tables and decides nothing; nor does ``all_shots``: these are all that the subject has;
+    nor ``preset``, the one that ``params`` were written over, where one was named.
     """
 
     backbone: BackboneSpec
     method: str
     title: str
     params: dict[str, Any] = Field(default_factory=dict)
+    preset: str | None = None
     lipschitz: Lipschitz | None = None
     subject: str
     shots: int = Field(ge=0)
@@ -205,4 +207,6 @@ class Trial(Frozen):
         told = {**self.model_dump(mode="json"), **names}
         if not self.all_shots:
             del told["all_shots"]
+        if self.preset is None:
+            del told["preset"]
         return told

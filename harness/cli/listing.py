@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -62,7 +63,7 @@ def _plan_table(work: Sequence[Task]) -> Table:
 
 
 def methods_table() -> Table:
-    """List the methods of ``baselines/`` with their parameters and defaults."""
+    """List the methods of ``baselines/`` with their parameters, defaults and presets."""
     from harness import methods
 
     table = _table("method", "title", "Lipschitz", "photos", "parameters (defaults)")
@@ -73,7 +74,19 @@ def methods_table() -> Table:
         table.add_row(
             name, kind.title, "yes" if kind.changes_weights else "–", "yes" if kind.uses_shots else "–", words
         )
+        for preset, values in kind.presets.items():
+            table.add_row("", f"preset: {preset}", "", "", _preset(kind, preset, values))
     return table
+
+
+def _preset(kind: Any, name: str, values: Mapping[str, Any]) -> str:
+    """A preset's values, a list of texts by its length, and where they come from."""
+    words = ", ".join(
+        f"{key}=({len(value)})" if isinstance(value, tuple) else f"{key}={value}"
+        for key, value in values.items()
+    )
+    source = getattr(kind, "sources", {}).get(name)
+    return f"{words}\n{source}" if source else words
 
 
 def backbones_table() -> Table:

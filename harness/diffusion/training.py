@@ -106,6 +106,7 @@ class Trainer:
         accumulate: int = 1,
         prior: Prior | None = None,
         augment: Augment | None = None,
+        precondition: bool = False,
     ) -> None:
         """Minimize E‖target − prediction‖² over ``parameters``, with the trial's Lipschitz constraint.
 
@@ -115,6 +116,7 @@ class Trainer:
         clip        largest L2 norm of the gradient, penalty included
         prior       adds ``batch`` class examples to each micro-batch (weight 0 and None: none)
         augment     of the subject's examples
+        precondition  compare clean latents in place of velocities; only where the backbone predicts a flow
 
         Raises TrainingDiverged when the loss or a weight is not finite, ValueError for settings that make no
         sense.
@@ -140,7 +142,7 @@ class Trainer:
             for _ in range(steps):
                 loss = torch.zeros((), device=backbone.device)
                 for _ in range(accumulate):
-                    part = _loss(backbone, next(batches), prior) / accumulate
+                    part = _loss(backbone, next(batches), prior, precondition) / accumulate
                     scaler.scale(part).backward()
                     loss += part.detach()
                 log.add(loss)
@@ -169,11 +171,13 @@ def _encode_captions(backbone: Backbone, *materials: Material | None) -> None:
     backbone.conditioning([caption for each in materials if each for caption in each.every_caption])
 
 
-def _loss(backbone: Backbone, drawn: MicroBatch, prior: Prior | None) -> Tensor:
+def _loss(backbone: Backbone, drawn: MicroBatch, prior: Prior | None, precondition: bool = False) -> Tensor:
     """E‖target − prediction‖² of one micro-batch; subject and class go through the denoiser together."""
     noisy = backbone.add_noise(drawn.latents, drawn.noise, drawn.timesteps)
     predicted = backbone.predict(noisy, drawn.timesteps, backbone.conditioning(drawn.captions))
     squares = (predicted - backbone.target(drawn.latents, drawn.noise, drawn.timesteps)).square()
+    if precondition:
+        squares = squares * backbone.clean_latent_weight(drawn.timesteps)
     loss = _mean(squares[: drawn.subject], drawn.masks)
     if prior is not None and len(squares) > drawn.subject:
         loss = loss + prior.weight * squares[drawn.subject :].mean()

@@ -23,6 +23,7 @@ class _Variant:
     method: str
     title: str
     params: dict[str, Any]
+    preset: str | None
     lipschitz: Lipschitz | None
     uses_shots: bool
 
@@ -67,7 +68,7 @@ def _expand(experiment: Experiment, catalog: Catalog) -> Expansion:
             if isinstance(trial, Skip):
                 expansion.skips.append(trial)
                 continue
-            identity = canonical(trial.model_dump(mode="json", exclude={"title"}))
+            identity = canonical(trial.model_dump(mode="json", exclude={"title", "preset"}))
             if identity in found:
                 raise ConfigError(
                     f"methods[{position}]: this trial is there twice: {trial.title}, {trial.subject}, "
@@ -96,6 +97,7 @@ def _trials_of(
                     method=variant.method,
                     title=variant.title,
                     params=variant.params,
+                    preset=variant.preset,
                     lipschitz=variant.lipschitz,
                     subject=subject,
                     shots=count,
@@ -154,25 +156,48 @@ def _variants(
         )
     combinations, axes = _combinations(entry, place, method)
     telling = _telling(entry, siblings)
-    for params in combinations:
-        try:
-            resolved = catalog.params(entry.name, params, backbone)
-        except HarnessError as error:
-            raise ConfigError(f"{place}.params: {error}") from None
+    named = len({preset for other in _like(entry, siblings) for preset in other.preset}) > 1
+    for preset, params in itertools.product(entry.preset, combinations):
+        resolved = _resolved(entry, params, preset, backbone, catalog, place)
         varied = {name: params[name] for name in params if name in axes or name in telling}
+        if named and preset:
+            varied = {"preset": preset, **varied}
         for lipschitz in constraints:
             yield _Variant(
                 method=entry.name,
                 title=title(entry.label or method.title, varied, lipschitz),
                 params=resolved,
+                preset=preset,
                 lipschitz=lipschitz,
                 uses_shots=method.uses_shots,
             )
 
 
+def _resolved(
+    entry: MethodEntry,
+    params: dict[str, Any],
+    preset: str | None,
+    backbone: BackboneSpec,
+    catalog: Catalog,
+    place: str,
+) -> dict[str, Any]:
+    """Every hyperparameter of one combination."""
+    if preset is not None and preset not in (known := catalog.method(entry.name).presets):
+        raise ConfigError(f"{place}.preset: {one_of(preset, known, noun='preset')}")
+    try:
+        return catalog.params(entry.name, params, backbone, preset=preset)
+    except HarnessError as error:
+        raise ConfigError(f"{place}.params: {error}") from None
+
+
+def _like(entry: MethodEntry, entries: Sequence[MethodEntry]) -> list[MethodEntry]:
+    """The entries of the same method and label."""
+    return [other for other in entries if (other.name, other.label) == (entry.name, entry.label)]
+
+
 def _telling(entry: MethodEntry, entries: Sequence[MethodEntry]) -> set[str]:
     """Parameters by which an entry differs from another one of the same method and label."""
-    others = [other for other in entries if (other.name, other.label) == (entry.name, entry.label)]
+    others = _like(entry, entries)
     return {
         name
         for name, value in entry.params.items()

@@ -28,7 +28,7 @@ from harness.diffusion.backbones.text_encoder import TextEncoder
 from harness.diffusion.lipschitz import Full, Term, base_norm, change_norm, constrained, penalty_value
 from harness.diffusion.sampling import sample
 from harness.diffusion.weights import adapters
-from harness.diffusion.weights.adapters import LoRA
+from harness.diffusion.weights.adapters import LoRA, Start
 from harness.diffusion.weights.base_weights import PretrainedWeights
 from harness.diffusion.weights.delta import Delta, Distance
 from harness.diffusion.weights.tokens import TokenRows, initial_rows
@@ -140,6 +140,13 @@ class Backbone(ABC):
     @abstractmethod
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """What the denoiser is trained to predict at z_t: ε, v or a flow's velocity."""
+
+    def clean_latent_weight(self, timesteps: Tensor) -> Tensor:
+        """[n, 1, 1, 1] that turns the squared error of a velocity at t [n] into that of the clean latent.
+
+        Raises BackboneError where the denoiser predicts no flow.
+        """
+        raise BackboneError(f"precondition: {self.name} predicts no flow (family {self.family!r})")
 
     @abstractmethod
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
@@ -283,15 +290,17 @@ class Backbone(ABC):
         rows = self.networks.text_encoders[0].rows
         return () if rows is None else rows.tokens
 
-    def adapters(self, *, rank: int, alpha: float, targets: Sequence[str], seed: int) -> dict[str, Parameter]:
+    def adapters(
+        self, *, rank: int, alpha: float, targets: Sequence[str], seed: int, start: Start = "kaiming"
+    ) -> dict[str, Parameter]:
         """Add low-rank adapters to the denoiser and return their factors for training.
 
-        The change of a layer is alpha/rank·B·A. A is drawn from ``seed``, B is zero. Raises ValueError where
-        no linear layer's name ends in one of ``targets``.
+        The change of a layer is alpha/rank·B·A. A is drawn from ``seed`` as ``start`` says, B is zero.
+        Raises ValueError where no linear layer's name ends in one of ``targets``.
         """
         self._refuse_second("adapters", self._lora is not None)
         lora = LoRA(rank, alpha, tuple(targets))
-        adapters.insert(self.networks.denoiser, lora, seed=seed)
+        adapters.insert(self.networks.denoiser, lora, seed=seed, start=start)
         self._lora = lora
         return self._factors()
 
