@@ -46,6 +46,8 @@ class Reference:
         """Read a pipeline's folder. CLIP ends at its end of text, whatever an old configuration says."""
         pipeline = DiffusionPipeline.from_pretrained(folder)
         sharpen(pipeline.vae)
+        if hasattr(pipeline, "maybe_convert_prompt"):  # it would spell "<v>" out as "<v> <v>_1 …" once more
+            pipeline.maybe_convert_prompt = lambda prompt, tokenizer: prompt
         for name in ("text_encoder", "text_encoder_2"):
             encoder = getattr(pipeline, name, None)
             if encoder is not None:
@@ -181,6 +183,7 @@ def train(
     prior_weight: float = 0.0,
     penalty: float = 0.0,
     penalty_form: str = "tensor_mean",
+    precondition: bool = False,
     loss_of: Any = mean_square,
 ) -> list[float]:
     """Train in place, one step for every ``accumulate`` micro-batches; return the losses without penalty."""
@@ -198,6 +201,8 @@ def train(
         total = 0.0
         for drawn in batches[first : first + accumulate]:
             squares = reference.squares(drawn)
+            if precondition:  # z_0 = z_t − σ·v
+                squares = squares * (drawn.timesteps.view(-1, 1, 1, 1) / 1000) ** 2
             loss = loss_of(squares, drawn)
             if prior_weight:
                 loss = loss + prior_weight * squares[drawn.subject :].mean()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from recipes.comparison import assert_same_update
 from recipes.restated import train
 
 from harness.api import Lipschitz
+from harness.diffusion.backbones.locate import BackboneError
 
 SMALL = {"steps": 3, "lr": 1e-3, "batch": 2, "prior_count": 3}
 
@@ -26,6 +28,25 @@ def test_prior_preservation_adds_the_class_loss(pair, photos):
     fitted = pair.fit("dreambooth", photos, prior_weight=0.7, **SMALL)
     assert [drawn.subject for drawn in fitted.drawn] == [2, 2, 2]
     assert_same_update(fitted, *restated(pair, fitted, optimizer="adam", lr=1e-3, prior_weight=0.7))
+
+
+def test_diffusers_recipe_is_adamw_with_decay_clipping_and_accumulation(pair, photos):
+    given = {"optimizer": "adamw", "weight_decay": 0.1, "clip": 0.5, "accumulate": 2}
+    fitted = pair.fit("dreambooth", photos, **given, **SMALL)
+    assert len(fitted.drawn) == 6
+    assert_same_update(fitted, *restated(pair, fitted, lr=1e-3, **given))
+
+
+def test_comparing_clean_latents_weights_a_flow_with_sigma_squared(pair, photos):
+    settings = {**SMALL, "prior_weight": 0.7, "precondition": True}
+    if pair.family != "sd3":
+        with pytest.raises(BackboneError, match="predicts no flow"):
+            pair.fit("dreambooth", photos, **settings)
+        pair.backbone.restore()
+        return
+    fitted = pair.fit("dreambooth", photos, **settings)
+    wanted = restated(pair, fitted, optimizer="adam", lr=1e-3, prior_weight=0.7, precondition=True)
+    assert_same_update(fitted, *wanted)
 
 
 def test_the_penalty_is_the_mean_square_of_each_tensor_summed(pair, photos):
