@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.api import Count, NonNegative, Personalized, Positive, Role, Subject, Word
+from harness.api import Count, NonNegative, Personalized, Positive, Role, Subject, Word, later
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
     from harness.diffusion.training import Trainer
+
+_PAIRS = {"batch": 2, "weight_decay": 1e-2, "clip": 1.0, "token": "<new1>", "init": "ktn", "flip": True}
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class CustomDiffusion:
     prior_weight       weight of the loss on class images; 0: none
     added_kv           also the text's keys and values in joint attention (Stable Diffusion 3 alone)
     flip, scale        augmentation: mirror images; shrunk and enlarged images, said so in the caption
+    learn_token        False: ``token`` is a known word, and nothing but keys and values is trained
+    template           the caption, with one ``{}``
+    accumulate         micro-batches of ``batch`` per step
+    precondition       compare clean latents: weights a flow's loss with σ² (Stable Diffusion 3 alone)
     """
 
     title: ClassVar[str] = "Custom Diffusion"
@@ -37,6 +43,50 @@ class CustomDiffusion:
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # "ktn" is a piece of words in CLIP's vocabulary, and no word of Toybox has it; "sks" is known there.
         "toybox": {"steps": 150, "lr": 2e-3, "scale": False, "prior_count": 32, "init": "sks"},
+        # rlgnswk/Preserve-and-Personalize @ 2da3509. SD1.5/README.md: steps, batch, lr of 3e-5 that
+        # --scale_lr multiplies by 2, --hflip, no class images; pnp_sd15_custom_diffusion.py: decay,
+        # max_grad_norm, initializer_token; src/diffusers_data_pipeline.py: the scales. λ = 175.
+        "paper-sd15": {"steps": 250, "lr": 6e-5, "scale": True, **_PAIRS, "prior_weight": 0.0},
+        # SDXL/README.md: lr of 5e-5 × 2. Its captions do not name the scale (the token ids are those of the
+        # prompt), so that images are not scaled here. λ = 50.
+        "paper-sdxl": {"steps": 250, "lr": 1e-4, "scale": False, **_PAIRS, "prior_weight": 0.0},
+        # SD3/README.md: steps, lr, 1 × 4, "a photo of a sks cat"; pnp_sd3_custom_diffusion.py: decay,
+        # max_grad_norm, precondition_outputs, keys and values of the picture alone, no new word. λ = 10.1.
+        "paper-sd3": {
+            "steps": 500,
+            "lr": 1e-4,
+            "batch": 1,
+            "accumulate": 4,
+            "weight_decay": 1e-4,
+            "clip": 1.0,
+            "token": "sks",
+            "learn_token": False,
+            "template": "a photo of a {}",
+            "prior_weight": 0.0,
+            "flip": False,
+            "scale": False,
+            "precondition": True,
+        },
+        # huggingface/diffusers @ 58eb52c, examples/custom_diffusion/README.md, "Cat example": steps, batch,
+        # lr of 1e-5 that --scale_lr multiplies by 2 (batch) and 2 (prior preservation) on one GPU, 200 class
+        # images (real ones, retrieved; here the base model's); train_custom_diffusion.py: decay, clipping.
+        "diffusers-sd15": {
+            "steps": 250,
+            "lr": 4e-5,
+            "scale": True,
+            **_PAIRS,
+            "prior_weight": 1.0,
+            "prior_count": 200,
+        },
+    }
+    sources: ClassVar[dict[str, str]] = {
+        "toybox": "experiments/tuning/toybox.yaml",
+        "paper-sd15": "rlgnswk/Preserve-and-Personalize @ 2da3509, SD1.5/pnp_sd15_custom_diffusion.py",
+        "paper-sdxl": "rlgnswk/Preserve-and-Personalize @ 2da3509, SDXL/pnp_sdxl_custom_diffusion.py",
+        "paper-sd3": "rlgnswk/Preserve-and-Personalize @ 2da3509, SD3/pnp_sd3_custom_diffusion.py",
+        "diffusers-sd15": (
+            "huggingface/diffusers @ 58eb52c, examples/custom_diffusion/train_custom_diffusion.py"
+        ),
     }
 
     steps: Count = 250
@@ -51,6 +101,10 @@ class CustomDiffusion:
     flip: bool = True
     scale: bool = True
     added_kv: bool = False
+    learn_token: bool = later(True)
+    template: str = later("photo of a {}")
+    accumulate: int = later(1)
+    precondition: bool = later(False)
 
     def skip(self, subject: Subject, family: str) -> str | None:
         """Only joint attention has keys and values of its own for the text."""
@@ -63,7 +117,10 @@ class CustomDiffusion:
         from harness.diffusion.training import Example
 
         prior = trainer.prior(
-            backbone, f"photo of a {subject.category}", count=self.prior_count, weight=self.prior_weight
+            backbone,
+            self.template.format(subject.category),
+            count=self.prior_count,
+            weight=self.prior_weight,
         )
         phrase = f"{self.token} {subject.category}"
         trainer.fit(
@@ -71,15 +128,17 @@ class CustomDiffusion:
             parameters={
                 **backbone.parameters("cross_attention_kv"),
                 **(backbone.parameters("added_kv") if self.added_kv else {}),
-                **backbone.token_rows([self.token], init=[self.init]),
+                **(backbone.token_rows([self.token], init=[self.init]) if self.learn_token else {}),
             },
-            examples=[Example(shot, (f"photo of a {phrase}",)) for shot in subject.shots],
+            examples=[Example(shot, (self.template.format(phrase),)) for shot in subject.shots],
             steps=self.steps,
             lr=self.lr,
             batch=self.batch,
             weight_decay=self.weight_decay,
             clip=self.clip,
+            accumulate=self.accumulate,
             prior=prior,
+            precondition=self.precondition,
             augment=Augment(flip=self.flip, scale=self.scale),
         )
         return Personalized(phrase)

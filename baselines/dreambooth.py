@@ -7,13 +7,15 @@ for Stable Diffusion 1.5 are the defaults. The text encoder stays frozen.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from harness.api import Count, NonNegative, Personalized, Positive, Role, Subject, Word
+from harness.api import Count, NonNegative, Personalized, Positive, Role, Subject, Word, later
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
     from harness.diffusion.training import Trainer
+
+_ADAMW = {"optimizer": "adamw", "weight_decay": 1e-2, "clip": 1.0}
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,10 @@ class DreamBooth:
     token         a rare word that stands for the subject
     prior_weight  weight of the loss on class images that the base model draws ("a photo of a dog"); 0: none
     prior_count   how many of them
+    optimizer     Adam, or AdamW with its decoupled ``weight_decay``
+    clip          largest L2 norm of the gradient; None: any
+    accumulate    micro-batches of ``batch`` per step
+    precondition  compare clean latents: weights a flow's loss with σ² (Stable Diffusion 3 alone)
     """
 
     title: ClassVar[str] = "DreamBooth"
@@ -33,6 +39,39 @@ class DreamBooth:
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # Of experiments/tuning/toybox.yaml, as all presets of this name.
         "toybox": {"steps": 200, "batch": 4, "lr": 4e-4, "prior_count": 32},
+        # rlgnswk/Preserve-and-Personalize @ 2da3509, SD1.5/pnp_sd15_full.py: num_train_steps, learning_rate,
+        # batch_size, optim.Adam without decay, no clipping. Its λ = 500 is ``lipschitz: {penalty: 500}``.
+        "paper-sd15": {"steps": 1000, "lr": 2e-6, "batch": 1, "optimizer": "adam"},
+        # huggingface/diffusers @ 58eb52c, examples/dreambooth/README.md, "Dog toy example": steps, lr, batch;
+        # train_dreambooth.py: torch.optim.AdamW, adam_weight_decay, max_grad_norm.
+        "diffusers-sd15": {"steps": 400, "lr": 5e-6, "batch": 1, **_ADAMW},
+        # The same README, "Training with prior-preservation loss"; its class images are the base model's.
+        "diffusers-sd15-prior": {
+            "steps": 800,
+            "lr": 5e-6,
+            "batch": 1,
+            "prior_weight": 1.0,
+            "prior_count": 200,
+            **_ADAMW,
+        },
+        # README_sd3.md and train_dreambooth_sd3.py (weight decay of 1e-4, precondition_outputs = 1). There is
+        # no script that trains the whole of SDXL.
+        "diffusers-sd3": {
+            "steps": 500,
+            "lr": 1e-4,
+            "batch": 1,
+            "accumulate": 4,
+            **_ADAMW,
+            "weight_decay": 1e-4,
+            "precondition": True,
+        },
+    }
+    sources: ClassVar[dict[str, str]] = {
+        "toybox": "experiments/tuning/toybox.yaml",
+        "paper-sd15": "rlgnswk/Preserve-and-Personalize @ 2da3509, SD1.5/pnp_sd15_full.py",
+        "diffusers-sd15": "huggingface/diffusers @ 58eb52c, examples/dreambooth/train_dreambooth.py",
+        "diffusers-sd15-prior": "huggingface/diffusers @ 58eb52c, examples/dreambooth/train_dreambooth.py",
+        "diffusers-sd3": "huggingface/diffusers @ 58eb52c, examples/dreambooth/train_dreambooth_sd3.py",
     }
 
     steps: Count = 1000
@@ -41,6 +80,11 @@ class DreamBooth:
     token: Word = "sks"
     prior_weight: NonNegative = 0.0
     prior_count: Count = 200
+    optimizer: Literal["adam", "adamw"] = later("adam")
+    weight_decay: NonNegative = later(0.0)
+    clip: Positive | None = later(None)
+    accumulate: Count = later(1)
+    precondition: bool = later(False)
 
     def skip(self, subject: Subject, family: str) -> str | None:
         """Every subject and family of backbones can be tried."""
@@ -60,7 +104,11 @@ class DreamBooth:
             steps=self.steps,
             lr=self.lr,
             batch=self.batch,
-            optimizer="adam",
+            optimizer=self.optimizer,
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+            accumulate=self.accumulate,
             prior=prior,
+            precondition=self.precondition,
         )
         return Personalized(phrase)

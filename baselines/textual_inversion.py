@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from harness.api import Count, NonNegative, NotEmpty, Personalized, Positive, Role, Subject, Template, Word
+from harness.api import (
+    Count,
+    NonNegative,
+    NotEmpty,
+    Personalized,
+    Positive,
+    Role,
+    Subject,
+    Template,
+    Word,
+    later,
+)
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -30,6 +41,47 @@ TEMPLATES = (
     "a photo of the nice {}",
 )
 
+ALL_TEMPLATES = (
+    "a photo of a {}",
+    "a rendering of a {}",
+    "a cropped photo of the {}",
+    "the photo of a {}",
+    "a photo of a clean {}",
+    "a photo of a dirty {}",
+    "a dark photo of the {}",
+    "a photo of my {}",
+    "a photo of the cool {}",
+    "a close-up photo of a {}",
+    "a bright photo of the {}",
+    "a cropped photo of a {}",
+    "a photo of the {}",
+    "a good photo of the {}",
+    "a photo of one {}",
+    "a close-up photo of the {}",
+    "a rendition of the {}",
+    "a photo of the clean {}",
+    "a rendition of a {}",
+    "a photo of a nice {}",
+    "a good photo of a {}",
+    "a photo of the nice {}",
+    "a photo of the small {}",
+    "a photo of the weird {}",
+    "a photo of the large {}",
+    "a photo of a cool {}",
+    "a photo of a small {}",
+)
+"""The paper's templates for objects (its appendix), in diffusers' order."""
+
+_DIFFUSERS = {
+    "lr": 2e-3,
+    "batch": 1,
+    "accumulate": 4,
+    "weight_decay": 1e-2,
+    "vectors": 1,
+    "templates": ALL_TEMPLATES,
+    "flip": True,
+}
+
 
 @dataclass(frozen=True)
 class TextualInversion:
@@ -37,6 +89,7 @@ class TextualInversion:
 
     vectors    how many embeddings stand for the subject, one pseudo-word each
     templates  captions with one ``{}``
+    flip       mirror photos with probability ½
     """
 
     title: ClassVar[str] = "Textual Inversion"
@@ -53,6 +106,19 @@ class TextualInversion:
             "vectors": 16,
             "templates": ("a photo of a {}",),
         },
+        # huggingface/diffusers @ 58eb52c. examples/textual_inversion/README.md: steps, lr of 5e-4 that
+        # --scale_lr multiplies by 1 × 4, batch, accumulation; textual_inversion.py: AdamW, decay,
+        # imagenet_templates_small, flip_p.
+        "diffusers-sd15": {"steps": 3000, **_DIFFUSERS},
+        # README_sdxl.md and textual_inversion_sdxl.py. There is no script for Stable Diffusion 3.
+        "diffusers-sdxl": {"steps": 500, **_DIFFUSERS},
+    }
+    sources: ClassVar[dict[str, str]] = {
+        "toybox": "experiments/tuning/toybox.yaml",
+        "diffusers-sd15": "huggingface/diffusers @ 58eb52c, examples/textual_inversion/textual_inversion.py",
+        "diffusers-sdxl": (
+            "huggingface/diffusers @ 58eb52c, examples/textual_inversion/textual_inversion_sdxl.py"
+        ),
     }
 
     steps: Count = 3000
@@ -63,12 +129,14 @@ class TextualInversion:
     token: Word = "<v>"
     vectors: Count = 1
     templates: Annotated[tuple[Template, ...], NotEmpty] = TEMPLATES
+    flip: bool = later(False)
 
     def skip(self, subject: Subject, family: str) -> str | None:
         """Every subject and family of backbones can be tried."""
         return None
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
+        from harness.diffusion.augment import Augment
         from harness.diffusion.training import Example
 
         tokens = [self.token, *(f"{self.token}_{i}" for i in range(1, self.vectors))]
@@ -83,5 +151,6 @@ class TextualInversion:
             batch=self.batch,
             weight_decay=self.weight_decay,
             accumulate=self.accumulate,
+            augment=Augment(flip=self.flip),
         )
         return Personalized(phrase)

@@ -78,6 +78,17 @@ Word = Annotated[str, Predicate(checked_word)]
 """A text that is not blank: a token, the name of a layer."""
 Template = Annotated[str, Predicate(checked_template)]
 """A caption with one ``{}`` for the subject."""
+LATER = "later"
+"""Key in the metadata of a hyperparameter that :func:`later` made."""
+
+
+def later(default: Any) -> Any:
+    """Declare a hyperparameter that a method got after trials of it were recorded.
+
+    ``default`` must mean what the method did before. At its default it is in neither the key nor the record
+    of a trial, so that those of before stay valid; set to anything else it is in both.
+    """
+    return field(default=default, metadata={LATER: True})
 
 
 @dataclass(frozen=True)

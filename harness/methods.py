@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.api import Ceiling, Personalized, Role, Subject
+from harness.api import LATER, Ceiling, Personalized, Role, Subject
 from harness.errors import HarnessError, one_of
 from harness.plugins import Offer, PlugInError, by_name, only, plug_ins
 from harness.specs import is_path
@@ -57,7 +57,9 @@ class Method(Protocol):
     version          raise it when the outcome changes
     changes_weights  accepts a constraint on the distance from the pretrained weights
     uses_shots       False: one trial for all shot counts
-    presets          backbone name → hyperparameters tuned for it
+    presets          name → hyperparameters; one of a backbone's name is taken with that backbone
+
+    Optional: ``sources`` (preset → where its values come from).
     """
 
     title: ClassVar[str]
@@ -189,15 +191,25 @@ def role_of(name: str) -> Role:
         return "method"
 
 
-def resolve_params(kind: type[Method], params: Mapping[str, Any] | None, backbone: str) -> dict[str, Any]:
-    """Return all hyperparameters: defaults, over them the backbone's preset, over them ``params``. JSON-able.
+def resolve_params(
+    kind: type[Method], params: Mapping[str, Any] | None, backbone: str, *, preset: str | None = None
+) -> dict[str, Any]:
+    """Return all hyperparameters: defaults, over them a preset, over them ``params``. JSON-able.
 
-    Raises MethodError for an unknown name (naming the known ones), a value of another type or out of range.
+    ``preset`` is the name of one; None: that of the backbone's name, if the method has it. Hyperparameters
+    that were added later (:func:`harness.api.later`) are left out at their defaults. Raises MethodError for
+    an unknown name (naming the known ones), a value of another type or out of range.
     """
+    if preset is not None and preset not in kind.presets:
+        raise MethodError(one_of(preset, kind.presets, noun="preset"))
     defaults = dataclasses.asdict(kind())  # type: ignore[call-overload]
-    preset = _typed(kind, kind.presets.get(backbone, {}), where="presets")
+    base = _typed(kind, kind.presets.get(preset or backbone, {}), where="presets")
+    resolved = {**defaults, **base, **_typed(kind, params or {})}
+    added = {f.name for f in dataclasses.fields(kind) if f.metadata.get(LATER)}  # type: ignore[arg-type]
     return {
-        name: _plain(value) for name, value in {**defaults, **preset, **_typed(kind, params or {})}.items()
+        name: _plain(value)
+        for name, value in resolved.items()
+        if name not in added or value != defaults[name]
     }
 
 

@@ -206,7 +206,8 @@ class Trial(Frozen):
     """One cell, fully resolved. ``shots`` is 0 if unused.
 
     ``title`` names the row with its constraint, ``label`` without it (None: the same). Both are descriptive
-    and decide nothing; nor does ``all_shots``: these are all that the subject has.
+    and decide nothing; nor does ``all_shots``: these are all that the subject has; nor ``preset``, the one
+    that ``params`` were written over, where one was named.
     """
 
     backbone: BackboneSpec
@@ -214,6 +215,7 @@ class Trial(Frozen):
     title: str
     label: str | None = None
     params: dict[str, Any] = Field(default_factory=dict)
+    preset: str | None = None
     lipschitz: Lipschitz | None = None
     subject: str
     shots: int = Field(ge=0)
@@ -229,7 +231,7 @@ class Trial(Frozen):
         """What a record says of the trial: the nouns by name, without the paths of this machine."""
         names = {"backbone": self.backbone.name, "method": Path(self.method).name.removesuffix(".py")}
         summary = {**self.model_dump(mode="json"), **names}
-        for described, key in ((self.all_shots, "all_shots"), (self.label, "label")):
-            if not described:
+        for key in ("all_shots", "label", "preset"):
+            if not getattr(self, key):
                 del summary[key]
         return summary

@@ -76,7 +76,9 @@ class FakeCatalog:
             raise ConfigError(one_of(name, METHODS, noun="method"))
         return METHODS[name]
 
-    def params(self, name: str, params: Mapping[str, Any], backbone: BackboneSpec) -> dict[str, Any]:
+    def params(
+        self, name: str, params: Mapping[str, Any], backbone: BackboneSpec, *, preset: str | None = None
+    ) -> dict[str, Any]:
         known = [field.name for field in dataclasses.fields(METHODS[name])]
         for key in params:
             if key not in known:

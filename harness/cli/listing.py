@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -67,7 +68,7 @@ def _plan_table(work: Sequence[Task]) -> Table:
 
 
 def methods_table() -> Table:
-    """List the methods, built in and plug-ins, with their parameters and defaults."""
+    """List the methods, built in and plug-ins, with their parameters, defaults and presets."""
     from harness import methods
 
     table = _table("method", "title", "Lipschitz", "photos", "from", "parameters (defaults)")
@@ -81,7 +82,19 @@ def methods_table() -> Table:
         words = ", ".join(f"{key}={value}" for key, value in defaults.items())
         marks = ("yes" if yes else "–" for yes in (kind.changes_weights, kind.uses_shots))
         table.add_row(name, kind.title, *marks, _origins(found), words)
+        for preset, values in kind.presets.items():
+            table.add_row("", f"preset: {preset}", "", "", "", _preset(kind, preset, values))
     return table
+
+
+def _preset(kind: Any, name: str, values: Mapping[str, Any]) -> str:
+    """A preset's values, a list of texts by its length, and where they come from."""
+    words = ", ".join(
+        f"{key}=({len(value)})" if isinstance(value, tuple) else f"{key}={value}"
+        for key, value in values.items()
+    )
+    source = getattr(kind, "sources", {}).get(name)
+    return f"{words}\n{source}" if source else words
 
 
 def backbones_table() -> Table:

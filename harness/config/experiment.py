@@ -115,10 +115,14 @@ else:
 
 
 class MethodEntry(Frozen):
-    """A row of the sweep: a method by name or path, what to call it, its parameters, its constraint."""
+    """A row of the sweep: a method by name or path, what to call it, its parameters, its constraint.
+
+    ``preset`` names the method's preset that ``params`` are written over; None: that of the backbone's name.
+    """
 
     name: str
     label: str | None = None
+    preset: Axis[str | None] = (None,)
     params: dict[str, Any] = Field(default_factory=dict)
     lipschitz: Axis[LipschitzEntry | None] = (None,)
 

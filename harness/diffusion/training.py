@@ -16,6 +16,7 @@ from harness.api import Lipschitz, Progress
 from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.constraints.active import ActiveConstraints
+from harness.diffusion.draws import Draws, MicroBatch, stream
 from harness.diffusion.examples import Example, Prior, TrainingSet
 from harness.diffusion.lipschitz import LowRank
 from harness.diffusion.prior import prior_images
@@ -48,6 +49,7 @@ class OutOfMemory(HarnessError):
 class Trainer:
     """Trains a backbone in place. Built by the harness, one for each trial; a method calls :meth:`fit`.
 
+    draws            puts other micro-batches in place of the trainer's own, or records them; None: its own
     losses           one number per optimizer step: the mean squared error, with the weighted prior, without
                      penalty
     bound            what the constraints prove at the end; of a hard bound {"radius", "l2"}; None without
@@ -55,11 +57,17 @@ class Trainer:
     """
 
     def __init__(
-        self, *, seed: int, lipschitz: Lipschitz | None = None, progress: Progress | None = None
+        self,
+        *,
+        seed: int,
+        lipschitz: Lipschitz | None = None,
+        progress: Progress | None = None,
+        draws: Draws | None = None,
     ) -> None:
         self.seed = seed
         self.lipschitz = lipschitz
         self.progress = progress
+        self.draws = draws
         self.losses: list[float] = []
         self.bound: dict[str, float] | None = None
         self.seconds_charged = 0.0
@@ -99,6 +107,7 @@ class Trainer:
         accumulate: int = 1,
         prior: Prior | None = None,
         augment: Augment | None = None,
+        precondition: bool = False,
     ) -> None:
         """Minimize E‖target − prediction‖² over ``parameters``, with the trial's Lipschitz constraint.
 
@@ -108,6 +117,7 @@ class Trainer:
         clip        largest L2 norm of the gradient, penalty included
         prior       adds ``batch`` class examples to each micro-batch (weight 0 and None: none)
         augment     of the subject's examples
+        precondition  compare clean latents in place of velocities; only where the backbone predicts a flow
 
         Raises TrainingDiverged when the loss or a weight is not finite, ValueError for settings that make no
         sense.
@@ -115,9 +125,9 @@ class Trainer:
         _check(parameters, examples, steps=steps, lr=lr, batch=batch, accumulate=accumulate)
         generator = torch.Generator().manual_seed(named_seed("training", self.seed, len(self.losses)))
         subject = TrainingSet.prepare(backbone, examples, augment, generator)
-        beside = (
-            TrainingSet.prepare(backbone, prior.examples, None, generator) if prior and prior.weight else None
-        )
+        beside = _class_set(backbone, prior, generator)
+        batches = stream(backbone, subject, beside, batch=batch, generator=generator)
+        batches = self.draws(batches) if self.draws else batches
         terms = _terms(backbone, parameters, self.lipschitz)
         constraints = ActiveConstraints(self.lipschitz, terms, backbone=backbone, subject=subject, lr=lr)
         trained = list(parameters.values())
@@ -131,7 +141,7 @@ class Trainer:
             for _ in range(steps):
                 loss = torch.zeros((), device=backbone.device)
                 for _ in range(accumulate):
-                    part = _loss(backbone, subject, beside, prior, batch, generator) / accumulate
+                    part = _loss(backbone, next(batches), prior, precondition) / accumulate
                     scaler.scale(part).backward()
                     loss += part.detach()
                 log.add(loss)
@@ -146,33 +156,29 @@ class Trainer:
             _require_grad(trained, False)
 
 
+def _class_set(backbone: Backbone, prior: Prior | None, generator: torch.Generator) -> TrainingSet | None:
+    """Class images ready to be drawn; None without a prior, or at weight 0."""
+    if prior is None or not prior.weight:
+        return None
+    return TrainingSet.prepare(backbone, prior.examples, None, generator)
+
+
 @torch.no_grad()
 def _encode_captions(backbone: Backbone, *training_sets: TrainingSet | None) -> None:
     """Have every caption encoded before the text encoders make room; those with a new word are, each step."""
     backbone.conditioning([caption for each in training_sets if each for caption in each.every_caption])
 
 
-def _loss(
-    backbone: Backbone,
-    subject: TrainingSet,
-    beside: TrainingSet | None,
-    prior: Prior | None,
-    batch: int,
-    generator: torch.Generator,
-) -> Tensor:
+def _loss(backbone: Backbone, drawn: MicroBatch, prior: Prior | None, precondition: bool = False) -> Tensor:
     """E‖target − prediction‖² of one micro-batch; subject and class go through the denoiser together."""
-    latents, captions, masks = subject.draw(batch, generator)
-    if beside is not None:
-        more, more_captions, _ = beside.draw(batch, generator)
-        latents, captions = torch.cat([latents, more]), captions + more_captions
-    noise = torch.randn(latents.shape, generator=generator).to(latents)
-    timesteps = backbone.draw_timesteps(len(latents), generator=generator)
-    noisy = backbone.add_noise(latents, noise, timesteps)
-    predicted = backbone.predict(noisy, timesteps, backbone.conditioning(captions))
-    squares = (predicted - backbone.target(latents, noise, timesteps)).square()
-    loss = _mean(squares[:batch], masks)
-    if beside is not None and prior is not None:
-        loss = loss + prior.weight * squares[batch:].mean()
+    noisy = backbone.add_noise(drawn.latents, drawn.noise, drawn.timesteps)
+    predicted = backbone.predict(noisy, drawn.timesteps, backbone.conditioning(drawn.captions))
+    squares = (predicted - backbone.target(drawn.latents, drawn.noise, drawn.timesteps)).square()
+    if precondition:
+        squares = squares * backbone.clean_latent_weight(drawn.timesteps)
+    loss = _mean(squares[: drawn.subject], drawn.masks)
+    if prior is not None and len(squares) > drawn.subject:
+        loss = loss + prior.weight * squares[drawn.subject :].mean()
     return loss
 
 

@@ -26,7 +26,9 @@ class Catalog(Protocol):
         """Return the method class of that name or path; raises HarnessError naming the known ones."""
         ...
 
-    def params(self, name: str, params: Mapping[str, Any], backbone: BackboneSpec) -> dict[str, Any]:
+    def params(
+        self, name: str, params: Mapping[str, Any], backbone: BackboneSpec, *, preset: str | None = None
+    ) -> dict[str, Any]:
         """Fill in presets and defaults; raises HarnessError for an unknown or ill-typed parameter."""
         ...
 
@@ -105,10 +107,12 @@ class Installed:
             self._methods[name] = methods.load(name)
         return self._methods[name]
 
-    def params(self, name: str, params: Mapping[str, Any], backbone: BackboneSpec) -> dict[str, Any]:
+    def params(
+        self, name: str, params: Mapping[str, Any], backbone: BackboneSpec, *, preset: str | None = None
+    ) -> dict[str, Any]:
         from harness import methods
 
-        return methods.resolve_params(self.method(name), params, backbone.name)
+        return methods.resolve_params(self.method(name), params, backbone.name, preset=preset)
 
     def method_source(self, name: str) -> str | None:
         from harness import methods

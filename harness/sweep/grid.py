@@ -24,6 +24,7 @@ class _Variant:
     title: str
     label: str
     params: dict[str, Any]
+    preset: str | None
     lipschitz: Lipschitz | None
     uses_shots: bool
 
@@ -68,7 +69,7 @@ def _expand(experiment: Experiment, catalog: Catalog) -> Expansion:
             if isinstance(trial, Skip):
                 expansion.skips.append(trial)
                 continue
-            identity = digest(trial.model_dump(mode="json", exclude={"title", "label"}))
+            identity = digest(trial.model_dump(mode="json", exclude={"title", "label", "preset"}))
             if identity in found:
                 raise ConfigError(
                     f"methods[{position}]: this trial is there twice: {trial.title}, {trial.subject}, "
@@ -98,6 +99,7 @@ def _trials_of(
                     title=variant.title,
                     label=variant.label,
                     params=variant.params,
+                    preset=variant.preset,
                     lipschitz=variant.lipschitz,
                     subject=subject,
                     shots=count,
@@ -158,26 +160,49 @@ def _variants(
         )
     combinations, axes = _combinations(entry, place, method)
     distinguishing = _distinguishing(entry, siblings)
-    for params in combinations:
-        try:
-            resolved = catalog.params(entry.name, params, backbone)
-        except HarnessError as error:
-            raise ConfigError(f"{place}.params: {error}") from None
+    named = len({preset for other in _like(entry, siblings) for preset in other.preset}) > 1
+    for preset, params in itertools.product(entry.preset, combinations):
+        resolved = _resolved(entry, params, preset, backbone, catalog, place)
         varied = {name: params[name] for name in params if name in axes or name in distinguishing}
+        if named and preset:
+            varied = {"preset": preset, **varied}
         for lipschitz in constraints:
             yield _Variant(
                 method=entry.name,
                 title=title(entry.label or method.title, varied, lipschitz),
                 label=title(entry.label or method.title, varied, None),
                 params=resolved,
+                preset=preset,
                 lipschitz=lipschitz,
                 uses_shots=method.uses_shots,
             )
 
 
+def _resolved(
+    entry: MethodEntry,
+    params: dict[str, Any],
+    preset: str | None,
+    backbone: BackboneSpec,
+    catalog: Catalog,
+    place: str,
+) -> dict[str, Any]:
+    """Every hyperparameter of one combination."""
+    if preset is not None and preset not in (known := catalog.method(entry.name).presets):
+        raise ConfigError(f"{place}.preset: {one_of(preset, known, noun='preset')}")
+    try:
+        return catalog.params(entry.name, params, backbone, preset=preset)
+    except HarnessError as error:
+        raise ConfigError(f"{place}.params: {error}") from None
+
+
+def _like(entry: MethodEntry, entries: Sequence[MethodEntry]) -> list[MethodEntry]:
+    """The entries of the same method and label."""
+    return [other for other in entries if (other.name, other.label) == (entry.name, entry.label)]
+
+
 def _distinguishing(entry: MethodEntry, entries: Sequence[MethodEntry]) -> set[str]:
     """Parameters by which an entry differs from another one of the same method and label."""
-    others = [other for other in entries if (other.name, other.label) == (entry.name, entry.label)]
+    others = _like(entry, entries)
     return {
         name
         for name, value in entry.params.items()

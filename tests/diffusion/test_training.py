@@ -10,7 +10,7 @@ from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.constraints.active import ActiveConstraints
 from harness.diffusion.sampling import sample_images
-from harness.diffusion.training import Example, Prior, Trainer, TrainingDiverged, TrainingSet, _loss
+from harness.diffusion.training import Example, Prior, Trainer, TrainingDiverged, TrainingSet
 
 CAPTION = "a photo of a sks dog"
 STEPS = {"steps": 3, "lr": 1e-3, "batch": 2}
@@ -177,19 +177,37 @@ def test_weights_that_blow_up_in_the_last_step_are_noticed(backbone, photos, mon
         train(backbone, photos, steps=1, lipschitz=Lipschitz(bound=1.0))
 
 
-def test_prior_term_has_its_weight(backbone, photos):
-    class_examples = examples(photos[3:], "a photo of a dog")
-    subject = TrainingSet.prepare(backbone, examples(photos[:2]), None, torch.Generator())
+def test_recorded_draws_replayed_give_the_same_weights(backbone, photos):
+    """The stream is asked for each micro-batch when it is due, and nothing else is drawn."""
+    recorded = []
 
-    def loss(weight):
-        beside = TrainingSet.prepare(backbone, class_examples, None, torch.Generator())
-        subject._order = iter(())
-        prior = Prior(class_examples, weight)
-        return float(_loss(backbone, subject, beside, prior, 2, torch.Generator().manual_seed(0)))
+    def record(own):
+        for drawn in own:
+            recorded.append(drawn)
+            yield drawn
 
-    one, two, three = loss(1.0), loss(2.0), loss(3.0)
-    assert two - one == pytest.approx(three - two, rel=1e-4)
-    assert two > one
+    def run(seed, draws):
+        parameters = backbone.parameters("denoiser")
+        trainer = Trainer(seed=seed, draws=draws)
+        trainer.fit(
+            backbone,
+            parameters=parameters,
+            examples=examples(photos),
+            accumulate=2,
+            prior=Prior(examples(photos[3:], "a photo of a dog")),
+            **STEPS,
+        )
+        values = {name: p.detach().clone() for name, p in parameters.items()}
+        backbone.restore()
+        return values, trainer.losses
+
+    plain, losses = run(0, None)
+    seen, losses_seen = run(0, record)
+    replayed, losses_replayed = run(1, lambda own: iter(recorded))
+    assert len(recorded) == 3 * 2
+    assert losses == losses_seen == losses_replayed
+    for name in plain:
+        assert torch.equal(plain[name], seen[name]) and torch.equal(plain[name], replayed[name])
 
 
 def test_progress_and_losses_cover_every_step(backbone, photos):

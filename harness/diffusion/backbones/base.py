@@ -21,12 +21,14 @@ from torch.nn import Parameter
 from harness.cache import Cache
 from harness.diffusion.backbones import autoencoder
 from harness.diffusion.backbones.conditioning import Conditioning, LatentDistribution
+from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.backbones.offload import Offload
 from harness.diffusion.backbones.pipeline_folder import PipelineFolder
 from harness.diffusion.backbones.text_encoder import TextEncoder
 from harness.diffusion.batching import Batches
 from harness.diffusion.lipschitz import Term
 from harness.diffusion.weights.adaptation import Adaptation
+from harness.diffusion.weights.adapters import Start
 from harness.diffusion.weights.delta import Delta, Distance
 from harness.specs import Execution, Precision
 
@@ -114,6 +116,13 @@ class Backbone(ABC):
     @abstractmethod
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """What the denoiser learns to predict at z_t, [n, c, h, w]: ε, v or a flow's velocity."""
+
+    def clean_latent_weight(self, timesteps: Tensor) -> Tensor:
+        """[n, 1, 1, 1] that turns the squared error of a velocity at t [n] into that of the clean latent.
+
+        Raises BackboneError where the denoiser predicts no flow.
+        """
+        raise BackboneError(f"precondition: {self.name} predicts no flow (family {self.family!r})")
 
     @abstractmethod
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
@@ -243,9 +252,11 @@ class Backbone(ABC):
         """Teach the text encoders new tokens that start from ``init``; see :meth:`Adaptation.token_rows`."""
         return self.adaptation.token_rows(tokens, init)
 
-    def adapters(self, *, rank: int, alpha: float, targets: Sequence[str], seed: int) -> dict[str, Parameter]:
+    def adapters(
+        self, *, rank: int, alpha: float, targets: Sequence[str], seed: int, start: Start = "kaiming"
+    ) -> dict[str, Parameter]:
         """Add low-rank adapters alpha/rank·B·A to the denoiser; see :meth:`Adaptation.adapters`."""
-        return self.adaptation.adapters(rank=rank, alpha=alpha, targets=targets, seed=seed)
+        return self.adaptation.adapters(rank=rank, alpha=alpha, targets=targets, seed=seed, start=start)
 
     @property
     def new_tokens(self) -> tuple[str, ...]:

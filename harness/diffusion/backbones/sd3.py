@@ -86,6 +86,10 @@ class StableDiffusion3(Backbone):
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         return noise - latents
 
+    def clean_latent_weight(self, timesteps: Tensor) -> Tensor:
+        # z_0 = z_t − σ·v, so that the error of z_0 is σ times that of v.
+        return (timesteps / self._length).square().view(-1, 1, 1, 1)
+
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         with self.autocast():
             predicted = self.networks.denoiser(

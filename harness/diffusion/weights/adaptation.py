@@ -17,7 +17,7 @@ from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.backbones.text_encoder import TextEncoder
 from harness.diffusion.lipschitz import Full, Term, base_norm, change_norm, constrained, penalty_value
 from harness.diffusion.weights import adapters
-from harness.diffusion.weights.adapters import LoRA
+from harness.diffusion.weights.adapters import LoRA, Start
 from harness.diffusion.weights.base_weights import BaseWeights
 from harness.diffusion.weights.delta import Delta, Distance
 from harness.diffusion.weights.tokens import TokenRows, initial_rows
@@ -77,15 +77,17 @@ class Adaptation:
             encoder.rows = TokenRows(encoder.tokenizer, encoder.model, tokens, initial)
         return self._rows()
 
-    def adapters(self, *, rank: int, alpha: float, targets: Sequence[str], seed: int) -> dict[str, Parameter]:
+    def adapters(
+        self, *, rank: int, alpha: float, targets: Sequence[str], seed: int, start: Start = "kaiming"
+    ) -> dict[str, Parameter]:
         """Add low-rank adapters to the denoiser; return A [rank, in] and B [out, rank] of each layer.
 
-        The change of a layer is alpha/rank·B·A. A is drawn from ``seed``, B is zero. Raises ValueError where
-        no linear layer's name ends in one of ``targets``.
+        The change of a layer is alpha/rank·B·A. A is drawn from ``seed`` as ``start`` says, B is zero.
+        Raises ValueError where no linear layer's name ends in one of ``targets``.
         """
         self._refuse_second("adapters", self._lora is not None)
         lora = LoRA(rank, alpha, tuple(targets))
-        adapters.insert(self.denoiser, lora, seed=seed)
+        adapters.insert(self.denoiser, lora, seed=seed, start=start)
         self._lora = lora
         return self._factors()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from peft import LoraConfig
@@ -14,6 +14,9 @@ from torch import nn
 
 from harness.diffusion.lipschitz import LowRank
 from harness.diffusion.seeds import named_seed
+
+Start = Literal["kaiming", "gaussian"]
+"""How A is drawn: uniform within 1/√in (PEFT's default), or Gaussian of standard deviation 1/rank."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class LoRA:
         return asdict(self)
 
 
-def insert(denoiser: Any, lora: LoRA, *, seed: int) -> None:
-    """Add adapters to a diffusers model: A Kaiming-uniform from ``seed``, B zero: no change yet.
+def insert(denoiser: Any, lora: LoRA, *, seed: int, start: Start = "kaiming") -> None:
+    """Add adapters to a diffusers model: A drawn from ``seed``, B zero: no change yet.
 
     Raises ValueError where no layer matches, or where a matching layer is not linear.
     """
@@ -39,19 +42,23 @@ def insert(denoiser: Any, lora: LoRA, *, seed: int) -> None:
     try:
         with torch.random.fork_rng(devices=[]):  # PEFT initialises from the global generator
             denoiser.add_adapter(config)
-        _initialize(denoiser, seed)
+        _initialize(denoiser, seed, start)
     except BaseException:
         remove(denoiser)  # diffusers would believe that an adapter is there
         raise
 
 
-def _initialize(denoiser: Any, seed: int) -> None:
+def _initialize(denoiser: Any, seed: int, start: Start) -> None:
     generator = torch.Generator().manual_seed(named_seed("adapters", seed))
     for name, layer in layers(denoiser):
         if not isinstance(layer.base_layer, nn.Linear):
             raise ValueError(f"LoRA target {name!r} is not a linear layer")
         down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-        initial = nn.init.kaiming_uniform_(torch.empty(down.shape), a=math.sqrt(5), generator=generator)
+        initial = torch.empty(down.shape)
+        if start == "gaussian":
+            nn.init.normal_(initial, std=1 / len(initial), generator=generator)
+        else:
+            nn.init.kaiming_uniform_(initial, a=math.sqrt(5), generator=generator)
         down.data = initial.to(down.device)  # float32 masters, whatever the denoiser's precision
         up.data = torch.zeros(up.shape, device=up.device)
         layer.lora_A["default"].requires_grad_(False)

@@ -26,6 +26,7 @@ from harness.diffusion.backbones.loading import load_backbone, without_weights
 from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.backbones.stable_diffusion import StableDiffusion
 from harness.diffusion.constraints.active import ActiveConstraints
+from harness.diffusion.draws import stream
 from harness.diffusion.lipschitz import Full, penalty_value
 from harness.diffusion.sampling import sample, sample_images
 from harness.diffusion.training import Example, Trainer, TrainingSet, _loss
@@ -120,7 +121,8 @@ def test_loss_and_gradients_of_one_step_restated_with_diffusers(every, photos):
     for parameter in parameters.values():
         parameter.requires_grad_(True)
     subject = TrainingSet.prepare(every, shots, None, torch.Generator())
-    loss = _loss(every, subject, None, None, 2, torch.Generator().manual_seed(5))
+    drawn = stream(every, subject, None, batch=2, generator=torch.Generator().manual_seed(5))
+    loss = _loss(every, next(drawn), None)
     loss.backward()
     gradients = {name: p.grad.clone() for name, p in parameters.items() if p.grad is not None}
     every.networks.denoiser.zero_grad()

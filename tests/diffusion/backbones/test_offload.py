@@ -6,6 +6,7 @@ import torch
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.backbones.offload import Offload
+from harness.diffusion.draws import stream
 from harness.diffusion.sampling import sample_images
 from harness.diffusion.training import Example, OutOfMemory, Trainer, TrainingSet, _loss
 from harness.specs import DriftSet, Execution, Sampling
@@ -31,7 +32,8 @@ def gradients(backbone, photos):
     training_set = TrainingSet.prepare(
         backbone, [Example(photo, ("a dog",)) for photo in photos], None, torch.Generator()
     )
-    loss = _loss(backbone, training_set, None, None, 2, torch.Generator().manual_seed(3))
+    drawn = stream(backbone, training_set, None, batch=2, generator=torch.Generator().manual_seed(3))
+    loss = _loss(backbone, next(drawn), None)
     loss.backward()
     return loss.detach(), {
         name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None

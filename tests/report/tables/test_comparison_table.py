@@ -80,7 +80,7 @@ def test_mistakes_are_one_line(records, make):
         table(records[3:], "dreambooth")
     two = [*base(make, "ab"), *arm(make, "dreambooth", 0.0, subjects="ab")]
     two += arm(make, "dreambooth_lora", 0.1, subjects="ab")
-    with pytest.raises(ConfigError, match="2 common subjects .* at least 3 are needed"):
+    with pytest.raises(ConfigError, match=r"2 common subjects .* at least 3 are needed"):
         table(two, "dreambooth")
     with pytest.raises(ConfigError, match="nothing to compare with dreambooth"):
         table([r for r in records if r.trial["method"] != "dreambooth_lora"], "dreambooth")
