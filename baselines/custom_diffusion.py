@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.api import Count, NonNegative, Personalized, Positive, Role, Subject, Word, later
+from harness.api import Count, NonNegative, Personalized, Positive, Role, Subject, Template, Word, later
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -102,8 +102,8 @@ class CustomDiffusion:
     scale: bool = True
     added_kv: bool = False
     learn_token: bool = later(True)
-    template: str = later("photo of a {}")
-    accumulate: int = later(1)
+    template: Template = later("photo of a {}")
+    accumulate: Count = later(1)
     precondition: bool = later(False)
 
     def skip(self, subject: Subject, family: str) -> str | None:

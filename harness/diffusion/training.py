@@ -119,15 +119,13 @@ class Trainer:
         augment     of the subject's examples
         precondition  compare clean latents in place of velocities; only where the backbone predicts a flow
 
-        Raises TrainingDiverged when the loss or a weight is not finite, ValueError for settings that make no
-        sense.
+        Raises TrainingDiverged when a loss or weight is not finite, ValueError for settings without sense.
         """
         _check(parameters, examples, steps=steps, lr=lr, batch=batch, accumulate=accumulate)
         generator = torch.Generator().manual_seed(named_seed("training", self.seed, len(self.losses)))
         subject = TrainingSet.prepare(backbone, examples, augment, generator)
         beside = _class_set(backbone, prior, generator)
-        batches = stream(backbone, subject, beside, batch=batch, generator=generator)
-        batches = self.draws(batches) if self.draws else batches
+        batches = (self.draws or iter)(stream(backbone, subject, beside, batch=batch, generator=generator))
         terms = _terms(backbone, parameters, self.lipschitz)
         constraints = ActiveConstraints(self.lipschitz, terms, backbone=backbone, subject=subject, lr=lr)
         trained = list(parameters.values())

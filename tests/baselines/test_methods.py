@@ -161,10 +161,13 @@ WRONG = {
     "token": ["", " "],
     "init": [""],
     "targets": [[], ["to_q", ""]],
+    "template": ["a photo"],
+    "optimizer": ["sgd"],
+    "start": ["zero"],
     "templates": [[], ["a photo"], ["a {} {}"], ["a {} {x}"]],
 }
 """Values that every method with such a hyperparameter refuses."""
-UNRANGED = {"flip", "scale", "added_kv"}
+UNRANGED = {"flip", "scale", "added_kv", "learn_token", "precondition"}
 
 
 @pytest.mark.parametrize("name", methods.known())

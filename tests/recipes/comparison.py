@@ -55,7 +55,7 @@ class Pair:
         return Fitted(values, start, drawn, trainer.losses, result.phrase)
 
     def _trained(self) -> dict[str, torch.Tensor]:
-        delta = self.backbone.pretrained.out
+        delta = self.backbone.adaptation.weights.out
         return {**delta, **self.backbone._factors(), **self.backbone._rows()}
 
 

@@ -5,18 +5,16 @@ Everything is measured on scenes, captions and subjects that no training saw.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.cli.toybox.figures import Figure
 from harness.cli.toybox.networks import SEED, ToyboxNetworks
 from harness.metrics.scores.kid import kid
 from harness.toybox import loading
@@ -30,23 +28,6 @@ from harness.toybox.scenes.world import CLASSES, Scene, Split, another_view, sam
 from harness.toybox.subjects import ToySubject, prompts, references, shots, subjects
 
 MEGABYTE = 1e6
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured number and its limits: ``floor`` the least, ``ceiling`` the most; None if it informs."""
-
-    name: str
-    value: float
-    floor: float | None = None
-    ceiling: float | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether the value keeps to its limits; NaN does not."""
-        above = self.floor is None or self.value >= self.floor
-        below = self.ceiling is None or self.value <= self.ceiling
-        return above and below
 
 
 def object_mask(scene: Scene, size: int = 64) -> Tensor:
@@ -214,7 +195,7 @@ def check_generation(shelf: ToyboxNetworks) -> Iterator[Figure]:
 
 
 def check_distance(shelf: ToyboxNetworks, pictures: Tensor, *, sets: int = 6) -> Iterator[Figure]:
-    """KID, in toybox-clip's features, of samples against renders and of renders against renders."""
+    """KID, in toybox-clip's features, of samples uint8 [n, 3, 64, 64] against renders, and of renders."""
     rng, size = np.random.default_rng([SEED, 6]), len(pictures)
     renders = shelf.clip_features(render([sample_scene(rng) for _ in range(sets * size)])).numpy()
     ours = kid(shelf.clip_features(pictures).numpy(), renders, gamma=1.0)
@@ -287,26 +268,3 @@ def _measured(parts: Sequence[str], shelf: ToyboxNetworks, say: Callable[[str], 
     for number, part in enumerate(parts, start=1):
         say(f"measuring {part} ({number} of {len(parts)})")
         yield from CHECKS[part](shelf)
-
-
-def line(figure: Figure) -> str:
-    """One line of text: value, limit and verdict."""
-    limit, verdict = "", ""
-    if figure.floor is not None:
-        limit, verdict = f"at least {figure.floor:g}", "BELOW"
-    elif figure.ceiling is not None:
-        limit, verdict = f"at most {figure.ceiling:g}", "ABOVE"
-    verdict = "ok" if limit and figure.passed else verdict
-    return f"{figure.name:<66} {figure.value:>9.3f}  {limit:<14} {verdict}".rstrip()
-
-
-def summary(figures: Sequence[Figure], *, revision: str) -> dict[str, Any]:
-    """Gather figures for JSON: each with its limits and whether it keeps to them, and whether all do.
-
-    A value that is no finite number is None.
-    """
-    entries = [
-        {**asdict(each), "value": each.value if math.isfinite(each.value) else None, "passed": each.passed}
-        for each in figures
-    ]
-    return {"revision": revision, "passed": all(each.passed for each in figures), "figures": entries}

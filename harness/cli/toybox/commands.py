@@ -129,6 +129,7 @@ def check(
     Example:  harness toybox check autoencoder clip
     """
     from harness.cli.toybox import check as checking
+    from harness.cli.toybox import figures as figures_of
     from harness.toybox import loading
 
     for part in parts or ():
@@ -139,9 +140,9 @@ def check(
         for figure in checking.check(parts or tuple(checking.CHECKS), say=_progress):
             figures.append(figure)
             if not as_json:
-                typer.echo(checking.line(figure))
+                typer.echo(figures_of.line(figure))
     if as_json:
-        typer.echo(json.dumps(checking.summary(figures, revision=loading.revision()), indent=2))
+        typer.echo(json.dumps(figures_of.summary(figures, revision=loading.revision()), indent=2))
     if not all(figure.passed for figure in figures):
         raise typer.Exit(1)
 

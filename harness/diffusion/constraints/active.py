@@ -44,7 +44,10 @@ class ActiveConstraints:
         return self.training.terms
 
     def add_gradient(self, loss: Tensor | None = None) -> None:
-        """Add every constraint's gradient: once per optimizer step, after unscaling and before clipping."""
+        """Add every constraint's gradient: once per optimizer step, after unscaling and before clipping.
+
+        ``loss`` [] is the step's own, a scalar.
+        """
         for each in self.members:
             each.add_gradient(self.training, loss)
 

@@ -136,7 +136,7 @@ class Constraint:
     def add_gradient(self, training: Training, loss: Tensor | None) -> None:
         """Add to the gradients, once per optimizer step, after unscaling and before clipping.
 
-        ``loss`` is the step's own, detached; None outside of a training loop.
+        ``loss`` [] is the step's own, detached; None outside of a training loop.
         """
 
     def after_step(self, training: Training) -> None:

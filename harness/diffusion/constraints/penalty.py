@@ -53,7 +53,7 @@ class Penalty(Constraint):
         return PAPER if mean and method == "dreambooth" and not params.get("prior_weight") else None
 
     def add_gradient(self, training: Training, loss: Tensor | None) -> None:
-        """Add λ·∇penalty; nothing at λ = 0."""
+        """Add λ·∇penalty; nothing at λ = 0. ``loss`` [] decides nothing."""
         from harness.diffusion.lipschitz import add_penalty_gradient
 
         if self.penalty:

@@ -65,14 +65,14 @@ def two_views(rng: np.random.Generator, instances: np.ndarray, views: int) -> np
 
 
 def auc(positives: Tensor, negatives: Tensor) -> float:
-    """Probability that a positive exceeds a negative."""
+    """Probability that one of positives [n] exceeds one of negatives [m]."""
     ranked = torch.sort(negatives).values
     below = torch.searchsorted(ranked, positives) + torch.searchsorted(ranked, positives, right=True)
     return (below.double() / 2 / len(negatives)).mean().item()
 
 
 def separation(features: Tensor, instances: Tensor, classes: Tensor) -> dict[str, float]:
-    """How cosines tell pairs of one instance from others, all or of its class; and the gap of means."""
+    """How cosines of [n, d] tell pairs of one instance [n] from others, all or of its class [n]."""
     features = F.normalize(features.float(), dim=-1)
     upper = torch.ones(len(features), len(features)).triu(1).bool()
     cosines, same = features @ features.T, instances[:, None] == instances[None]

@@ -40,14 +40,14 @@ def build() -> ProbeNetwork:
 
 
 def decoded_at(coder: Any, pictures: Tensor, steps: Tensor, noise: Tensor) -> Tensor:
-    """Encode, add the noise of time steps, decode: what a sampler holds when it stops early."""
+    """Encode images [n, 3, 64, 64], add noise at steps [n], decode: what a sampler holds that stops early."""
     factor = coder.config.scaling_factor
     latents = coder.encode(pictures).latent_dist.mode().float() * factor
     return coder.decode(noised(latents, noise, alphas()[steps]) / factor).sample.float().clamp(-1, 1)
 
 
 def disturb(coder: Any, pictures: Tensor, draw: Draw) -> Tensor:
-    """Replace the first rows by autoencoded, faintly noisy and garbage versions of themselves."""
+    """Replace the first of [n, 3, 64, 64] by autoencoded, faintly noisy and garbage versions."""
     count = DECODED + FAINT + GARBAGE
     faint = torch.randint(FAINT_UNTIL, (FAINT,), generator=draw.torch)
     garbage = torch.randint(GARBAGE_FROM, 1_000, (GARBAGE,), generator=draw.torch)
@@ -61,7 +61,7 @@ def disturb(coder: Any, pictures: Tensor, draw: Draw) -> Tensor:
 
 
 def answer_loss(logits: dict[str, Tensor], targets: Tensor) -> Tensor:
-    """Mean cross-entropy over attributes; targets of -100 are not asked for."""
+    """Mean cross-entropy over attributes of logits [n, labels]; targets [n, attributes], -100: left out."""
     columns = {name: targets[:, list(LABELS).index(name)] for name in ANSWERS}
     losses = [
         F.cross_entropy(logits[name].float(), column, label_smoothing=0.02)

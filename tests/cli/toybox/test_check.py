@@ -12,24 +12,24 @@ import torch
 from typer.testing import CliRunner
 
 from harness.cli import main
-from harness.cli.toybox import check
+from harness.cli.toybox import check, figures
 from harness.toybox import loading
 from harness.toybox.scenes.world import sample_scene
 
 
 def test_figures_keep_to_their_limits() -> None:
-    assert check.Figure("psnr", 28.0, floor=28).passed
-    assert not check.Figure("psnr", 27.9, floor=28).passed
-    assert not check.Figure("size", 81.0, ceiling=80).passed
-    assert check.Figure("kid", 3.0).passed
-    assert not check.Figure("nan", math.nan, floor=0).passed
+    assert figures.Figure("psnr", 28.0, floor=28).passed
+    assert not figures.Figure("psnr", 27.9, floor=28).passed
+    assert not figures.Figure("size", 81.0, ceiling=80).passed
+    assert figures.Figure("kid", 3.0).passed
+    assert not figures.Figure("nan", math.nan, floor=0).passed
 
 
 def test_lines_say_which_figure_falls_short() -> None:
-    assert check.line(check.Figure("a", 1.0, floor=2)).endswith("BELOW")
-    assert check.line(check.Figure("b", 3.0, floor=2)).endswith("ok")
-    assert check.line(check.Figure("c", 9.0, ceiling=8)).endswith("ABOVE")
-    assert check.line(check.Figure("d", 9.0)).endswith("9.000")
+    assert figures.line(figures.Figure("a", 1.0, floor=2)).endswith("BELOW")
+    assert figures.line(figures.Figure("b", 3.0, floor=2)).endswith("ok")
+    assert figures.line(figures.Figure("c", 9.0, ceiling=8)).endswith("ABOVE")
+    assert figures.line(figures.Figure("d", 9.0)).endswith("9.000")
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Three quick checks in place of the real ones, and what they were asked for, in turn."""
     told: list[str] = []
 
-    def part(name: str, value: float) -> Callable[[object], Iterator[check.Figure]]:
-        def measure(shelf: object) -> Iterator[check.Figure]:
+    def part(name: str, value: float) -> Callable[[object], Iterator[figures.Figure]]:
+        def measure(shelf: object) -> Iterator[figures.Figure]:
             told.append(name)
-            yield check.Figure(name, value, floor=1)
+            yield figures.Figure(name, value, floor=1)
 
         return measure
 
@@ -50,11 +50,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_figures_come_as_they_are_measured_the_time_to_load_first(told: list[str]) -> None:
-    figures = check.check(["clip", "size"], say=told.append)
+    found = check.check(["clip", "size"], say=told.append)
     assert told == []
-    assert next(figures).name == "size"
+    assert next(found).name == "size"
     assert told == ["measuring size (1 of 2)", "size"]
-    assert [figure.name for figure in figures] == ["clip"]
+    assert [figure.name for figure in found] == ["clip"]
     assert told[2:] == ["measuring clip (2 of 2)", "clip"]
 
 
