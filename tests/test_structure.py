@@ -185,7 +185,7 @@ def test_every_public_definition_says_what_it_is():
 
 
 def test_public_functions_that_take_tensors_say_their_shapes():
-    """A shape is written in brackets: ``[n, 3, height, width]``; ``[]`` for a scalar, ``[...]`` where any will do."""
+    """A shape is written in brackets: ``[n, 3, height, width]``; ``[]``: a scalar, ``[...]``: any."""
     assert [
         found.place
         for found in publics()
