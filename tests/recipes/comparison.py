@@ -55,8 +55,8 @@ class Pair:
         return Fitted(values, start, drawn, trainer.losses, result.phrase)
 
     def _trained(self) -> dict[str, torch.Tensor]:
-        delta = self.backbone.adaptation.weights.out
-        return {**delta, **self.backbone._factors(), **self.backbone._rows()}
+        adaptation = self.backbone.adaptation
+        return {**adaptation.weights.out, **adaptation._factors(), **adaptation._rows()}
 
 
 def group(name: str) -> str:
@@ -65,7 +65,11 @@ def group(name: str) -> str:
 
 
 def assert_same_update(fitted: Fitted, expected: dict[str, torch.Tensor], losses: list[float]) -> None:
-    """‖Δθ − Δθ'‖ ≤ 1e-4·‖Δθ'‖ for every kind of tensor, and equal losses."""
+    """‖Δθ − Δθ'‖ ≤ 5e-4·‖Δθ'‖ for every kind of tensor, and equal losses.
+
+    Adam divides by a gradient's own size, so that rounding shows where a gradient is nearly zero: 2e-4 was
+    seen. A changed line of a recipe gives 1e-2 and more.
+    """
     assert fitted.losses == pytest.approx(losses, rel=1e-5)
     assert fitted.values.keys() == expected.keys()
     for kind in {group(name) for name in expected}:
@@ -73,4 +77,4 @@ def assert_same_update(fitted: Fitted, expected: dict[str, torch.Tensor], losses
         update = torch.cat([(expected[n].detach() - fitted.start[n]).flatten() for n in names]).double()
         off = torch.cat([(expected[n].detach() - fitted.values[n]).flatten() for n in names]).double()
         assert update.norm() > 0, kind
-        assert off.norm() <= 1e-4 * update.norm(), (kind, float(off.norm() / update.norm()))
+        assert off.norm() <= 5e-4 * update.norm(), (kind, float(off.norm() / update.norm()))
