@@ -25,6 +25,10 @@ class BusyError(RecordsError):
     """Another sweep holds the run directory."""
 
 
+class BackboneError(HarnessError):
+    """A base model that cannot be found, read or used."""
+
+
 def one_of(value: object, known: Iterable[str], *, noun: str) -> str:
     """Say that ``value`` is unknown, which known name is nearest, and what is known.
 

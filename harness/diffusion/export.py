@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.backbones.families import FAMILIES, Family
-from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.weights.delta import Delta
 from harness.diffusion.weights.tokens import extend_tokenizer
+from harness.errors import BackboneError
 
 LORA, TOKENS, WEIGHTS = (
     "pytorch_lora_weights.safetensors",

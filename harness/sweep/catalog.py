@@ -161,7 +161,8 @@ class Installed:
         return self.dataset.prompts_identity(subject)
 
     def backbone_revision(self, backbone: BackboneSpec) -> str:
-        from harness.diffusion.backbones.locate import BackboneError, backbone_revision
+        from harness.diffusion.backbones.locate import backbone_revision
+        from harness.errors import BackboneError
 
         try:
             with _missing_files():

@@ -9,9 +9,9 @@ from diffusers import DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline
 
 import harness.diffusion.export
 from harness.diffusion.backbones.loading import load_backbone
-from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.export import load, load_token, write
 from harness.diffusion.sampling import sample
+from harness.errors import BackboneError
 
 SEEDS = [3, 4]
 

@@ -13,8 +13,8 @@ from diffusers import (
 )
 
 from harness.diffusion.backbones.loading import load_backbone
-from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.sampling import sample, sample_images
+from harness.errors import BackboneError
 
 REFERENCE = {
     "ddim": DDIMScheduler,

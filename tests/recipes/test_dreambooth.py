@@ -7,7 +7,7 @@ from recipes.comparison import assert_same_update
 from recipes.restated import train
 
 from harness.api import Lipschitz
-from harness.diffusion.backbones.locate import BackboneError
+from harness.errors import BackboneError
 
 SMALL = {"steps": 3, "lr": 1e-3, "batch": 2, "prior_count": 3}
 

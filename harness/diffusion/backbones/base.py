@@ -21,7 +21,6 @@ from torch.nn import Parameter
 from harness.cache import Cache
 from harness.diffusion.backbones import autoencoder
 from harness.diffusion.backbones.conditioning import Conditioning, LatentDistribution
-from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.backbones.offload import Offload
 from harness.diffusion.backbones.pipeline_folder import PipelineFolder
 from harness.diffusion.backbones.text_encoder import TextEncoder
@@ -30,6 +29,7 @@ from harness.diffusion.lipschitz import Term
 from harness.diffusion.weights.adaptation import Adaptation
 from harness.diffusion.weights.adapters import Start
 from harness.diffusion.weights.delta import Delta, Distance
+from harness.errors import BackboneError
 from harness.specs import Execution, Precision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.diffusion.backbones.families import FAMILIES
-from harness.diffusion.backbones.locate import PICKLES, BackboneError, find_local
-from harness.errors import one_of
+from harness.diffusion.backbones.locate import PICKLES, find_local
+from harness.errors import BackboneError, one_of
 from harness.specs import BackboneSpec
 
 

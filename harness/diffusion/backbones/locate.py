@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.diffusion.backbones.families import pipeline_parts
-from harness.errors import HarnessError, RecordsError
+from harness.errors import BackboneError, RecordsError
 from harness.files import cache_root, file_digest, json_digest, write_atomically
 from harness.specs import BackboneSpec
 
 FILES = ("*.json", "*.txt", "*.safetensors")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-
-
-class BackboneError(HarnessError):
-    """A base model that cannot be found, read or used."""
 
 
 def backbone_revision(spec: BackboneSpec, *, cache: Path | None = None) -> str:

@@ -22,8 +22,9 @@ from transformers.utils import logging as transformers_logging
 
 from harness.diffusion.backbones.checks import check_parts, check_weights
 from harness.diffusion.backbones.families import Family
-from harness.diffusion.backbones.locate import BackboneError, locate_network
+from harness.diffusion.backbones.locate import locate_network
 from harness.diffusion.backbones.text_encoder import TextEncoder
+from harness.errors import BackboneError
 from harness.specs import BackboneSpec
 
 

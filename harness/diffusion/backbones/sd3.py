@@ -17,10 +17,9 @@ from transformers import CLIPTextModelWithProjection
 
 from harness.diffusion.backbones.base import Backbone, Networks
 from harness.diffusion.backbones.conditioning import Conditioning
-from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.backbones.pipeline_folder import PipelineFolder
 from harness.diffusion.backbones.text_encoder import hidden_states
-from harness.errors import one_of
+from harness.errors import BackboneError, one_of
 
 T5_TOKENS = 256
 """Length of T5's part of the sequence, the pipeline's default; zeros where it is left out."""

@@ -19,9 +19,8 @@ from transformers import CLIPTextModel
 
 from harness.diffusion.backbones.base import Backbone, Networks
 from harness.diffusion.backbones.conditioning import Conditioning
-from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.backbones.pipeline_folder import PipelineFolder
-from harness.errors import one_of
+from harness.errors import BackboneError, one_of
 
 SCHEDULERS = {
     # clip_sample would clip latents, which no Stable Diffusion wants; the pipeline turns it off as well.

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from harness.diffusion.backbones.locate import BackboneError
-from harness.diffusion.backbones.text_encoder import TextEncoder
 from harness.diffusion.lipschitz import Full, Term, base_norm, change_norm, constrained, penalty_value
 from harness.diffusion.weights import adapters
 from harness.diffusion.weights.adapters import LoRA, Start
 from harness.diffusion.weights.base_weights import BaseWeights
 from harness.diffusion.weights.delta import Delta, Distance
 from harness.diffusion.weights.tokens import TokenRows, initial_rows
-from harness.errors import one_of
+from harness.errors import BackboneError, one_of
+
+if TYPE_CHECKING:
+    from harness.diffusion.backbones.text_encoder import TextEncoder
 
 
 class Adaptation:

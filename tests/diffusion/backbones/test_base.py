@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from harness.diffusion.backbones.loading import load_backbone
-from harness.diffusion.backbones.locate import BackboneError, backbone_revision
+from harness.diffusion.backbones.locate import backbone_revision
 from harness.diffusion.sampling import sample_images
 from harness.diffusion.weights.delta import Delta
+from harness.errors import BackboneError
 from harness.specs import BackboneSpec
 
 

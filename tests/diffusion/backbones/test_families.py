@@ -23,7 +23,6 @@ from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.backbones.checks import check
 from harness.diffusion.backbones.families import FAMILIES, Family, pipeline_parts
 from harness.diffusion.backbones.loading import load_backbone, without_weights
-from harness.diffusion.backbones.locate import BackboneError
 from harness.diffusion.backbones.stable_diffusion import StableDiffusion
 from harness.diffusion.constraints.active import ActiveConstraints
 from harness.diffusion.draws import stream
@@ -31,6 +30,7 @@ from harness.diffusion.lipschitz import Full, penalty_value
 from harness.diffusion.sampling import sample, sample_images
 from harness.diffusion.training import Example, Trainer, TrainingSet, _loss
 from harness.diffusion.weights.delta import Delta
+from harness.errors import BackboneError
 from harness.specs import BackboneSpec
 from harness.sweep.memory_estimate import estimate
 
