@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -65,10 +66,10 @@ def group(name: str) -> str:
 
 
 def assert_same_update(fitted: Fitted, expected: dict[str, torch.Tensor], losses: list[float]) -> None:
-    """‖Δθ − Δθ'‖ ≤ 5e-4·‖Δθ'‖ for every kind of tensor, and equal losses.
+    """‖Δθ − Δθ'‖ ≤ 1e-4·‖Δθ'‖ for every kind of tensor, and equal losses.
 
-    Adam divides by a gradient's own size, so that rounding shows where a gradient is nearly zero: 2e-4 was
-    seen. A changed line of a recipe gives 1e-2 and more.
+    One entry in a thousand is left out: Adam divides by a gradient's own size, so that where one is nearly
+    zero, rounding decides the sign of a step. A changed line of a recipe moves every entry.
     """
     assert fitted.losses == pytest.approx(losses, rel=1e-5)
     assert fitted.values.keys() == expected.keys()
@@ -77,4 +78,5 @@ def assert_same_update(fitted: Fitted, expected: dict[str, torch.Tensor], losses
         update = torch.cat([(expected[n].detach() - fitted.start[n]).flatten() for n in names]).double()
         off = torch.cat([(expected[n].detach() - fitted.values[n]).flatten() for n in names]).double()
         assert update.norm() > 0, kind
-        assert off.norm() <= 5e-4 * update.norm(), (kind, float(off.norm() / update.norm()))
+        kept = off.abs().sort().values[: math.ceil(0.999 * len(off))]
+        assert kept.norm() <= 1e-4 * update.norm(), (kind, float(kept.norm() / update.norm()))
