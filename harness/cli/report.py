@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.sweep import Runs
+from harness.errors import ConfigError, one_of
 
 Experiment = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="An experiment's YAML file, or its name under runs/.")
@@ -56,21 +57,36 @@ def best(
     runs: Runs = Path("runs"),
     format: Annotated[str, typer.Option(help="markdown or tex.")] = "markdown",
     measure: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Weigh these [default: dino_heldout and prompt_accuracy]."),
+        list[str] | None, typer.Option(metavar="NAME", help="Weigh these; may be repeated.")
     ] = None,
+    merit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Weigh those of composition (DINO in context, accessories as asked) or of accuracy (DINO "
+            "held out, prompt accuracy) [default: composition on Toybox, else accuracy].",
+        ),
+    ] = None,
+    unpaired: Annotated[
+        bool, typer.Option("--unpaired", help="Within one standard error of the best merit itself.")
+    ] = False,
 ) -> None:
     """Rank the settings of every method by the geometric mean of some measures.
 
-    Bold is the one to take: the fewest steps within one standard error of the best.
+    Bold is the one to take: the fewest steps whose paired difference to the best is within its error.
 
     Example:  harness best tuning-toybox
     """
     folder = run_folder_of(experiment, runs)
     from harness.report.tables import best_settings
 
+    if merit is not None and measure:
+        raise ConfigError("--merit and --measure: give one of them")
+    if merit is not None and merit not in best_settings.MERITS:
+        raise ConfigError(one_of(merit, best_settings.MERITS, noun="merit"))
+    weighed = measure or (best_settings.MERITS[merit] if merit else None)
     sys.stdout.write(
-        best_settings.table(current_records(folder), measure or best_settings.BALANCE, format=format)
+        best_settings.table(current_records(folder), weighed, paired=not unpaired, format=format)
     )
 
 

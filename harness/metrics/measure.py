@@ -6,7 +6,7 @@ read entries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -43,7 +43,8 @@ class Shown:
     fidelity, adherence  the vertical axes of the trade-off figure: the first that some record has
     drift       the horizontal axes of the trade-off figure
     progress    the line of a finished trial: the first three that its record has
-    merit       what a search chooses settings by
+    merit       what a search on data with ground truth chooses settings by
+    accuracy    what other searches choose by, and what Toybox's presets were chosen by
     """
 
     table: int | None = None
@@ -54,9 +55,12 @@ class Shown:
     drift: int | None = None
     progress: int | None = None
     merit: int | None = None
+    accuracy: int | None = None
 
 
-Place = Literal["table", "shots", "constraint", "fidelity", "adherence", "drift", "progress", "merit"]
+Place = Literal[
+    "table", "shots", "constraint", "fidelity", "adherence", "drift", "progress", "merit", "accuracy"
+]
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Measure:
     needs_model  a score that looks at more than the images asked for: not of images made elsewhere
     beside_images  a drift measure whose numbers stand beside each prior image in ``images.json``
     empty        at the stage ``sample``, why it has no number where the formula gives None
+    recovered    its number out of the values by prompt of a record that was made before it was a metric; None
+                 where they do not tell
     """
 
     name: str
@@ -102,6 +108,7 @@ class Measure:
     needs_model: bool = False
     beside_images: bool = False
     empty: str | None = None
+    recovered: Callable[[Mapping[str, Values]], float | None] | None = None
     group: str | None = None
 
     @property
@@ -127,6 +134,7 @@ class Measure:
                 shown=Shown(),
                 stand_in=None,
                 noise_floor=self.noise_floor and f"{self.noise_floor}_{group}",
+                recovered=None,
                 groups=(),
                 group=group,
             )

@@ -126,7 +126,8 @@ class ScorerInputs:
     """All that the metrics of one trial's score stage look at.
 
     images        to be scored; ``prompt_of`` is the number of each one's prompt
-    texts         per prompt, what CLIP-T compares with; ``requested``: its ground-truth attributes
+    texts         per prompt, what CLIP-T compares with; ``requested``: its ground-truth attributes;
+                  ``kinds``: what it does with the subject (``Prompt.kind``)
     photo_of      of a ceiling, whose images are photos: the number of each; it has no prompts
     prior         None where no model was sampled
     """
@@ -136,6 +137,7 @@ class ScorerInputs:
     prompt_of: Sequence[int] = ()
     texts: Sequence[str] = ()
     requested: Sequence[Mapping[str, str]] = ()
+    kinds: Sequence[str] = ()
     prior: PriorImages | None = None
     photo_of: Sequence[int] | None = None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from harness.api import checked_template
+from harness.api import Prompt, checked_template
 from harness.datasets.base import Dataset
 from harness.datasets.photos import photos_in, read_photo
 from harness.errors import HarnessError
@@ -127,13 +127,15 @@ def score(
     loaded: dict[str, Any] = {
         kind: load_encoder(spec, device=device, kind=kind) for kind, spec in encoders.items()
     }
-    known = {prompt.template: prompt.attributes for prompt in dataset.prompts(subject)}
+    known = {prompt.template: prompt for prompt in dataset.prompts(subject)}
+    asked = [known.get(template, Prompt(template, kind="custom")) for template in templates]
     inputs = ScorerInputs(
         external.images(),
         subject_photos(dataset, subject, shots=shots, seed=seed),
         prompt_of=external.prompt_of,
         texts=[template.replace("{}", dataset.category(subject)) for template in templates],
-        requested=[known.get(template, {}) for template in templates],
+        requested=[prompt.attributes for prompt in asked],
+        kinds=[prompt.kind for prompt in asked],
     )
     wanted = [
         name for name, measure in MEASURES.items() if measure.kind == "score" and not measure.needs_model

@@ -222,5 +222,6 @@ def _scorer_inputs(
         prompt_of=data.prompt_of,
         texts=data.texts(noun),
         requested=[prompt.attributes for prompt in data.prompts],
+        kinds=[prompt.kind for prompt in data.prompts],
         prior=PriorImages(reference.prompts, sampled.prior, base, floor),
     )

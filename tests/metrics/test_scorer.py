@@ -188,6 +188,21 @@ def test_kid_of_an_unchanged_model_is_the_floor(encoders):
     assert result.values["kid"] == result.values["kid_floor"] == pytest.approx(8 + 8 - 2 * 1)
 
 
+def test_fidelity_in_context_leaves_out_prompts_that_change_the_subject(encoders):
+    kinds = ["recontextualization", "property"]
+    result = scores(encoders, "dino_heldout", "dino_context", kinds=kinds)
+    first, second = result.by_prompt["dino_heldout"]
+    assert first != second
+    assert result.values["dino_context"] == first
+    assert result.by_prompt["dino_context"] == [first, None]
+    context = MEASURES["dino_context"].recovered
+    asked = {"prompt_accuracy": [1.0, 1.0], "prompt_accuracy_colour": [None, 1.0]}
+    assert context({**result.by_prompt, **asked}) == result.values["dino_context"]
+    changed = scores(encoders, "dino_context", kinds=["property", "property"])
+    assert changed.values["dino_context"] is None
+    assert changed.notes["dino_context"] == "every prompt asks to change the subject"
+
+
 def test_no_image_is_embedded_twice(encoders):
     scorer = Scorer(inputs(), encoders)
     for _ in range(2):
@@ -206,8 +221,9 @@ def test_ceiling_scores_photos_against_the_others(encoders):
     photos = [image(RED), image(RED, (5, 5)), image(BLUE)]
     ceiling = ScorerInputs(photos, SubjectPhotos(photos, [], [1, 2]), photo_of=range(3))
     result = Scorer(ceiling, encoders).scores(
-        ["dino", "dino_heldout", "clip_t", "prompt_accuracy", "div_dino"]
+        ["dino", "dino_heldout", "dino_context", "clip_t", "prompt_accuracy", "div_dino"]
     )
+    assert result.values["dino_context"] == result.values["dino_heldout"]
     assert result.by_image["dino"] == pytest.approx([0.5, 0.5, 0.0])
     assert result.by_image["dino_heldout"] == pytest.approx([0.5, 0.0, 0.0])
     assert result.values["dino"] == pytest.approx(1 / 3)

@@ -51,6 +51,7 @@ def make_record(
     seconds: Mapping[str, float] | None = None,
     version: int = 1,
     all_shots: bool = False,
+    by_prompt: Mapping[str, list[float | None]] | None = None,
 ) -> Record:
     constraint = {"penalty": None, "norm": "tensor_mean", "bound": None, "relative": False, "on": "effective"}
     trial = {
@@ -80,6 +81,7 @@ def make_record(
         status=status,  # type: ignore[arg-type]
         trial=trial,
         scores=dict(scores or {}),
+        by_prompt=dict(by_prompt or {}),
         drift=dict(drift or {}),
         notes=dict(notes or {}),
         seconds=dict(seconds or {}),

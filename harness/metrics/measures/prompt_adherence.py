@@ -50,6 +50,9 @@ def _answers(inputs: ScorerInputs, encoders: Encoders) -> list[dict[str, float]]
     return [agreement(requested[p], reading) for p, reading in zip(inputs.prompt_of, readings)]
 
 
+COMPOSITION = "accessory"
+"""The attribute that the base model is not sure of, so that its accuracy has room to fall."""
+
 ACCURACY = "share of images in which the attribute probe reads what the prompt asked for"
 
 ENTRIES = (
@@ -76,7 +79,7 @@ ENTRIES = (
         formula=prompt_accuracy,
         per="image",
         order=100,
-        shown=Shown(table=40, shots=40, constraint=60, adherence=10, merit=20),
+        shown=Shown(table=40, shots=40, constraint=60, adherence=10, accuracy=20),
     ),
     *(
         Measure(
@@ -89,6 +92,7 @@ ENTRIES = (
             formula=partial(attribute_accuracy, attribute=name),
             per="image",
             order=101 + number,
+            shown=Shown(merit=20) if name == COMPOSITION else Shown(),
         )
         for number, name in enumerate(ATTRIBUTES)
     ),
