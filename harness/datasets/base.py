@@ -77,6 +77,13 @@ class Dataset(Protocol):
         """Return n prompts without a subject, by group: ``class``, ``other``, ``empty``. More n only adds."""
         ...
 
+    def prior_truth(self, category: str, n: int) -> dict[str, dict[str, str]]:
+        """Return what an image of each of n prior prompts must show, by its text: {} where that is unknown.
+
+        Attributes are those of :data:`harness.metrics.measure.ATTRIBUTES`.
+        """
+        ...
+
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         """Fingerprint of the class noun and of exactly the photos of ``shot_names``."""
         ...

@@ -162,6 +162,10 @@ class FolderDataset:
         """Return prior prompts; the other classes are always the same, whatever other subjects there are."""
         return wording.prior_prompts(category, n)
 
+    def prior_truth(self, category: str, n: int) -> dict[str, dict[str, str]]:
+        """Return nothing: no network here reads what a photograph shows."""
+        return {}
+
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         """Fingerprint of the class noun, the drawn files' content in the order of the draw, the cropping."""
         files = [self.folder / subject / name for name in self.shot_names(subject, shots, seed)]

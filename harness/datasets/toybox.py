@@ -133,6 +133,17 @@ class ToyboxDataset:
             "empty": [""] * sizes["empty"],
         }
 
+    def prior_truth(self, category: str, n: int) -> dict[str, dict[str, str]]:
+        """Return the attributes that each prior prompt asks for; an empty one asks for none."""
+        from harness.toybox.subjects import class_prompts, other_prompts
+
+        sizes = group_sizes(n)
+        asked = (*class_prompts(category, sizes["class"]), *other_prompts(category, sizes["other"]))
+        truth = {each.text_template: dict(each.attributes) for each in asked}
+        for attributes in truth.values():
+            attributes["class"] = attributes.pop("category")
+        return truth
+
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         """Fingerprint of the drawn scenes."""
         toy = self._subject(subject)

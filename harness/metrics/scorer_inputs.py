@@ -98,18 +98,23 @@ class PriorPrompt:
 
 @dataclass(frozen=True)
 class PriorImages:
-    """The tuned model's images of prior prompts beside the base model's: same seeds, and other seeds."""
+    """The tuned model's images of prior prompts beside the base model's: same seeds, and other seeds.
+
+    ``requested``: the ground-truth attributes of each prompt; empty where they are not known.
+    """
 
     prompts: Sequence[PriorPrompt]
     tuned: Sequence[Image]
     base: Sequence[Image]
     floor: Sequence[Image]
+    requested: Sequence[Mapping[str, str]] = ()
 
     def of_group(self, group: str) -> PriorImages:
         """Keep the prompts of one group, with their images."""
         kept = [number for number, prompt in enumerate(self.prompts) if prompt.group == group]
         tuned, base, floor = ([images[n] for n in kept] for images in (self.tuned, self.base, self.floor))
-        return PriorImages([self.prompts[number] for number in kept], tuned, base, floor)
+        requested = [self.requested[number] for number in kept] if self.requested else ()
+        return PriorImages([self.prompts[number] for number in kept], tuned, base, floor, requested)
 
 
 @dataclass(frozen=True)

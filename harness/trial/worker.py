@@ -148,7 +148,7 @@ class Worker:
         progress("score", 0, 1, None)
         self._place_encoders(self._device)
         with clock.time("score"):
-            inputs = _scorer_inputs(plan, data, fitted, sampled, reference)
+            inputs = self._scorer_inputs(plan, data, fitted, sampled, reference)
             scorer = Scorer(inputs, encoders)
             scores, drift = scorer.scores(plan.scores), scorer.drift()
         if plan.stage != "score":
@@ -189,6 +189,25 @@ class Worker:
             self._references[name] = sampler.reference(partial(self._dataset.prior_prompts, category))
         return self._references[name]
 
+    def _scorer_inputs(
+        self, plan: Plan, data: TrialData, fitted: Fitted, sampled: Sampled, reference: BaseReference
+    ) -> ScorerInputs:
+        if fitted.phrase is None:
+            return ScorerInputs(sampled.images, data.photos, photo_of=range(len(data.photos.photos)))
+        noun = data.subject.category if plan.trial.sampling.clip_text == "class" else fitted.phrase
+        truth = self._dataset.prior_truth(data.subject.category, plan.drift.images)
+        asked = [truth.get(prompt.text, {}) for prompt in reference.prompts]
+        base, floor = as_pil(reference.images), as_pil(reference.floor)
+        return ScorerInputs(
+            sampled.images,
+            data.photos,
+            prompt_of=data.prompt_of,
+            texts=data.texts(noun),
+            requested=[prompt.attributes for prompt in data.prompts],
+            kinds=[prompt.kind for prompt in data.prompts],
+            prior=PriorImages(reference.prompts, sampled.prior, base, floor, asked),
+        )
+
 
 def _saved(plan: Plan, data: TrialData, reference: BaseReference) -> tuple[Fitted, Sampled]:
     """Read back what an earlier run of the trial left."""
@@ -207,21 +226,3 @@ def _saved(plan: Plan, data: TrialData, reference: BaseReference) -> tuple[Fitte
     if fitted.ceiling is not None:
         return fitted, Sampled(images)
     return fitted, Sampled(images, read(prior_names([prompt.group for prompt in reference.prompts])))
-
-
-def _scorer_inputs(
-    plan: Plan, data: TrialData, fitted: Fitted, sampled: Sampled, reference: BaseReference
-) -> ScorerInputs:
-    if fitted.phrase is None:
-        return ScorerInputs(sampled.images, data.photos, photo_of=range(len(data.photos.photos)))
-    noun = data.subject.category if plan.trial.sampling.clip_text == "class" else fitted.phrase
-    base, floor = as_pil(reference.images), as_pil(reference.floor)
-    return ScorerInputs(
-        sampled.images,
-        data.photos,
-        prompt_of=data.prompt_of,
-        texts=data.texts(noun),
-        requested=[prompt.attributes for prompt in data.prompts],
-        kinds=[prompt.kind for prompt in data.prompts],
-        prior=PriorImages(reference.prompts, sampled.prior, base, floor),
-    )

@@ -16,6 +16,7 @@ from harness.errors import ConfigError
 from harness.metrics.registry import ATTRIBUTES
 from harness.sweep.catalog import Installed
 from harness.sweep.grid import trials
+from harness.toybox.scenes.backdrops import BACKDROPS
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,25 @@ def test_every_prompt_carries_its_ground_truth(toybox):
             assert prompt.attributes["class"] == toybox.category(name)
             assert len(prompt.attributes) >= 2
             assert set(prompt.attributes) <= set(ATTRIBUTES)
+
+
+def test_every_prior_prompt_with_a_text_has_its_ground_truth(toybox):
+    prompts = toybox.prior_prompts("duck", 32)
+    truth = toybox.prior_truth("duck", 32)
+    assert set(truth) == {*prompts["class"], *prompts["other"]}
+    for text, attributes in truth.items():
+        assert set(attributes) <= set(ATTRIBUTES)
+        assert attributes["class"] in text.split()
+        if "colour" in attributes:
+            assert attributes["colour"] in text.split()
+        phrases = [drop.phrase for drop in BACKDROPS.values() if drop.phrase in text]
+        assert (
+            phrases == [BACKDROPS[attributes["background"]].phrase]
+            if "background" in attributes
+            else not phrases
+        )
+    assert {truth[text]["class"] for text in prompts["class"]} == {"duck"}
+    assert "duck" not in {truth[text]["class"] for text in prompts["other"]}
 
 
 def test_prior_prompts_name_the_class_or_others(toybox):

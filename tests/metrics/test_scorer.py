@@ -203,6 +203,32 @@ def test_fidelity_in_context_leaves_out_prompts_that_change_the_subject(encoders
     assert changed.notes["dino_context"] == "every prompt asks to change the subject"
 
 
+def test_prior_accuracy_is_read_against_what_prior_prompts_asked_by_hand(encoders):
+    read = encoders.readings([image(BLUE), image(RED)])
+    blue, red = ({name: each[name] for name in ("class", "colour")} for each in read)
+    assert blue != red and blue["class"] == red["class"]
+    given = prior("class", "other", "empty", tuned=BLUE, base=RED)
+    known = PriorImages(given.prompts, given.tuned, given.base, given.floor, [blue, red, {}])
+    result = Scorer(inputs(prior=known), encoders).drift()
+    assert result.values["prior_accuracy_class"] == 1.0
+    assert result.values["prior_accuracy_other"] == 0.5
+    assert result.values["prior_accuracy"] == 0.75
+    assert result.by_image["prior_accuracy"] == [1.0, 0.5, None]
+    # the base model: .5 of what the first asked for, all of the second
+    assert result.values["prior_accuracy_fall_class"] == -0.5
+    assert result.values["prior_accuracy_fall_other"] == 0.5
+    assert result.values["prior_accuracy_fall"] == 0.0
+    kept = known.of_group("other")
+    assert kept.requested == [red]
+
+
+def test_without_ground_truth_prior_accuracy_is_empty_with_the_reason(encoders):
+    result = Scorer(inputs(), encoders).drift()
+    for name in ("prior_accuracy", "prior_accuracy_fall_other"):
+        assert result.values[name] is None
+        assert result.notes[name] == "the prior prompts' ground truth is not known (Toybox only)"
+
+
 def test_no_image_is_embedded_twice(encoders):
     scorer = Scorer(inputs(), encoders)
     for _ in range(2):
