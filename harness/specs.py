@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from harness.api import Lipschitz, checked_template
@@ -151,12 +160,24 @@ class DriftSet(Frozen):
     """The fixed probe of what the base model knew.
 
     ``prompts`` prior prompts × ``timesteps`` noise levels for noise predictions, ``images`` prior images.
+    ``subject``: as many test prompts, and no more than there are, × ``timesteps`` show the shift on the new
+    task itself (``noise_l2_subject``). Where it is off, it is in no key and no record.
     """
 
     prompts: int = Field(default=64, ge=1)
     timesteps: int = Field(default=8, ge=1)
     images: int = Field(default=32, ge=0)
     seed: int = Field(default=0, ge=0)
+    subject: bool = False
+
+    @property
+    def options(self) -> frozenset[str]:
+        """Name the options that are on, each of which adds measures."""
+        return frozenset({"subject"} if self.subject else ())
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key != "subject" or value}
 
 
 class Resources(Frozen):

@@ -84,6 +84,7 @@ class Measure:
     needs_model  a score that looks at more than the images asked for: not of images made elsewhere
     beside_images  a drift measure whose numbers stand beside each prior image in ``images.json``
     empty        at the stage ``sample``, why it has no number where the formula gives None
+    option       the option of the drift set without which it is neither computed nor in any key
     recovered    its number out of the values by prompt of a record that was made before it was a metric; None
                  where they do not tell
     """
@@ -108,6 +109,7 @@ class Measure:
     needs_model: bool = False
     beside_images: bool = False
     empty: str | None = None
+    option: str | None = None
     recovered: Callable[[Mapping[str, Values]], float | None] | None = None
     group: str | None = None
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from harness.metrics import measures
 from harness.metrics.measure import ATTRIBUTES, GROUPS, Direction, Measure, Place
 
-__all__ = ["ATTRIBUTES", "GROUPS", "MEASURES", "Direction", "Measure", "shown_in"]
+__all__ = ["ATTRIBUTES", "GROUPS", "MEASURES", "Direction", "Measure", "of_sample_stage", "shown_in"]
 
 
 def _entries() -> Iterator[Measure]:
@@ -33,6 +33,12 @@ def _by_name(entries: Iterator[Measure]) -> dict[str, Measure]:
 
 MEASURES: dict[str, Measure] = _by_name(_entries())
 """Name → metric: scores, then drift measures, each kind in the order of its entries."""
+
+
+def of_sample_stage(options: Collection[str] = ()) -> list[Measure]:
+    """List the metrics that need the tuned weights; those of an option only if it is among ``options``."""
+    found = [measure for measure in MEASURES.values() if measure.stage == "sample"]
+    return [measure for measure in found if measure.option is None or measure.option in options]
 
 
 def shown_in(place: Place) -> tuple[str, ...]:

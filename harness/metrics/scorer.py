@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.metrics.measure import Measure, Missing, Remarked, Values
-from harness.metrics.registry import MEASURES
+from harness.metrics.registry import MEASURES, of_sample_stage
 from harness.metrics.scorer_inputs import Encoders, MovedModel, PriorPrompt, ScorerInputs, Scores
 from harness.metrics.scores.averages import by_prompt, mean
 
@@ -91,7 +91,7 @@ def group_mean(values: Values, prompts: Sequence[PriorPrompt], group: str | None
 
 def drift_of_weights(model: MovedModel) -> dict[str, float | None]:
     """Compute the drift measures that need the tuned weights; None where one has no number."""
-    measures = [measure for measure in MEASURES.values() if measure.stage == "sample"]
+    measures = of_sample_stage(() if model.subject is None else ("subject",))
     found = {measure.name: measure.formula(model) for measure in measures if measure.group is None}
 
     def number(measure: Measure) -> float | None:

@@ -172,12 +172,15 @@ class MovedModel:
 
     prompts      prior prompts [n], each at the same T timesteps
     tuned, base  noise predictions of the tuned and the base model [n·T, c, h, w], prompt by prompt
+    subject      the same two on test prompts, the tuned model asked for the subject, the base model for its
+                 class; None where the drift set does not ask for it
     """
 
     distance: Distance
     prompts: Sequence[PriorPrompt]
     tuned: Tensor
     base: Tensor
+    subject: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.diffusion.versions import SAMPLING_VERSION, TRAINER_VERSION
 from harness.files import json_digest
-from harness.metrics.registry import MEASURES
+from harness.metrics.registry import MEASURES, of_sample_stage
 from harness.specs import DriftSet, Precision, Trial
 from harness.trial.plan import Keys
 
@@ -64,14 +64,13 @@ def keys(
             **({"autoencoder": "tiled"} if tiled else {}),
         }
     )
-    sampled = [measure for measure in MEASURES.values() if measure.stage == "sample"]
     sample = digest(
         {
             "fit": fit,
             "sampling": trial.sampling.model_dump(mode="json", exclude={"clip_text"}),
             "prompts": fingerprints.prompts,
             "drift": drift.model_dump(mode="json"),
-            "measures": {measure.name: measure.version for measure in sampled},
+            "measures": {m.name: m.version for m in of_sample_stage(drift.options)},
             "version": SAMPLING_VERSION,
         }
     )

@@ -44,6 +44,12 @@ class TrialData:
         """Write the prompts in full, the phrase in the subject's place."""
         return [prompt.text(phrase) for prompt in self.prompts]
 
+    @staticmethod
+    def spread(texts: Sequence[str], count: int) -> list[str]:
+        """Take ``count`` texts spread evenly over all, or all where there are no more."""
+        few = min(count, len(texts))
+        return [texts[(2 * i + 1) * len(texts) // (2 * few)] for i in range(few)]
+
 
 def subject_photos(dataset: Dataset, subject: str, *, shots: int, seed: int) -> SubjectPhotos:
     """Read the photos of a subject, and number those of a draw and those held out from it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
 
 import torch
@@ -80,8 +80,29 @@ def _noise(prompt: PriorPrompt, shape: Iterable[int], steps: int) -> Tensor:
     return torch.randn((steps, *shape), generator=generator)
 
 
-def sample_measures(backbone: Backbone, moved: Distance, probe: NoiseProbe) -> dict[str, float | None]:
+@dataclass(frozen=True)
+class SubjectProbe:
+    """A probe on test prompts that ask for the class, and the same prompts asking for the subject [n]."""
+
+    probe: NoiseProbe
+    texts: Sequence[str]
+
+    def predictions(self, backbone: Backbone, moved: Distance) -> tuple[Tensor, Tensor]:
+        """Predict for the subject, beside what the base model predicts for the class: [n·T, c, h, w] both."""
+        prompts = tuple(
+            replace(prompt, text=text) for prompt, text in zip(self.probe.prompts, self.texts, strict=True)
+        )
+        base = self.probe.predictions
+        same = not moved.moved and prompts == self.probe.prompts
+        tuned = base if same else predict(backbone, replace(self.probe, prompts=prompts))
+        return tuned.flatten(0, 1), base.flatten(0, 1)
+
+
+def sample_measures(
+    backbone: Backbone, moved: Distance, probe: NoiseProbe, subject: SubjectProbe | None = None
+) -> dict[str, float | None]:
     """Compute the drift measures that need the tuned weights. Exactly 0 where the weights did not move."""
     predictions = predict(backbone, probe) if moved.moved else probe.predictions
     tuned, base = predictions.flatten(0, 1), probe.predictions.flatten(0, 1)
-    return drift_of_weights(MovedModel(moved, probe.prompts, tuned, base))
+    shift = subject.predictions(backbone, moved) if subject else None
+    return drift_of_weights(MovedModel(moved, probe.prompts, tuned, base, shift))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from harness.metrics.registry import MEASURES
+from harness.metrics.registry import MEASURES, of_sample_stage
 from harness.metrics.scorer_inputs import ScorerInputs, Scores
 from harness.trial import provenance
 from harness.trial.data import TrialData
@@ -26,14 +26,16 @@ def outcome(
     drift: Scores,
     clock: Clock,
     *,
+    options: Collection[str],
     encoders: Mapping[str, Any],
     scored: Mapping[str, Any] | None,
 ) -> Outcome:
     """Gather what came out of a trial that succeeded, without its files.
 
     Device, versions and memory are the fit's; ``scored`` is the origin of scores that were computed later.
+    ``options`` of the drift set add measures.
     """
-    of_weights, notes = _drift_of_weights(fitted)
+    of_weights, notes = _drift_of_weights(fitted, options)
     measured = {**scores.values, **drift.values}
     return Outcome(
         status="done",
@@ -59,9 +61,11 @@ def origin(clock: Clock, revisions: Mapping[str, str]) -> dict[str, Any]:
     return {**provenance.of_process(), "device": clock.device_name, **revisions}
 
 
-def _drift_of_weights(fitted: Fitted) -> tuple[dict[str, float | None], dict[str, str]]:
+def _drift_of_weights(
+    fitted: Fitted, options: Collection[str]
+) -> tuple[dict[str, float | None], dict[str, str]]:
     """Give the measures of the sample stage, and why some are empty."""
-    measures = [measure for measure in MEASURES.values() if measure.stage == "sample"]
+    measures = of_sample_stage(options)
     values = {measure.name: fitted.drift.get(measure.name) for measure in measures}
     empty = [measure for measure in measures if values[measure.name] is None]
     if fitted.ceiling is not None:

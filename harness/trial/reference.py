@@ -25,6 +25,8 @@ from harness.specs import DriftSet, Sampling
 from harness.trial.noise_probe import NoiseProbe, predict, stratified
 
 BATCH = 16
+SUBJECT = "subject"
+"""The group of test prompts, which are no prior prompts."""
 
 
 def prior_prompts(texts: Mapping[str, Sequence[str]], *, seed: int) -> list[PriorPrompt]:
@@ -47,12 +49,14 @@ class BaseReference:
 
     images, floor    uint8 [m, 3, H, W], for ``prompts``: the paired seeds, and the others
     probe            for the noise predictions, over more prompts
+    subject          the same on a trial's test prompts, asked for the class; None where nobody asks
     """
 
     prompts: tuple[PriorPrompt, ...]
     images: Tensor
     floor: Tensor
     probe: NoiseProbe
+    subject: NoiseProbe | None = None
 
 
 class ReferenceSampler:
@@ -72,7 +76,7 @@ class ReferenceSampler:
         floor = self._by_group(
             "base-floor", shown, lambda part: {"pictures": self._sample(part, [p.other_seed for p in part])}
         )
-        probe = self._probe(tuple(every), torch.stack([known[prompt] for prompt in every]))
+        probe = self._probe("base-noise", tuple(every), torch.stack([known[prompt] for prompt in every]))
         side = self.backbone.resolution
         nothing = torch.empty(0, 3, side, side, dtype=torch.uint8)
         return BaseReference(
@@ -93,7 +97,19 @@ class ReferenceSampler:
         texts = [prompt.text for prompt in prompts]
         return sample_images(self.backbone, texts, seeds=seeds, **self.sampling.solver)
 
-    def _probe(self, prompts: tuple[PriorPrompt, ...], images: Tensor) -> NoiseProbe:
+    def subject_probe(self, texts: Sequence[str]) -> NoiseProbe:
+        """Sample and predict on test prompts that ask for the class. The backbone must be unchanged."""
+        seeds = [
+            [named_seed(purpose, self.drift.seed, text) for purpose in ("subject probe", "subject floor")]
+            for text in texts
+        ]
+        prompts = tuple(PriorPrompt(SUBJECT, text, *pair) for text, pair in zip(texts, seeds, strict=True))
+        (entry,) = self._by_group(
+            "base-subject", prompts, lambda part: {"pictures": self._sample(part, [p.seed for p in part])}
+        )
+        return self._probe("base-subject-noise", prompts, entry["pictures"])
+
+    def _probe(self, kind: str, prompts: tuple[PriorPrompt, ...], images: Tensor) -> NoiseProbe:
         timesteps = stratified(self.backbone, self.drift.timesteps, seed=self.drift.seed)
         by_prompt = dict(zip(prompts, images))
 
@@ -102,7 +118,7 @@ class ReferenceSampler:
             probe = NoiseProbe(tuple(part), latents, timesteps, torch.empty(0))
             return {"latents": latents, "predictions": predict(self.backbone, probe)}
 
-        entries = self._by_group("base-noise", prompts, compute, timesteps=self.drift.timesteps)
+        entries = self._by_group(kind, prompts, compute, timesteps=self.drift.timesteps)
         latents, predictions = (
             torch.cat([entry[key] for entry in entries]) for key in ("latents", "predictions")
         )
@@ -136,7 +152,7 @@ class ReferenceSampler:
             **settings,
         }
         entries = []
-        for group in GROUPS:
+        for group in (*GROUPS, SUBJECT):
             part = [prompt for prompt in prompts if prompt.group == group]
             if part:
                 whole = {**content, "prompts": [[p.text, p.seed, p.other_seed] for p in part]}

@@ -20,7 +20,7 @@ from harness.errors import HarnessError
 from harness.metrics.encoders.pixels import as_pil
 from harness.specs import Sampling
 from harness.trial.data import TrialData
-from harness.trial.noise_probe import sample_measures
+from harness.trial.noise_probe import SubjectProbe, sample_measures
 from harness.trial.plan import SMALL_SHARE, WEIGHTS, Plan
 from harness.trial.reference import BaseReference
 from harness.trial.timing import Clock
@@ -123,7 +123,10 @@ def sample(
         if prior:
             seeds = [prompt.seed for prompt in prior]
             of_prior = sampled([prompt.text for prompt in prior], seeds, before=len(data.seeds))
-        fitted.drift = sample_measures(backbone, moved, reference.probe)
+        subject = reference.subject and SubjectProbe(
+            reference.subject, data.spread(texts, plan.drift.prompts)
+        )
+        fitted.drift = sample_measures(backbone, moved, reference.probe, subject)
         return Sampled(images, of_prior)
 
 

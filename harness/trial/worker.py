@@ -28,6 +28,7 @@ from harness.specs import BackboneSpec, DatasetSpec, EncoderSpec, Execution, Pre
 from harness.trial import outputs
 from harness.trial.data import TrialData
 from harness.trial.images import from_png
+from harness.trial.noise_probe import NoiseProbe
 from harness.trial.outputs import image_names, prior_names
 from harness.trial.plan import WEIGHTS, Outcome, Plan
 from harness.trial.reference import BaseReference, ReferenceSampler
@@ -134,6 +135,8 @@ class Worker:
         encoders = self._encoders  # one that cannot be loaded must be known before anything is fitted
         revisions = self._revisions  # and so must photos that cannot be read
         reference = self._reference(plan, data.subject.category, progress)
+        if plan.drift.subject and plan.stage != "score":
+            reference = replace(reference, subject=self._subject_probe(plan, data))
         files: dict[str, bytes] = {}
         if plan.stage == "score":
             fitted, sampled = _saved(plan, data, reference)
@@ -157,7 +160,14 @@ class Worker:
         files["contact_sheet.png"] = outputs.sheet(plan, data, fitted, inputs)
         scored = outputs.origin(clock, revisions) if plan.stage == "score" else None
         outcome = outputs.outcome(
-            fitted, inputs, scores, drift, clock, encoders=self._loaded_encoders, scored=scored
+            fitted,
+            inputs,
+            scores,
+            drift,
+            clock,
+            options=plan.drift.options,
+            encoders=self._loaded_encoders,
+            scored=scored,
         )
         return replace(outcome, artifacts=files)
 
@@ -188,6 +198,11 @@ class Worker:
             sampler = ReferenceSampler(self._backbone, sampling, drift)
             self._references[name] = sampler.reference(partial(self._dataset.prior_prompts, category))
         return self._references[name]
+
+    def _subject_probe(self, plan: Plan, data: TrialData) -> NoiseProbe:
+        """The base model on the test prompts, asked for the class; kept on disk."""
+        asked = data.spread(data.texts(data.subject.category), plan.drift.prompts)
+        return ReferenceSampler(self._backbone, plan.trial.sampling, plan.drift).subject_probe(asked)
 
     def _scorer_inputs(
         self, plan: Plan, data: TrialData, fitted: Fitted, sampled: Sampled, reference: BaseReference

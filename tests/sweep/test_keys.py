@@ -137,7 +137,8 @@ def test_a_change_of_the_trial_redoes_its_stage_and_what_follows(change, redone)
         ({"prompts": "p2"}, LATER),
         ({"references": "r2"}, LAST),
         ({"encoders": {**FINGERPRINTS.encoders, "clip": "c2"}}, LAST),
-        ({"encoders": {**FINGERPRINTS.encoders, "probe": "q2"}}, NONE),  # no probe score was asked for
+        ({"encoders": {**FINGERPRINTS.encoders, "probe": "q2"}}, LAST),  # it reads the prior images
+        ({"encoders": {**FINGERPRINTS.encoders, "lpips": "l2"}}, NONE),  # no such score was asked for
     ],
 )
 def test_a_change_of_the_world_redoes_its_stage_and_what_follows(change, redone):
@@ -149,12 +150,22 @@ def test_a_change_of_the_world_redoes_its_stage_and_what_follows(change, redone)
     [
         ({"precision": "bf16"}, ALL),
         ({"drift": DriftSet(prompts=8)}, LATER),
+        ({"drift": DriftSet(subject=True)}, LATER),
+        ({"drift": DriftSet(subject=False)}, NONE),
         ({"scores": ("clip_t",)}, LAST),
         ({"scores": ("dino", "clip_t")}, NONE),
     ],
 )
 def test_a_change_of_the_experiment_redoes_its_stage_and_what_follows(change, redone):
     assert changed(all_keys(), all_keys(**change)) == redone
+
+
+def test_a_measure_of_an_option_is_in_no_key_while_the_option_is_off(monkeypatch):
+    off, on = all_keys(), all_keys(drift=DriftSet(subject=True))
+    raised = dataclasses.replace(MEASURES["noise_l2_subject"], version=99)
+    monkeypatch.setitem(MEASURES, "noise_l2_subject", raised)
+    assert all_keys() == off
+    assert changed(on, all_keys(drift=DriftSet(subject=True))) == LATER
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import torch
 
 from harness.datasets import prompts
 from harness.diffusion.sampling import sample_images
+from harness.diffusion.seeds import named_seed
 from harness.specs import DriftSet, Sampling
-from harness.trial.noise_probe import predict, sample_measures, stratified
+from harness.trial.noise_probe import SubjectProbe, predict, sample_measures, stratified
 from harness.trial.reference import ReferenceSampler, prior_prompts
 
 SAMPLING = Sampling(steps=2, guidance=2.0)
@@ -56,8 +57,6 @@ def test_the_reference_comes_from_the_cache_the_second_time(backbone, reference,
 
 
 def test_predictions_equal_the_backbone_called_by_hand(backbone, reference):
-    from harness.diffusion.seeds import named_seed
-
     probe = reference.probe
     for i, prompt in ((0, probe.prompts[0]), (7, probe.prompts[7])):
         generator = torch.Generator().manual_seed(named_seed("drift noise", prompt.seed))
@@ -89,6 +88,47 @@ def test_distances_of_a_changed_backbone_by_hand(backbone, reference):
     assert measures["noise_l2_class"] == pytest.approx(0.5 * entries**0.5, rel=1e-4)
     assert measures["noise_mse"] == pytest.approx(0.25, rel=1e-4)
     assert measures["lipschitz_ratio"] == pytest.approx(measures["noise_l2"] / measures["weight_l2"])
+
+
+def test_the_shift_on_the_subject_by_hand(backbone, reference):
+    asked = ["a dog on a beach", "a dog in the snow"]
+    probe = ReferenceSampler(backbone, SAMPLING, DRIFT).subject_probe(asked)
+    assert [prompt.text for prompt in probe.prompts] == asked
+    assert probe.predictions.shape[:2] == (2, 3)
+    renamed = SubjectProbe(probe, ["a sks dog on a beach", "a sks dog in the snow"])
+    untaught = sample_measures(backbone, backbone.distance(), reference.probe, renamed)
+    assert untaught["noise_l2"] == 0.0 and untaught["noise_l2_subject"] > 0
+    bias = backbone.parameters("denoiser")["denoiser.conv_out.bias"]
+    with torch.no_grad():
+        bias += 0.5
+    entries = 4 * 8 * 8
+    moved = backbone.distance()
+    same_words = sample_measures(backbone, moved, reference.probe, SubjectProbe(probe, asked))
+    assert same_words["noise_l2_subject"] == pytest.approx(0.5 * entries**0.5, rel=1e-4)
+    distances = []
+    for prompt, text, clean, base in zip(probe.prompts, renamed.texts, probe.latents, probe.predictions):
+        generator = torch.Generator().manual_seed(named_seed("drift noise", prompt.seed))
+        noise = torch.randn((3, *backbone.latent_shape), generator=generator)
+        noisy = backbone.add_noise(clean.expand(3, -1, -1, -1), noise, probe.timesteps)
+        with torch.no_grad():
+            now = backbone.predict(noisy, probe.timesteps, backbone.conditioning([text] * 3))
+        distances += (now - base).flatten(1).norm(dim=1).tolist()
+    measured = sample_measures(backbone, moved, reference.probe, renamed)["noise_l2_subject"]
+    assert measured == pytest.approx(sum(distances) / 6, rel=1e-4)
+
+
+def test_the_subject_probe_is_cached_and_the_base_model_unchanged_is_at_zero(
+    backbone, reference, monkeypatch
+):
+    asked = ["a dog on a beach"]
+    sampler = ReferenceSampler(backbone, SAMPLING, DRIFT)
+    first = sampler.subject_probe(asked)
+    monkeypatch.setattr("harness.trial.reference.sample_images", None)
+    monkeypatch.setattr(type(backbone), "predict", None)
+    again = sampler.subject_probe(asked)
+    assert torch.equal(first.predictions, again.predictions)
+    measured = sample_measures(backbone, backbone.distance(), reference.probe, SubjectProbe(again, asked))
+    assert measured["noise_l2_subject"] == 0.0
 
 
 def test_a_new_token_moves_no_weight_of_the_denoiser(backbone):

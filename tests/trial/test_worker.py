@@ -17,7 +17,7 @@ from harness.trial.plan import Keys, Plan
 from harness.trial.worker import Worker
 
 SCORES = tuple(name for name, measure in MEASURES.items() if measure.kind == "score")
-DRIFT = tuple(name for name, measure in MEASURES.items() if measure.kind == "drift")
+DRIFT = tuple(name for name, measure in MEASURES.items() if measure.kind == "drift" and not measure.option)
 SMALL = Sampling(steps=2, prompts=3, images=2, guidance=2.0)
 FEW = DriftSet(prompts=8, timesteps=2, images=8)
 DREAMBOOTH = {"steps": 2, "batch": 1, "lr": 1e-3}
@@ -141,6 +141,20 @@ def test_a_tuned_model_has_moved_in_all_three_spaces(tuned):
     assert drift["lipschitz_ratio"] == pytest.approx(drift["noise_l2"] / drift["weight_l2"])
     groups = [drift[f"noise_l2_{group}"] for group in ("class", "other", "empty")]
     assert min(groups) <= drift["noise_l2"] <= max(groups)
+
+
+def test_the_shift_on_the_subject_is_measured_where_it_is_asked_for(worker, make_plan, frozen, tuned):
+    asked = FEW.model_copy(update={"subject": True})
+    learnt = worker.run(make_plan("dreambooth", params=DREAMBOOTH, shots=3, drift=asked), quiet)
+    assert learnt.status == "done", learnt.error
+    assert learnt.drift["noise_l2_subject"] > 0
+    same = {name: value for name, value in learnt.drift.items() if name != "noise_l2_subject"}
+    assert (same, learnt.scores) == (tuned.drift, tuned.scores)
+    untaught = worker.run(make_plan(drift=asked), quiet)
+    assert untaught.drift == {**frozen.drift, "noise_l2_subject": 0.0}
+    photos = worker.run(make_plan("real", drift=asked), quiet)
+    assert photos.drift["noise_l2_subject"] is None
+    assert photos.notes["noise_l2_subject"] == "photos, not a model"
 
 
 def test_textual_inversion_leaves_the_denoiser_alone(worker, make_plan):
