@@ -128,7 +128,8 @@ class EncoderSpec(Frozen):
 class Sampling(Frozen):
     """How every method's images are sampled: image i of prompt p is seeded by (seed, p, i) alone.
 
-    prompts    how many of the data set's prompts, or templates of one's own with one ``{}``, or "all"
+    prompts    how many of the data set's prompts, or templates of one's own with one ``{}``, "all", or a
+               named set of the data set's (Toybox: "balanced")
     images     images for each prompt
     clip_text  what CLIP-T reads: the prompt with the class noun ("class") or as it was sampled ("raw")
     """
@@ -136,7 +137,7 @@ class Sampling(Frozen):
     sampler: str = "ddim"
     steps: int = Field(default=20, ge=1)
     guidance: float = Field(default=5.0, ge=0)
-    prompts: int | tuple[str, ...] | Literal["all"] = "all"
+    prompts: int | tuple[str, ...] | Literal["all", "balanced"] = "all"
     images: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0)
     clip_text: Literal["class", "raw"] = "class"
@@ -144,10 +145,14 @@ class Sampling(Frozen):
     @field_validator("prompts", mode="before")
     @classmethod
     def _some_prompts(cls, value: Any) -> Any:
-        if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        if value in ("all", "balanced") or (
+            isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        ):
             return value
         if not isinstance(value, list | tuple) or not value or not all(isinstance(v, str) for v in value):
-            raise ValueError("must be a count of 1 or more, a list of templates with one {}, or 'all'")
+            raise ValueError(
+                "must be a count of 1 or more, a list of templates with one {}, 'all' or 'balanced'"
+            )
         return tuple(map(checked_template, value))
 
     @property

@@ -107,7 +107,7 @@ class FakeCatalog:
     def references_identity(self, subject: str) -> str:
         return f"{self.references}/{subject}"
 
-    def prompts_identity(self, subject: str) -> str:
+    def prompts_identity(self, subject: str, named: str = "all") -> str:
         return f"{self.prompts}/{subject}"
 
     def backbone_revision(self, backbone: BackboneSpec) -> str:

@@ -73,6 +73,10 @@ class Dataset(Protocol):
         """List the test prompts."""
         ...
 
+    def named_prompts(self, subject: str, name: str) -> list[Prompt]:
+        """List the test prompts of another set by its name. Raises DatasetError where there is none."""
+        ...
+
     def prior_prompts(self, category: str, n: int) -> dict[str, list[str]]:
         """Return n prompts without a subject, by group: ``class``, ``other``, ``empty``. More n only adds."""
         ...
@@ -118,15 +122,17 @@ class DatasetEntry:
 
 
 def chosen_prompts(
-    dataset: Dataset, subject: str, wanted: int | Sequence[str] | Literal["all"]
+    dataset: Dataset, subject: str, wanted: int | Sequence[str] | Literal["all", "balanced"]
 ) -> list[Prompt]:
     """Return the test prompts that ``sampling.prompts`` stands for.
 
-    ``all``; a count, spread evenly over the list so that every kind of prompt takes part; or templates of the
-    user's own. Raises DatasetError where the subject has fewer prompts.
+    ``all``; another set by its name; a count, spread evenly over the list so that every kind of prompt takes
+    part; or templates of the user's own. Raises DatasetError where the subject has no such set, or fewer.
     """
     if not isinstance(wanted, int | str):
         return [Prompt(template, kind="custom") for template in wanted]
+    if isinstance(wanted, str) and wanted != "all":
+        return dataset.named_prompts(subject, wanted)
     prompts = dataset.prompts(subject)
     if isinstance(wanted, str):
         return prompts

@@ -158,6 +158,10 @@ class FolderDataset:
         live = entry.noun in wording.LIVE_NOUNS if entry.live is None else entry.live
         return wording.default_prompts(live=live)
 
+    def named_prompts(self, subject: str, name: str) -> list[Prompt]:
+        """Raise DatasetError: one set is all that there is."""
+        raise DatasetError(f"sampling.prompts: {name!r} is a set of Toybox; {self.name!r} has: all")
+
     def prior_prompts(self, category: str, n: int) -> dict[str, list[str]]:
         """Return prior prompts; the other classes are always the same, whatever other subjects there are."""
         return wording.prior_prompts(category, n)

@@ -19,6 +19,7 @@ from harness.specs import DatasetSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from harness.toybox.prompts import ToyPrompt
     from harness.toybox.scenes.world import Scene
     from harness.toybox.subjects import ToySubject
 
@@ -116,10 +117,22 @@ class ToyboxDataset:
         """Return the subject's 25 prompts; every one also asks for the class."""
         from harness.toybox.subjects import prompts
 
-        toy = self._subject(subject)
+        return self._asking(subject, prompts(self._subject(subject)))
+
+    def named_prompts(self, subject: str, name: str) -> list[Prompt]:
+        """Return the 24 prompts of the set ``balanced``; every one also asks for the class."""
+        from harness.toybox.prompts import balanced_prompts
+
+        if name != "balanced":
+            raise DatasetError(
+                f"sampling.prompts: {one_of(name, ('all', 'balanced'), noun='set of prompts')}"
+            )
+        return self._asking(subject, balanced_prompts(subject))
+
+    def _asking(self, subject: str, prompts: Sequence[ToyPrompt]) -> list[Prompt]:
+        category = self._subject(subject).category
         return [
-            Prompt(each.text_template, each.kind, {"class": toy.category, **each.attributes})
-            for each in prompts(toy)
+            Prompt(each.text_template, each.kind, {"class": category, **each.attributes}) for each in prompts
         ]
 
     def prior_prompts(self, category: str, n: int) -> dict[str, list[str]]:

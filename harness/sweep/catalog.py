@@ -62,8 +62,8 @@ class Catalog(Protocol):
         """Fingerprint of the photos that samples of the subject are compared with."""
         ...
 
-    def prompts_identity(self, subject: str) -> str:
-        """Fingerprint of the subject's test prompts and of the prior prompts of its class."""
+    def prompts_identity(self, subject: str, named: str = "all") -> str:
+        """Fingerprint of the subject's test prompts, of a named set too, and of its class's prior prompts."""
         ...
 
     def backbone_revision(self, backbone: BackboneSpec) -> str:
@@ -157,8 +157,14 @@ class Installed:
     def references_identity(self, subject: str) -> str:
         return self.dataset.references_identity(subject)
 
-    def prompts_identity(self, subject: str) -> str:
-        return self.dataset.prompts_identity(subject)
+    def prompts_identity(self, subject: str, named: str = "all") -> str:
+        of_all = self.dataset.prompts_identity(subject)
+        if named == "all":
+            return of_all
+        from harness.datasets.shots import fingerprint
+
+        prompts = self.dataset.named_prompts(subject, named)
+        return fingerprint(of_all, [[each.template, each.kind, each.attributes] for each in prompts])
 
     def backbone_revision(self, backbone: BackboneSpec) -> str:
         from harness.diffusion.backbones.locate import backbone_revision

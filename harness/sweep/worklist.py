@@ -152,7 +152,7 @@ class _Fingerprinter:
         self._catalog = catalog
         self._sources: dict[str, str | None] = {}
         self._backbones: dict[str, tuple[str, dict[str, str]]] = {}
-        self._subjects: dict[str, tuple[str, str]] = {}
+        self._subjects: dict[tuple[str, str], tuple[str, str]] = {}
         self._shots: dict[tuple[str, int, int], str] = {}
 
     def keys(self, trial: Trial) -> Keys:
@@ -174,16 +174,18 @@ class _Fingerprinter:
     def _fingerprints(self, trial: Trial) -> Fingerprints:
         catalog = self._catalog
         source = self.source(trial.method)
-        if trial.subject not in self._subjects:
-            self._subjects[trial.subject] = (
-                catalog.prompts_identity(trial.subject),
+        wanted = trial.sampling.prompts
+        asked = (trial.subject, wanted if isinstance(wanted, str) else "all")
+        if asked not in self._subjects:
+            self._subjects[asked] = (
+                catalog.prompts_identity(*asked),
                 catalog.references_identity(trial.subject),
             )
         cell = (trial.subject, trial.shots, trial.seed)
         if cell not in self._shots:
             self._shots[cell] = catalog.shots_identity(*cell)
         backbone, encoders = self._backbone(trial.backbone)
-        prompts, references = self._subjects[trial.subject]
+        prompts, references = self._subjects[asked]
         return Fingerprints(
             backbone=backbone,
             method_version=catalog.method(trial.method).version,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from harness.toybox.scenes.world import BACKGROUNDS, CLASSES, COLOURS, LIVE, pic
 
 PROPERTY_COLOURS = ("red", "yellow", "purple", "blue", "orange")
 LIVE_BACKGROUNDS = 10
+BALANCED_PLACES, BALANCED_ACCESSORIES, BALANCED_COLOURS = 8, 12, 4
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,27 @@ def subject_prompts(category: str, name: str) -> tuple[ToyPrompt, ...]:
         accessory_prompt(accessory, kind, place) for accessory, place in zip(both, places, strict=False)
     ]
     return tuple(prompts + [property_prompt(colour) for colour in PROPERTY_COLOURS])
+
+
+def balanced_prompts(name: str) -> tuple[ToyPrompt, ...]:
+    """Return 24 prompts that weigh places, accessories and colours alike for live subjects and objects.
+
+    8 backgrounds; 12 accessories, each of the five alone and then in turn in a background, those that do not
+    stand alone first; 4 colours. Deterministic in the subject's name.
+    """
+    rng = np.random.default_rng(zlib.crc32(f"balanced/{name}".encode()))
+    places = [str(place) for place in rng.permutation(BACKGROUNDS)]
+    accessories = [str(accessory) for accessory in rng.permutation(list(ACCESSORY_PHRASES))]
+    colours = [str(colour) for colour in rng.permutation(PROPERTY_COLOURS)]
+    alone, others = places[:BALANCED_PLACES], places[BALANCED_PLACES:]
+    left = BALANCED_ACCESSORIES - len(accessories)
+    both = zip(islice(cycle(accessories), left), islice(cycle([*others, *alone]), left), strict=True)
+    return (
+        *(background_prompt(place) for place in alone),
+        *(accessory_prompt(accessory, "accessory") for accessory in accessories),
+        *(accessory_prompt(accessory, "accessory", place) for accessory, place in both),
+        *(property_prompt(colour) for colour in colours[:BALANCED_COLOURS]),
+    )
 
 
 def draw_prompt(rng: np.random.Generator, category: str) -> ToyPrompt:

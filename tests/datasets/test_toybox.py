@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 import torch
 
 from harness.config import strict_yaml
 from harness.config.experiment import Experiment
-from harness.datasets.base import DatasetError
+from harness.datasets.base import DatasetError, chosen_prompts
 from harness.datasets.registry import load_dataset
 from harness.errors import ConfigError
 from harness.metrics.registry import ATTRIBUTES
@@ -72,6 +73,42 @@ def test_every_prompt_carries_its_ground_truth(toybox):
             assert prompt.attributes["class"] == toybox.category(name)
             assert len(prompt.attributes) >= 2
             assert set(prompt.attributes) <= set(ATTRIBUTES)
+
+
+def test_the_balanced_set_asks_every_subject_for_as_much_of_each(toybox):
+    for name in toybox.subjects():
+        prompts = chosen_prompts(toybox, name, "balanced")
+        assert prompts == toybox.named_prompts(name, "balanced")
+        assert len({prompt.template for prompt in prompts}) == 24
+        assert Counter(prompt.kind for prompt in prompts) == {
+            "recontextualization": 8,
+            "accessory": 12,
+            "property": 4,
+        }
+        asked = [frozenset(prompt.attributes) - {"class"} for prompt in prompts]
+        assert Counter(asked) == {
+            frozenset({"background"}): 8,
+            frozenset({"accessory"}): 5,
+            frozenset({"accessory", "background"}): 7,
+            frozenset({"colour"}): 4,
+        }
+        counts = Counter(prompt.attributes.get("accessory") for prompt in prompts)
+        assert sorted(counts[each] for each in counts if each) == [2, 2, 2, 3, 3]
+        assert {
+            prompt.attributes["background"] for prompt in prompts if "background" in prompt.attributes
+        } == set(BACKDROPS)
+        assert {prompt.attributes["class"] for prompt in prompts} == {toybox.category(name)}
+    assert toybox.named_prompts("mint-duck", "balanced") != toybox.named_prompts("dusk-duck", "balanced")
+
+
+def test_the_balanced_set_is_in_the_keys_and_all_stays_as_it_was(toybox, monkeypatch):
+    catalog = Installed(strict_yaml.check(Experiment, {"name": "x", "methods": ["frozen"]}, source="x.yaml"))
+    plain, named = (catalog.prompts_identity("mint-duck", each) for each in ("all", "balanced"))
+    assert plain == toybox.prompts_identity("mint-duck") != named
+    monkeypatch.setattr("harness.toybox.prompts.BALANCED_COLOURS", 3)
+    assert catalog.prompts_identity("mint-duck", "balanced") not in (plain, named)
+    with pytest.raises(DatasetError, match="unknown set of prompts 'balance'"):
+        toybox.named_prompts("mint-duck", "balance")
 
 
 def test_every_prior_prompt_with_a_text_has_its_ground_truth(toybox):
