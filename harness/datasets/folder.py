@@ -158,6 +158,18 @@ class FolderDataset:
         live = entry.noun in wording.LIVE_NOUNS if entry.live is None else entry.live
         return wording.default_prompts(live=live)
 
+    def looks(self, subject: str) -> dict[str, str]:
+        """Know nothing: these are photos."""
+        return {}
+
+    def as_asked(self, subject: str, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Image]:
+        """Refuse: there is nothing to render."""
+        raise DatasetError(f"the data set {self.name!r} cannot render {subject!r}")
+
+    def elsewhere(self, subject: str) -> list[Image]:
+        """Return none: there is nothing to render."""
+        return []
+
     def prior_prompts(self, category: str, n: int) -> dict[str, list[str]]:
         """Return prior prompts; the other classes are always the same, whatever other subjects there are."""
         return wording.prior_prompts(category, n)

@@ -114,11 +114,17 @@ class PriorImages:
 
 @dataclass(frozen=True)
 class SubjectPhotos:
-    """Photos of a subject, and the numbers of those learnt from and of those held out."""
+    """Photos of a subject, and the numbers of those learnt from and of those held out.
+
+    looks      what is known of its looks ({"pattern": "rings"}); empty where nothing is
+    elsewhere  renders of it in other scenes; none where it cannot be rendered, or nothing was learnt from
+    """
 
     photos: Sequence[Image]
     shots: Sequence[int]
     references: Sequence[int]
+    looks: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Sequence[Image] = ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,8 @@ class ScorerInputs:
     """All that the metrics of one trial's score stage look at.
 
     images        to be scored; ``prompt_of`` is the number of each one's prompt
-    texts         per prompt, what CLIP-T compares with; ``requested``: its ground-truth attributes
+    texts         per prompt, what CLIP-T compares with; ``requested``: its ground-truth attributes;
+                  ``kinds``: what kind it is of (``property`` asks for other looks than the subject's)
     photo_of      of a ceiling, whose images are photos: the number of each; it has no prompts
     prior         None where no model was sampled
     """
@@ -136,6 +143,7 @@ class ScorerInputs:
     prompt_of: Sequence[int] = ()
     texts: Sequence[str] = ()
     requested: Sequence[Mapping[str, str]] = ()
+    kinds: Sequence[str] = ()
     prior: PriorImages | None = None
     photo_of: Sequence[int] | None = None
 

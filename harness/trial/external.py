@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from harness.api import checked_template
+from harness.api import Prompt, checked_template
 from harness.datasets.base import Dataset
 from harness.datasets.photos import photos_in, read_photo
 from harness.errors import HarnessError
@@ -120,20 +120,22 @@ def score(
 ) -> ExternalScores:
     """Score images as those of a trial of ``subject`` would be.
 
-    ``shots`` photos drawn by ``seed`` count as learnt from: held-out scores and copying leave them out.
+    ``shots`` photos drawn by ``seed`` count as learnt from: held-out scores leave them out, copying compares with them.
     CLIP-T reads the class noun in the subject's place. Drift measures need the model, and are not computed.
     """
     dataset.check([subject], [shots])
     loaded: dict[str, Any] = {
         kind: load_encoder(spec, device=device, kind=kind) for kind, spec in encoders.items()
     }
-    known = {prompt.template: prompt.attributes for prompt in dataset.prompts(subject)}
+    known = {prompt.template: prompt for prompt in dataset.prompts(subject)}
+    prompts = [known.get(template, Prompt(template, kind="custom")) for template in templates]
     inputs = ScorerInputs(
         external.images(),
         subject_photos(dataset, subject, shots=shots, seed=seed),
         prompt_of=external.prompt_of,
         texts=[template.replace("{}", dataset.category(subject)) for template in templates],
-        requested=[known.get(template, {}) for template in templates],
+        requested=[prompt.attributes for prompt in prompts],
+        kinds=[prompt.kind for prompt in prompts],
     )
     wanted = [
         name for name, measure in MEASURES.items() if measure.kind == "score" and not measure.needs_model
