@@ -5,8 +5,9 @@
 The first table scores, on Toybox's test subjects with 5 shots: held-out photos, the same autoencoded,
 ``real_asked`` (every prompt), exact copies of the shots, and renders in new scenes of the subject itself,
 then recoloured (the whole object in a named colour), re-patterned (another family) and re-shaped (every
-parameter at its other end). The second is the probe on perfect answers: the share of ``real_asked``'s images in which it
-reads what was asked, by kind of prompt and by attribute. The third compares distances for copying.
+parameter at its other end). The second is the probe on perfect answers: the share of ``real_asked``'s images
+in which it reads what was asked, by kind of prompt and by attribute. The third compares distances for
+copying.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Dataset(Protocol):
         ...
 
     def as_asked(self, subject: str, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Image]:
-        """Render the subject as each prompt asks, an image for each seed. Raises DatasetError if it cannot."""
+        """Render the subject as each prompt asks, an image for each seed. Raises DatasetError elsewhere."""
         ...
 
     def elsewhere(self, subject: str) -> list[Image]:

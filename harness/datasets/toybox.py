@@ -140,7 +140,8 @@ class ToyboxDataset:
         for prompt, seed in zip(prompts, seeds, strict=True):
             if not prompt.attributes:
                 raise DatasetError(
-                    f"what {prompt.template!r} asks of a subject is not known; real_asked needs the data set's own prompts"
+                    f"what {prompt.template!r} asks of a subject is not known; "
+                    "real_asked needs the data set's own prompts"
                 )
             scenes.append(requested(look, prompt.attributes, np.random.default_rng(seed)))
         return _as_images(_rendered(scenes)["picture"])

@@ -31,8 +31,8 @@ ENTRIES = (
         direction="lower",
         version=2,
         definition="Share of images whose nearest training shot is nearer than the nearest of 200 renders of "
-        "the same subject in other scenes, by the distance of their pixels at 16 × 16 (Toybox only): 1 for an "
-        "exact copy of a shot; real_asked, which never saw a shot, is the floor.",
+        "the same subject in other scenes, in pixels at 16 × 16 (Toybox only): 1 for an exact copy of a shot; "
+        "real_asked, which never saw a shot, is the floor.",
         formula=copying,
         per="image",
         order=90,

@@ -20,9 +20,9 @@ def thumbnails(images: Sequence[Image]) -> Float64:
 
 
 def copies(pictures: Features, shots: Features, elsewhere: Features) -> Float64:
-    """1.0 for each picture [n, d] nearer (L2) to one of ``shots`` than to all of ``elsewhere``, else 0.0: [n].
+    """1.0 for each picture nearer (L2) to one of ``shots`` than to all of ``elsewhere``, else 0.0: [n].
 
-    Equally near is not nearer. Raises ValueError where there is nothing to compare with.
+    All are rows [n, d]. Equally near is not nearer. Raises ValueError where there is nothing to compare with.
     """
     return (nearest(pictures, shots) < nearest(pictures, elsewhere)).astype(np.float64)
 
