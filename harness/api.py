@@ -25,13 +25,15 @@ class Subject:
     """A thing to teach: its name, its class noun and the photos that a method may learn from.
 
     ``shots`` are RGB images of any size, upright; ``description`` says in words what the subject looks
-    like, where the data set knows it (Toybox).
+    like, where the data set knows it (Toybox); ``renderable``: whether it can show the subject as any of its
+    prompts asks (Toybox).
     """
 
     name: str
     category: str
     shots: tuple[Image, ...] = ()
     description: str | None = None
+    renderable: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,13 @@ class Personalized:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """Photos of the subject scored in place of samples: as they are, or through the autoencoder."""
+    """Photos of the subject scored in place of samples: as they are, or through the autoencoder.
+
+    ``as_asked``: in place of photos, the subject rendered as each prompt asks, as many images as are sampled.
+    """
 
     through_autoencoder: bool = False
+    as_asked: bool = False
 
 
 Progress = Callable[[str, int, int, float | None], None]

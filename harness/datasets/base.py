@@ -77,6 +77,18 @@ class Dataset(Protocol):
         """List the test prompts of another set by its name. Raises DatasetError where there is none."""
         ...
 
+    def looks(self, subject: str) -> dict[str, str]:
+        """Return what is known of the subject's looks (``{"pattern": "rings"}``); empty where nothing is."""
+        ...
+
+    def as_asked(self, subject: str, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Image]:
+        """Render the subject as each prompt asks, an image for each seed. Raises DatasetError elsewhere."""
+        ...
+
+    def elsewhere(self, subject: str) -> list[Image]:
+        """Render the subject in many other scenes, always the same; none where it cannot."""
+        ...
+
     def prior_prompts(self, category: str, n: int) -> dict[str, list[str]]:
         """Return n prompts without a subject, by group: ``class``, ``other``, ``empty``. More n only adds."""
         ...

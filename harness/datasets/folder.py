@@ -162,6 +162,18 @@ class FolderDataset:
         """Raise DatasetError: one set is all that there is."""
         raise DatasetError(f"sampling.prompts: {name!r} is a set of Toybox; {self.name!r} has: all")
 
+    def looks(self, subject: str) -> dict[str, str]:
+        """Know nothing: these are photos."""
+        return {}
+
+    def as_asked(self, subject: str, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Image]:
+        """Refuse: there is nothing to render."""
+        raise DatasetError(f"the data set {self.name!r} cannot render {subject!r}")
+
+    def elsewhere(self, subject: str) -> list[Image]:
+        """Return none: there is nothing to render."""
+        return []
+
     def prior_prompts(self, category: str, n: int) -> dict[str, list[str]]:
         """Return prior prompts; the other classes are always the same, whatever other subjects there are."""
         return wording.prior_prompts(category, n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 SIZE = 64
 RENDERER_VERSION = 1
 """Raise when the same scene is drawn differently."""
+DRAWN = {"renderer": RENDERER_VERSION, "size": SIZE}
 
 SPLITS = {"development": "dev", "test": "test"}
 
@@ -39,6 +41,7 @@ class ToyboxDataset:
     def __init__(self, cache: Path | None = None) -> None:
         self.cache = cache
         self._recent = Recent[list[Image]](32)
+        self._elsewhere = Recent[list[Image]](32)
 
     @classmethod
     def open(cls, spec: DatasetSpec, cache: Path | None = None) -> ToyboxDataset:
@@ -111,7 +114,8 @@ class ToyboxDataset:
         toy = self._subject(subject)
         names = self.shot_names(subject, shots, seed)
         chosen = [toy.photos[self.photo_names(subject).index(name)] for name in names]
-        return Subject(subject, toy.category, tuple(self._render(chosen)), description=look_phrase(toy.look))
+        photos = tuple(self._render(chosen))
+        return Subject(subject, toy.category, photos, description=look_phrase(toy.look), renderable=True)
 
     def prompts(self, subject: str) -> list[Prompt]:
         """Return the subject's 25 prompts; every one also asks for the class."""
@@ -134,6 +138,42 @@ class ToyboxDataset:
         return [
             Prompt(each.text_template, each.kind, {"class": category, **each.attributes}) for each in prompts
         ]
+
+    def looks(self, subject: str) -> dict[str, str]:
+        """Return the subject's pattern."""
+        return {"pattern": self._subject(subject).look.pattern}
+
+    def as_asked(self, subject: str, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Image]:
+        """Render the subject with what each prompt asks for; views are drawn by the seeds."""
+        import numpy as np
+
+        from harness.toybox.requested import requested
+
+        look, scenes = self._subject(subject).look, []
+        for prompt, seed in zip(prompts, seeds, strict=True):
+            if not prompt.attributes:
+                raise DatasetError(
+                    f"what {prompt.template!r} asks of a subject is not known; "
+                    "real_asked needs the data set's own prompts"
+                )
+            scenes.append(requested(look, prompt.attributes, np.random.default_rng(seed)))
+        return _as_images(_rendered(scenes)["picture"])
+
+    def elsewhere(self, subject: str) -> list[Image]:
+        """Render 200 other scenes of the subject; the last few subjects are kept."""
+        return self._elsewhere.get(subject, lambda: self._other_scenes(subject))
+
+    def _other_scenes(self, subject: str) -> list[Image]:
+        import numpy as np
+
+        from harness.cache import Cache
+        from harness.toybox.requested import elsewhere
+
+        rng = np.random.default_rng(zlib.crc32(f"elsewhere/{subject}".encode()))
+        scenes = elsewhere(self._subject(subject).look, rng)
+        content = {**DRAWN, "scenes": [scene.to_dict() for scene in scenes]}
+        drawn = Cache(self.cache).tensors("toybox-elsewhere", content, partial(_rendered, scenes))
+        return _as_images(drawn["picture"])
 
     def prior_prompts(self, category: str, n: int) -> dict[str, list[str]]:
         """Return prompts of the class, of the other classes in turn, and empty ones."""
@@ -183,28 +223,31 @@ class ToyboxDataset:
     def _render(self, scenes: Sequence[Scene]) -> list[Image]:
         if not scenes:
             return []
-        from torchvision.transforms.functional import to_pil_image
-
         from harness.cache import Cache
 
         cache = Cache(self.cache)
-        content = {"renderer": RENDERER_VERSION, "size": SIZE}
-        return [
-            to_pil_image(
-                cache.tensors(
-                    "toybox-photos",
-                    {**content, "scene": scene.to_dict()},
-                    partial(_rendered, scene),
-                )["picture"]
-            )
-            for scene in scenes
-        ]
+        images = []
+        for scene in scenes:
+            content = {**DRAWN, "scene": scene.to_dict()}
+            drawn = cache.tensors("toybox-photos", content, partial(_one_rendered, scene))
+            images += _as_images(drawn["picture"][None])
+        return images
 
 
-def _rendered(scene: Scene) -> dict[str, Tensor]:
+def _rendered(scenes: Sequence[Scene]) -> dict[str, Tensor]:
     from harness.toybox.scenes.render import render
 
-    return {"picture": render([scene], size=SIZE)[0]}
+    return {"picture": render(scenes, size=SIZE)}
+
+
+def _one_rendered(scene: Scene) -> dict[str, Tensor]:
+    return {"picture": _rendered([scene])["picture"][0]}
+
+
+def _as_images(drawn: Tensor) -> list[Image]:
+    from torchvision.transforms.functional import to_pil_image
+
+    return [to_pil_image(each) for each in drawn]
 
 
 DATASET = DatasetEntry(

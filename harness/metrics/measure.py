@@ -18,7 +18,10 @@ GROUPS = ("class", "other", "empty")
 """Groups of prior prompts: of the subject's class, of other classes, and the empty prompt."""
 
 ATTRIBUTES = ("class", "background", "colour", "accessory")
-"""Attributes that the probe reads off a Toybox image."""
+"""Attributes that a prompt can ask for and the probe reads off a Toybox image."""
+
+LOOKS = ("pattern",)
+"""What the probe reads of a subject's own looks, which no prompt of its own asks for."""
 
 
 class Missing(Exception):

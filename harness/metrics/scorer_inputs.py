@@ -119,11 +119,17 @@ class PriorImages:
 
 @dataclass(frozen=True)
 class SubjectPhotos:
-    """Photos of a subject, and the numbers of those learnt from and of those held out."""
+    """Photos of a subject, and the numbers of those learnt from and of those held out.
+
+    looks      what is known of its looks ({"pattern": "rings"}); empty where nothing is
+    elsewhere  renders of it in other scenes; none where it cannot be rendered, or nothing was learnt from
+    """
 
     photos: Sequence[Image]
     shots: Sequence[int]
     references: Sequence[int]
+    looks: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Sequence[Image] = ()
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ class ScorerInputs:
 
     images        to be scored; ``prompt_of`` is the number of each one's prompt
     texts         per prompt, what CLIP-T compares with; ``requested``: its ground-truth attributes;
-                  ``kinds``: what it does with the subject (``Prompt.kind``)
+                  ``kinds``: what kind it is of (``property`` asks for other looks than the subject's)
     photo_of      of a ceiling, whose images are photos: the number of each; it has no prompts
     prior         None where no model was sampled
     """

@@ -1,7 +1,8 @@
 """The attribute probe: a small convolutional classifier that reads an image's attributes, or rejects it.
 
-A network of its own, unrelated to the generator and the encoders: it measures exactly whether an image shows
-what its prompt requests. It was trained to read noise and half-denoised images as nothing.
+A network of its own, unrelated to the generator and the encoders: it reads whether an image shows what its
+prompt requests, and how often it is right on perfect answers is measured (docs/toybox.md). It was trained to
+read noise and half-denoised images as nothing.
 """
 
 from __future__ import annotations

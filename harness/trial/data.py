@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+from PIL.Image import Image
 
 from harness.api import Prompt, Subject
 from harness.datasets.base import Dataset, chosen_prompts
@@ -22,6 +25,8 @@ class TrialData:
     prompts    the test prompts
     prompt_of  number of the prompt of each image, in the order of sampling
     seeds      seed of each image: from the sampling seed, the prompt's wording and the image's number
+    asked      renders the subject as each image's prompt asks; raises DatasetError where that cannot be had
+    learnable  the photos with all those numbered that a method might learn from
     """
 
     subject: Subject
@@ -29,16 +34,27 @@ class TrialData:
     prompts: Sequence[Prompt]
     prompt_of: Sequence[int]
     seeds: Sequence[int]
+    asked: Callable[[], Sequence[Image]]
+    learnable: Callable[[], SubjectPhotos]
 
     @classmethod
     def of(cls, plan: Plan, dataset: Dataset) -> TrialData:
         """Read what a plan asks of its data set. Raises DatasetError where it does not have it."""
         trial = plan.trial
         subject = dataset.shots(trial.subject, trial.shots, trial.seed)
-        photos = subject_photos(dataset, trial.subject, shots=trial.shots, seed=trial.seed)
+        read = partial(subject_photos, dataset, trial.subject, seed=trial.seed)
         prompts = chosen_prompts(dataset, trial.subject, trial.sampling.prompts)
         prompt_of = [number for number in range(len(prompts)) for _ in range(trial.sampling.images)]
-        return cls(subject, photos, prompts, prompt_of, _seeds(prompts, trial.sampling))
+        seeds = _seeds(prompts, trial.sampling)
+        return cls(
+            subject,
+            read(shots=trial.shots),
+            prompts,
+            prompt_of,
+            seeds,
+            asked=partial(dataset.as_asked, trial.subject, [prompts[n] for n in prompt_of], seeds),
+            learnable=partial(read, shots=dataset.most_shots(trial.subject)),
+        )
 
     def texts(self, phrase: str) -> list[str]:
         """Write the prompts in full, the phrase in the subject's place."""
@@ -58,6 +74,8 @@ def subject_photos(dataset: Dataset, subject: str, *, shots: int, seed: int) -> 
         dataset.photos(subject),
         [names.index(name) for name in dataset.shot_names(subject, shots, seed)],
         [names.index(name) for name in dataset.reference_names(subject, shots, seed)],
+        looks=dataset.looks(subject),
+        elsewhere=dataset.elsewhere(subject) if shots else (),
     )
 
 

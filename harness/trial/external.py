@@ -120,8 +120,9 @@ def score(
 ) -> ExternalScores:
     """Score images as those of a trial of ``subject`` would be.
 
-    ``shots`` photos drawn by ``seed`` count as learnt from: held-out scores and copying leave them out.
-    CLIP-T reads the class noun in the subject's place. Drift measures need the model, and are not computed.
+    ``shots`` photos drawn by ``seed`` count as learnt from: held-out scores leave them out, copying compares
+    with them. CLIP-T reads the class noun in the subject's place. Drift measures need the model, and are
+    not computed.
     """
     dataset.check([subject], [shots])
     loaded: dict[str, Any] = {

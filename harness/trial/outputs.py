@@ -85,7 +85,7 @@ def encoders_of(values: Mapping[str, float | None], encoders: Mapping[str, Any])
 
 def image_files(plan: Plan, data: TrialData, inputs: ScorerInputs) -> dict[str, bytes]:
     """Encode the images themselves, so that they can be scored again."""
-    images = zip(image_names(plan, data, ceiling=inputs.photo_of is not None), inputs.images)
+    images = zip(image_names(plan, data, photos=inputs.photo_of is not None), inputs.images)
     files = {name: to_png(image) for name, image in images}
     if inputs.prior is None:
         return files
@@ -93,9 +93,9 @@ def image_files(plan: Plan, data: TrialData, inputs: ScorerInputs) -> dict[str, 
     return files | {name: to_png(image) for name, image in zip(names, inputs.prior.tuned)}
 
 
-def image_names(plan: Plan, data: TrialData, *, ceiling: bool) -> list[str]:
-    """Name the files of the images: prompt and number; a ceiling has one prompt, its photos."""
-    if ceiling:
+def image_names(plan: Plan, data: TrialData, *, photos: bool) -> list[str]:
+    """Name the files of the images: prompt and number; photos in place of samples count as of one prompt."""
+    if photos:
         return [f"pictures/00-{number:02d}.png" for number in range(len(data.photos.photos))]
     return [
         f"pictures/{number:02d}-{image:02d}.png"
@@ -115,7 +115,7 @@ def images_json(
     """Write the numbers of each image, and of each prior image, with their prompts and seeds."""
     entries: list[dict[str, Any]] = []
     texts = data.texts(fitted.phrase) if fitted.phrase is not None else None
-    for index, name in enumerate(image_names(plan, data, ceiling=texts is None)):
+    for index, name in enumerate(image_names(plan, data, photos=texts is None)):
         prompted: dict[str, Any] = {}
         if texts is not None:
             number = inputs.prompt_of[index]

@@ -30,7 +30,8 @@ from harness.trial.timing import Clock
 class Fitted:
     """What the fit and sample stages leave for the score stage: ``fit.json``.
 
-    phrase   stands for the subject in prompts; None for a ceiling, of kind ``photos`` or ``autoencoder``
+    phrase   stands for the subject in prompts; None for photos, which have none
+    ceiling  ``photos`` or ``autoencoder`` for photos in place of samples, ``asked`` for renders; else None
     moved    whether the weights changed; if not, the base model's prior images are the tuned one's too
     bound    what a hard bound was held to, and the distance that it limited: {"radius", "l2"}
     drift    measures that needed the tuned weights
@@ -85,8 +86,14 @@ def fit(plan: Plan, subject: Subject, backbone: Backbone, progress: Progress, cl
         result: Personalized | Ceiling = method.fit(backbone, subject, trainer)
     clock.add("fit", trainer.seconds_charged)
     if isinstance(result, Ceiling):
-        return Fitted(None, "autoencoder" if result.through_autoencoder else "photos", losses=trainer.losses)
+        return _ceiling(result, subject, trainer)
     return Fitted(result.phrase, None, bound=trainer.bound, losses=trainer.losses)
+
+
+def _ceiling(ceiling: Ceiling, subject: Subject, trainer: Trainer) -> Fitted:
+    if ceiling.as_asked:
+        return Fitted(subject.category, "asked", losses=trainer.losses)
+    return Fitted(None, "autoencoder" if ceiling.through_autoencoder else "photos", losses=trainer.losses)
 
 
 def refitted(saved: Mapping[str, bytes], backbone: Backbone, clock: Clock) -> Fitted:
@@ -108,6 +115,8 @@ def sample(
 ) -> Sampled:
     """Sample the tuned backbone and measure how far it moved; fills in ``fitted``."""
     with clock.time("sample"):
+        if fitted.ceiling == "asked":
+            return Sampled(data.asked())
         if fitted.phrase is None:
             photos = data.photos.photos
             return Sampled(

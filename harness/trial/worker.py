@@ -210,17 +210,20 @@ class Worker:
         if fitted.phrase is None:
             return ScorerInputs(sampled.images, data.photos, photo_of=range(len(data.photos.photos)))
         noun = data.subject.category if plan.trial.sampling.clip_text == "class" else fitted.phrase
-        truth = self._dataset.prior_truth(data.subject.category, plan.drift.images)
-        asked = [truth.get(prompt.text, {}) for prompt in reference.prompts]
-        base, floor = as_pil(reference.images), as_pil(reference.floor)
+        prior = None
+        if fitted.ceiling is None:
+            truth = self._dataset.prior_truth(data.subject.category, plan.drift.images)
+            asked = [truth.get(prompt.text, {}) for prompt in reference.prompts]
+            base, floor = as_pil(reference.images), as_pil(reference.floor)
+            prior = PriorImages(reference.prompts, sampled.prior, base, floor, asked)
         return ScorerInputs(
             sampled.images,
-            data.photos,
+            data.photos if fitted.ceiling is None else data.learnable(),
             prompt_of=data.prompt_of,
             texts=data.texts(noun),
             requested=[prompt.attributes for prompt in data.prompts],
             kinds=[prompt.kind for prompt in data.prompts],
-            prior=PriorImages(reference.prompts, sampled.prior, base, floor, asked),
+            prior=prior,
         )
 
 
@@ -237,7 +240,7 @@ def _saved(plan: Plan, data: TrialData, reference: BaseReference) -> tuple[Fitte
 
     if fitted.ceiling == "photos":
         return fitted, Sampled(data.photos.photos)
-    images = read(image_names(plan, data, ceiling=fitted.ceiling is not None))
+    images = read(image_names(plan, data, photos=fitted.phrase is None))
     if fitted.ceiling is not None:
         return fitted, Sampled(images)
     return fitted, Sampled(images, read(prior_names([prompt.group for prompt in reference.prompts])))

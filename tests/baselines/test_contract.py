@@ -57,6 +57,7 @@ def test_all_methods_are_found():
         "frozen_oracle",
         "real",
         "real_ae",
+        "real_asked",
         "textual_inversion",
     } <= set(FOUND)
 

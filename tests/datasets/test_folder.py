@@ -209,3 +209,11 @@ def test_an_empty_folder_of_a_subject_that_nobody_uses_is_no_matter(album):
     (album / "subjects.yaml").write_text("subjects: {rex: dog, cup: {class: mug}, later: vase}\n")
     (album / "later").mkdir()
     assert opened(album).revision == before
+
+
+def test_photos_cannot_be_rendered_and_their_looks_are_not_known(album):
+    data = opened(album)
+    assert (data.looks("rex"), data.elsewhere("rex")) == ({}, [])
+    assert not data.shots("rex", 0, 0).renderable
+    with pytest.raises(DatasetError, match="'folder' cannot render 'rex'"):
+        data.as_asked("rex", data.prompts("rex"), [0])

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 import torch
 
+from harness.api import Prompt
 from harness.config import strict_yaml
 from harness.config.experiment import Experiment
 from harness.datasets.base import DatasetError, chosen_prompts
@@ -155,3 +156,32 @@ def test_more_prompts_than_there_are_is_refused_before_anything_is_fitted():
     experiment = strict_yaml.check(Experiment, asked, source="x.yaml")
     with pytest.raises(ConfigError, match=r"sampling\.prompts: 26 requested, 'mossy-mug' has 25"):
         trials(experiment, Installed(experiment))
+
+
+def test_the_subject_is_rendered_as_each_prompt_asks_and_the_same_for_the_same_seed(toybox):
+    name = toybox.subjects("test")[0]
+    chosen = [toybox.prompts(name)[number] for number in (0, 12, 24)]
+    first, again = (toybox.as_asked(name, chosen, [1, 2, 3]) for _ in range(2))
+    assert [each.size for each in first] == [(64, 64)] * 3
+    assert [each.tobytes() for each in first] == [each.tobytes() for each in again]
+    other = toybox.as_asked(name, chosen, [4, 5, 6])
+    assert all(one.tobytes() != two.tobytes() for one, two in zip(first, other))
+    assert toybox.shots(name, 0, 0).renderable
+
+
+def test_what_an_own_prompt_asks_for_is_not_known(toybox):
+    with pytest.raises(DatasetError, match="asks of a subject is not known"):
+        toybox.as_asked("mint-duck", [Prompt("a {} on Mars", kind="custom")], [0])
+
+
+def test_other_scenes_are_always_the_same_and_none_is_a_photo(toybox, tmp_path):
+    scenes = toybox.elsewhere("mint-duck")
+    again = load_dataset("toybox", cache=tmp_path).elsewhere("mint-duck")
+    assert len(scenes) == 200
+    assert [each.tobytes() for each in scenes] == [each.tobytes() for each in again]
+    photos = {photo.tobytes() for photo in toybox.photos("mint-duck")}
+    assert not photos & {each.tobytes() for each in scenes}
+
+
+def test_the_pattern_is_known(toybox):
+    assert toybox.looks("mint-duck") == {"pattern": "zigzag"}

@@ -39,16 +39,23 @@ class MeanColour:
 
 
 class ReadsColour:
-    """A probe that names the colour, and sees a mug everywhere."""
+    """A probe that names the colour, sees a mug everywhere, and rings on pictures of 4 × 4."""
 
     def read(self, images):
         names = {colour: name for name, colour in WORDS.items()}
-        return [{"class": "mug", "colour": names[each.getpixel((0, 0))]} for each in images]
+        patterns = {(4, 4): "rings", (5, 5): "crosses"}
+        return [
+            {"class": "mug", "colour": names[each.getpixel((0, 0))], "pattern": patterns[each.size]}
+            for each in images
+        ]
 
 
 @pytest.fixture
 def encoders():
     return Encoders({"clip": MeanColour(), "dino": MeanColour(), "probe": ReadsColour()})
+
+
+RINGED = SubjectPhotos([image(RED)], [], [0], looks={"pattern": "rings"})
 
 
 def prior(*groups, tuned=BLUE, base=RED, floor=RED):
@@ -65,6 +72,7 @@ def inputs(**changes):
         "prompt_of": [0, 0, 1, 1],
         "texts": ["a red", "a green"],
         "requested": [{"class": "mug", "colour": "red"}, {"class": "cup", "colour": "red"}],
+        "kinds": ["recontextualization", "accessory"],
         "prior": prior("class", "class", "other", "empty"),
     }
     return ScorerInputs(**{**given, **changes})
@@ -97,9 +105,30 @@ def test_diversity_is_within_a_prompt(encoders):
     assert result.by_prompt["div_dino"] == pytest.approx([1, 0])
 
 
-def test_copying_is_relative_to_real_photos(encoders):
-    # Real photos that are no shots: one equals the shot, one is orthogonal, so the ceiling is 1/2.
-    assert scores(encoders, "copying").by_image["copying"] == pytest.approx([0.5, -0.5, 0.5, 0.5])
+def test_copying_is_the_share_nearer_to_a_shot_than_to_the_subject_elsewhere(encoders):
+    elsewhere = [image(BLUE), image((0, 200, 0))]
+    subject = SubjectPhotos([image(RED), image(GREEN)], [0], [1], elsewhere=elsewhere)
+    result = scores(encoders, "copying", subject=subject)
+    assert result.by_image["copying"] == [1, 0, 1, 1]  # green is nearer to dark green than to the shot, red
+    assert result.values["copying"] == 0.75
+
+
+def test_the_subject_s_pattern_is_read_where_the_prompt_leaves_it_alone(encoders):
+    subject = SubjectPhotos([image(RED)], [], [0], looks={"pattern": "rings"})
+    images = [image(RED), image(RED, (5, 5)), image(RED, (5, 5)), image(RED, (5, 5))]
+    result = scores(
+        encoders, "subject_pattern", images=images, subject=subject, kinds=["accessory", "property"]
+    )
+    assert result.by_image["subject_pattern"] == [1, 0, None, None]
+    assert result.by_prompt["subject_pattern"] == [0.5, None]
+    assert result.values["subject_pattern"] == 0.5
+
+
+def test_photos_of_the_subject_show_its_pattern(encoders):
+    photos = [image(RED), image(BLUE, (5, 5)), image(BLUE)]
+    subject = SubjectPhotos(photos, [], [0], looks={"pattern": "rings"})
+    result = Scorer(ScorerInputs(photos, subject, photo_of=range(3)), encoders).scores(["subject_pattern"])
+    assert result.by_image["subject_pattern"] == [1, 0, 1]
 
 
 def test_prompt_accuracy_by_attribute(encoders):
@@ -135,7 +164,10 @@ def test_preservation_compares_class_images_with_photos(encoders):
             {"subject": SubjectPhotos([image(RED)], [0], [])},
             "every photo of the subject is a shot",
         ),
-        ("copying", {"subject": SubjectPhotos([image(RED)], [0], [])}, "single photo"),
+        ("copying", {}, "needs renders of the subject in other scenes (Toybox only)"),
+        ("subject_pattern", {}, "the subject's looks are not known (Toybox only)"),
+        ("subject_pattern", {"subject": RINGED, "kinds": ["property"] * 2}, "no prompt is known to leave"),
+        ("subject_pattern", {"subject": RINGED, "requested": [{}, {}]}, "no prompt is known to leave"),
         ("copying", {"subject": SubjectPhotos([image(RED)], [], [0])}, "nothing was learnt from photos"),
         ("prompt_accuracy", {"requested": [{}, {}]}, "ground truth is not known"),
         ("div", {}, "no LPIPS weights"),

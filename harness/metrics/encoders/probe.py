@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
 from harness.metrics.encoders.pixels import Images, as_pil
-from harness.metrics.registry import ATTRIBUTES
+from harness.metrics.measure import ATTRIBUTES, LOOKS
 from harness.specs import EncoderSpec
 
 SIZE = 64
@@ -29,13 +29,15 @@ class AttributeProbe:
         return self
 
     def read(self, images: Images) -> list[dict[str, str]]:
-        """Read class, background, colour and accessory off each image.
+        """Read class, background, colour, accessory and pattern off each image.
 
         Every attribute of an image on which no object is recognized reads "nothing": it follows no prompt.
         """
         fitted = [self._fit(each) for each in as_pil(images)]
         reading = self.probe.attributes(torch.stack([pil_to_tensor(each) for each in fitted]))
-        columns = {name: reading.words("category" if name == "class" else name) for name in ATTRIBUTES}
+        columns = {
+            name: reading.words("category" if name == "class" else name) for name in (*ATTRIBUTES, *LOOKS)
+        }
         rejected = reading.rejected().tolist()
         return [
             {name: NOTHING if rejected[i] else words[i] for name, words in columns.items()}

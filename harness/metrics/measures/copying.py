@@ -1,4 +1,4 @@
-"""Copying: whether images repeat a training shot."""
+"""Copying: whether images repeat the scene of a training shot."""
 
 from __future__ import annotations
 
@@ -11,32 +11,28 @@ if TYPE_CHECKING:
 
 
 def copying(inputs: ScorerInputs, encoders: Encoders) -> Values:
-    """Largest cosine of each image to a shot, less what real photos reach."""
-    from harness.metrics.scores import similarity
+    """1 for each image that lies nearer to a shot than to every render of the subject elsewhere, else 0."""
+    from harness.metrics.scores.copying import copies, thumbnails
 
-    dino, subject = encoders.features("dino"), inputs.subject
+    subject = inputs.subject
     if not subject.shots:
         raise Missing("nothing was learnt from photos")
-    photos = dino.of(subject.photos)
-    shots = photos[list(subject.shots)]
-    unseen = photos[[number for number in range(len(subject.photos)) if number not in subject.shots]]
-    ceiling = similarity.copying_ceiling(shots, unseen)
-    if ceiling is None:
-        raise Missing("the subject has a single photo: nothing to compare copying with")
-    return (similarity.nearest_shot(dino.of(inputs.images), shots) - ceiling).tolist()
+    if not subject.elsewhere:
+        raise Missing("needs renders of the subject in other scenes (Toybox only)")
+    shots = thumbnails([subject.photos[number] for number in subject.shots])
+    return copies(thumbnails(inputs.images), shots, thumbnails(subject.elsewhere)).tolist()
 
 
 ENTRIES = (
     Measure(
         name="copying",
         title="Copying",
-        unit="cosine",
-        direction=None,
-        encoder="dino",
-        definition="Mean over images of the largest DINO similarity to a training shot, less the same for "
-        "real photos that are no shots (each shot against the others, where every photo is one): above 0, "
-        "images repeat a shot more closely than the subject's photos resemble each other, and far below it "
-        "they do not show the subject: neither end is better by itself.",
+        unit="share",
+        direction="lower",
+        version=2,
+        definition="Share of images whose nearest training shot is nearer than the nearest of 200 renders of "
+        "the same subject in other scenes, in pixels at 16 × 16 (Toybox only): 1 for an exact copy of a shot; "
+        "real_asked, which never saw a shot, is the floor.",
         formula=copying,
         per="image",
         order=90,

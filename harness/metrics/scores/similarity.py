@@ -1,4 +1,4 @@
-"""Cosines between sets of features: fidelity, prompt following, preservation, diversity, copying."""
+"""Cosines between sets of features: fidelity, prompt following, preservation, diversity."""
 
 from __future__ import annotations
 
@@ -94,30 +94,3 @@ def mean_pairwise(distances: ArrayLike) -> float:
 def diversity(pictures: Features) -> float:
     """Mean 1 − cosine over the pairs of pictures of one prompt: 0..2, higher = more varied."""
     return mean_pairwise(1.0 - cosine_matrix(pictures, pictures))
-
-
-def nearest_shot(pictures: Features, shots: Features, *, leave_out_self: bool = False) -> Float64:
-    """Largest cosine of each picture to a shot: [n].
-
-    ``leave_out_self``: the pictures are the shots themselves, in order, and each is compared with the others.
-    """
-    cosines = cosine_matrix(pictures, shots)
-    if leave_out_self:
-        if cosines.shape[0] != cosines.shape[1] or len(cosines) < 2:
-            raise ValueError(
-                f"leaving out self needs at least 2 shots against themselves, got {cosines.shape}"
-            )
-        np.fill_diagonal(cosines, -np.inf)
-    return cosines.max(axis=1)
-
-
-def copying_ceiling(shots: Features, unseen: Features) -> float | None:
-    """How close real photos come to the nearest shot: the mean over photos that are no shots.
-
-    Where every photo is a shot (``unseen`` has no rows), each shot against the others; None for one shot.
-    """
-    if len(rows(unseen)):
-        return float(nearest_shot(unseen, shots).mean())
-    if len(rows(shots)) > 1:
-        return float(nearest_shot(shots, shots, leave_out_self=True).mean())
-    return None

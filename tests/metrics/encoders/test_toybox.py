@@ -67,5 +67,6 @@ def test_probe_reads_a_word_for_each_attribute_and_nothing_off_a_rejected_pictur
         "background": "some background",
         "colour": "some colour",
         "accessory": "some accessory",
+        "pattern": "some pattern",
     }
     assert set(rejected.values()) == {"nothing"}

@@ -77,21 +77,6 @@ def test_preservation_by_hand():
     assert similarity.preservation([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0]]) == pytest.approx(0.5)
 
 
-def test_nearest_shot_and_ceiling_by_hand():
-    shots = [[1.0, 0.0], [0.0, 1.0]]
-    pictures = [[2.0, 0.0], [3.0, 4.0]]
-    assert similarity.nearest_shot(pictures, shots) == pytest.approx([1.0, 0.8])
-    unseen = [[4.0, 3.0]]
-    assert similarity.copying_ceiling(shots, unseen) == pytest.approx(0.8)
-
-
-def test_copying_ceiling_without_unseen_photos_leaves_each_shot_out():
-    shots = [[1.0, 0.0], [3.0, 4.0], [0.0, 1.0]]
-    none = np.empty((0, 2))
-    assert similarity.copying_ceiling(shots, none) == pytest.approx((0.6 + 0.8 + 0.8) / 3)
-    assert similarity.copying_ceiling(shots[:1], none) is None
-
-
 def test_a_row_of_zeros_has_no_direction():
     with pytest.raises(ValueError, match="row 1 has length 0"):
         similarity.cosine_matrix([[1.0, 0.0], [0.0, 0.0]], [[1.0, 0.0]])
