@@ -8,12 +8,24 @@ regularization images (drawn by the base model) at weight 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from harness.api import Count, NonNegative, Personalized, Positive, Role, Subject, Template, Word, later
+from harness.api import (
+    Count,
+    NonNegative,
+    Personalized,
+    Positive,
+    Role,
+    Share,
+    Subject,
+    Template,
+    Word,
+    later,
+)
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
+    from harness.diffusion.objective import Reduction
     from harness.diffusion.training import Trainer
 
 _PAIRS = {"batch": 2, "weight_decay": 1e-2, "clip": 1.0, "token": "<new1>", "init": "ktn", "flip": True}
@@ -25,19 +37,27 @@ class CustomDiffusion:
 
     Stable Diffusion 3 has no cross-attention: those of its joint attention instead, as the authors do.
 
+    Where there is cross-attention, the loss is that of the published code: an image's squares summed over
+    channels and its mask, divided by the mask's area (SDXL without class images: the plain mean, the mask
+    without effect), so that weights of other terms act against as many times a mean as there are channels.
+
     init               the rare word that the new one starts from
     prior_weight       weight of the loss on class images; 0: none
     added_kv           also the text's keys and values in joint attention (Stable Diffusion 3 alone)
-    flip, scale        augmentation: mirror images; shrunk and enlarged images, said so in the caption
+    flip, scale        augmentation: mirror images, of the class as well; shrunk and enlarged images
+    scale_named        captions say that an image was shrunk or enlarged
+    whole_from         an image that would keep this share of the side is not shrunk
     learn_token        False: ``token`` is a known word, and nothing but keys and values is trained
     template           the caption, with one ``{}``
     accumulate         micro-batches of ``batch`` per step
     precondition       compare clean latents: weights a flow's loss with σ² (Stable Diffusion 3 alone)
+    start_token        detached, as published: no gradient flows through the first token's key and value in
+                       any cross-attention; trained: it does, as in joint attention always
     """
 
     title: ClassVar[str] = "Custom Diffusion"
     role: ClassVar[Role] = "method"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -45,11 +65,27 @@ class CustomDiffusion:
         "toybox": {"steps": 150, "lr": 2e-3, "scale": False, "prior_count": 32, "init": "sks"},
         # rlgnswk/Preserve-and-Personalize @ 2da3509. SD1.5/README.md: steps, batch, lr of 3e-5 that
         # --scale_lr multiplies by 2, --hflip, no class images; pnp_sd15_custom_diffusion.py: decay,
-        # max_grad_norm, initializer_token; src/diffusers_data_pipeline.py: the scales. λ = 175.
-        "paper-sd15": {"steps": 250, "lr": 6e-5, "scale": True, **_PAIRS, "prior_weight": 0.0},
-        # SDXL/README.md: lr of 5e-5 × 2. Its captions do not name the scale (the token ids are those of the
-        # prompt), so that images are not scaled here. λ = 50.
-        "paper-sdxl": {"steps": 250, "lr": 1e-4, "scale": False, **_PAIRS, "prior_weight": 0.0},
+        # max_grad_norm, initializer_token; src/diffusers_data_pipeline.py: scales, and from .6 of the side
+        # on whole images. λ = 175.
+        "paper-sd15": {
+            "steps": 250,
+            "lr": 6e-5,
+            "scale": True,
+            "whole_from": 0.6,
+            **_PAIRS,
+            "prior_weight": 0.0,
+        },
+        # SDXL/README.md: lr of 5e-5 × 2; src/diffusers_data_pipeline.py: the same scales, but the token ids
+        # of pnp_sdxl_custom_diffusion.py are those of the plain prompt: captions do not name them. λ = 50.
+        "paper-sdxl": {
+            "steps": 250,
+            "lr": 1e-4,
+            "scale": True,
+            "scale_named": False,
+            "whole_from": 0.6,
+            **_PAIRS,
+            "prior_weight": 0.0,
+        },
         # SD3/README.md: steps, lr, 1 × 4, "a photo of a sks cat"; pnp_sd3_custom_diffusion.py: decay,
         # max_grad_norm, precondition_outputs, keys and values of the picture alone, no new word. λ = 10.1.
         "paper-sd3": {
@@ -105,6 +141,9 @@ class CustomDiffusion:
     template: Template = later("photo of a {}")
     accumulate: Count = later(1)
     precondition: bool = later(False)
+    scale_named: bool = later(True)
+    whole_from: Share = later(1.0)
+    start_token: Literal["detached", "trained"] = later("detached")
 
     def skip(self, subject: Subject, family: str) -> str | None:
         """Only joint attention has keys and values of its own for the text."""
@@ -121,6 +160,14 @@ class CustomDiffusion:
             self.template.format(subject.category),
             count=self.prior_count,
             weight=self.prior_weight,
+            mirrored=self.flip,
+        )
+        augment = Augment(
+            flip=self.flip,
+            scale=self.scale,
+            named=self.scale_named,
+            whole_from=self.whole_from,
+            filter="bilinear",
         )
         phrase = f"{self.token} {subject.category}"
         trainer.fit(
@@ -139,6 +186,15 @@ class CustomDiffusion:
             accumulate=self.accumulate,
             prior=prior,
             precondition=self.precondition,
-            augment=Augment(flip=self.flip, scale=self.scale),
+            augment=augment,
+            reduction=_reduction(backbone.family, bool(prior)),
+            start=self.start_token,
         )
         return Personalized(phrase)
+
+
+def _reduction(family: str, with_prior: bool) -> Reduction:
+    """How the published scripts average: by the mask's area, or in SDXL's without class images and SD 3's
+    over everything.
+    """
+    return "whole" if family == "sd3" or (family == "sdxl" and not with_prior) else "area"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, MinLen, Predicate
+from annotated_types import Ge, Gt, Le, MinLen, Predicate
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -76,6 +76,8 @@ Positive = Annotated[float, Gt(0)]
 """A number above 0: a learning rate."""
 NonNegative = Annotated[float, Ge(0)]
 """A number of 0 or more: the weight of a loss, weight decay."""
+Share = Annotated[float, Gt(0), Le(1)]
+"""A part of a whole, above 0 and up to 1."""
 Word = Annotated[str, Predicate(checked_word)]
 """A text that is not blank: a token, the name of a layer."""
 Template = Annotated[str, Predicate(checked_template)]
@@ -87,8 +89,9 @@ LATER = "later"
 def later(default: Any) -> Any:
     """Declare a hyperparameter that a method got after trials of it were recorded.
 
-    ``default`` must mean what the method did before. At its default it is in neither the key nor the record
-    of a trial, so that those of before stay valid; set to anything else it is in both.
+    ``default`` must mean what the method did before, or the method's version rises with it. At its default
+    it is in neither the key nor the record of a trial, so that those of before stay valid; set to anything
+    else it is in both.
     """
     return field(default=default, metadata={LATER: True})
 

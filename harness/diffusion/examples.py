@@ -57,9 +57,10 @@ class TrainingSet:
         side = backbone.latent_shape[1]
         images, captions, masks = [], [], []
         for example in examples:
-            image = backbone.fit_size(example.image)
             for _ in range(augment.variants):
-                variant = vary(image, augment, latent_side=side, generator=generator)
+                variant = vary(
+                    example.image, augment, side=backbone.resolution, latent_side=side, generator=generator
+                )
                 images.append(variant.image)
                 captions.append(tuple(f"{variant.words} {caption}".strip() for caption in example.captions))
                 masks.append(torch.ones(1, side, side) if variant.mask is None else variant.mask)

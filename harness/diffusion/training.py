@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -19,19 +20,13 @@ from harness.diffusion.constraints.active import ActiveConstraints
 from harness.diffusion.draws import Draws, MicroBatch, stream
 from harness.diffusion.examples import Example, Prior, TrainingSet
 from harness.diffusion.lipschitz import LowRank
+from harness.diffusion.loss_log import LossLog, TrainingDiverged
+from harness.diffusion.objective import Reduction, StartToken, reduce, start_token
 from harness.diffusion.prior import prior_images
 from harness.diffusion.seeds import named_seed
 from harness.errors import HarnessError, one_of
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-
-
-class TrainingDiverged(HarnessError):
-    """The loss or a weight is no longer a finite number. ``step`` counts from 1."""
-
-    def __init__(self, what: str, step: int, steps: int) -> None:
-        super().__init__(f"{what} at step {step} of {steps}; lower lr, or use precision: fp32")
-        self.step = step
 
 
 class OutOfMemory(HarnessError):
@@ -50,8 +45,8 @@ class Trainer:
     """Trains a backbone in place. Built by the harness, one for each trial; a method calls :meth:`fit`.
 
     draws            puts other micro-batches in place of the trainer's own, or records them; None: its own
-    losses           one number per optimizer step: the mean squared error, with the weighted prior, without
-                     penalty
+    losses           one number per optimizer step: the squared error as ``reduction`` has it, with the
+                     weighted prior, without penalty
     bound            what the constraints prove at the end; of a hard bound {"radius", "l2"}; None without
     seconds_charged  seconds to add to the measured wall-clock, for work that was read from the cache
     """
@@ -85,11 +80,18 @@ class Trainer:
         self.seconds_charged += seconds - (time.perf_counter() - started)
         return images
 
-    def prior(self, backbone: Backbone, caption: str, *, count: int, weight: float) -> Prior | None:
-        """Class images as examples to learn beside the subject's; None at weight 0, which draws none."""
+    def prior(
+        self, backbone: Backbone, caption: str, *, count: int, weight: float, mirrored: bool = False
+    ) -> Prior | None:
+        """Class images as examples to learn beside the subject's; None at weight 0, which draws none.
+
+        ``mirrored``: each of them also left for right, as an example of its own.
+        """
         if not weight:
             return None
         images = self.prior_images(backbone, caption, count)
+        if mirrored:
+            images += [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in images]
         return Prior([Example(image, (caption,)) for image in images], weight)
 
     def fit(
@@ -108,6 +110,8 @@ class Trainer:
         prior: Prior | None = None,
         augment: Augment | None = None,
         precondition: bool = False,
+        reduction: Reduction = "mean",
+        start: StartToken = "trained",
     ) -> None:
         """Minimize E‖target − prediction‖² over ``parameters``, with the trial's Lipschitz constraint.
 
@@ -118,6 +122,8 @@ class Trainer:
         prior       adds ``batch`` class examples to each micro-batch (weight 0 and None: none)
         augment     of the subject's examples
         precondition  compare clean latents in place of velocities; only where the backbone predicts a flow
+        reduction   how the subject's squares are averaged under their masks
+        start       "detached": no gradient through the first token's key and value in cross-attention
 
         Raises TrainingDiverged when a loss or weight is not finite, ValueError for settings without sense.
         """
@@ -132,16 +138,12 @@ class Trainer:
         update = _optimizer(optimizer, trained, lr, weight_decay)
         scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.precision == "fp16")
         log = LossLog(steps, self.losses, self.progress, every=1 if backbone.device.type == "cpu" else 10)
-        _encode_captions(backbone, subject, beside)
-        backbone.make_room(taught=bool(backbone.new_tokens))
-        _require_grad(trained, True)
+        objective = partial(_loss, backbone, prior=prior, precondition=precondition, reduction=reduction)
+        _make_ready(backbone, trained, subject, beside)
         try:
             for _ in range(steps):
-                loss = torch.zeros((), device=backbone.device)
-                for _ in range(accumulate):
-                    part = _loss(backbone, next(batches), prior, precondition) / accumulate
-                    scaler.scale(part).backward()
-                    loss += part.detach()
+                with start_token(backbone.networks.denoiser, backbone.cross_attention, start):
+                    loss = _backward(objective, batches, accumulate, scaler, backbone.device)
                 log.add(loss)
                 _step(update, scaler, constraints, clip, loss)
             log.flush()
@@ -161,20 +163,48 @@ def _class_set(backbone: Backbone, prior: Prior | None, generator: torch.Generat
     return TrainingSet.prepare(backbone, prior.examples, None, generator)
 
 
-@torch.no_grad()
-def _encode_captions(backbone: Backbone, *training_sets: TrainingSet | None) -> None:
+def _make_ready(
+    backbone: Backbone, trained: Sequence[Parameter], subject: TrainingSet, beside: TrainingSet | None
+) -> None:
     """Have every caption encoded before the text encoders make room; those with a new word are, each step."""
-    backbone.conditioning([caption for each in training_sets if each for caption in each.every_caption])
+    with torch.no_grad():
+        backbone.conditioning(
+            [caption for each in (subject, beside) if each for caption in each.every_caption]
+        )
+    backbone.make_room(taught=bool(backbone.new_tokens))
+    _require_grad(trained, True)
 
 
-def _loss(backbone: Backbone, drawn: MicroBatch, prior: Prior | None, precondition: bool = False) -> Tensor:
+def _backward(
+    objective: Callable[[MicroBatch], Tensor],
+    batches: Iterator[MicroBatch],
+    accumulate: int,
+    scaler: torch.amp.GradScaler,
+    device: torch.device,
+) -> Tensor:
+    """Add the gradients of a step's micro-batches, averaged; return its loss []."""
+    loss = torch.zeros((), device=device)
+    for _ in range(accumulate):
+        part = objective(next(batches)) / accumulate
+        scaler.scale(part).backward()
+        loss += part.detach()
+    return loss
+
+
+def _loss(
+    backbone: Backbone,
+    drawn: MicroBatch,
+    prior: Prior | None,
+    precondition: bool = False,
+    reduction: Reduction = "mean",
+) -> Tensor:
     """E‖target − prediction‖² of one micro-batch; subject and class go through the denoiser together."""
     noisy = backbone.add_noise(drawn.latents, drawn.noise, drawn.timesteps)
     predicted = backbone.predict(noisy, drawn.timesteps, backbone.conditioning(drawn.captions))
     squares = (predicted - backbone.target(drawn.latents, drawn.noise, drawn.timesteps)).square()
     if precondition:
         squares = squares * backbone.clean_latent_weight(drawn.timesteps)
-    loss = _mean(squares[: drawn.subject], drawn.masks)
+    loss = reduce(squares[: drawn.subject], drawn.masks, reduction)
     if prior is not None and len(squares) > drawn.subject:
         loss = loss + prior.weight * squares[drawn.subject :].mean()
     return loss
@@ -201,42 +231,6 @@ def _step(
 def _check_finite(trained: Sequence[Parameter], steps: int) -> None:
     if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
         raise TrainingDiverged("a weight became infinite or nan", steps, steps)
-
-
-def _mean(squares: Tensor, masks: Tensor | None) -> Tensor:
-    """Mean over [n, c, h, w]; with masks [n, 1, h, w] each image's over its own area, then over n."""
-    if masks is None:
-        return squares.mean()
-    per_image = (squares * masks).sum((1, 2, 3)) / (masks.sum((1, 2, 3)) * squares.shape[1])
-    return per_image.mean()
-
-
-class LossLog:
-    """Losses on their way to the CPU, a few at a time so that a GPU need not wait."""
-
-    def __init__(self, steps: int, losses: list[float], progress: Progress | None, *, every: int) -> None:
-        self.steps, self.losses, self.progress, self.every = steps, losses, progress, every
-        self._waiting: list[Tensor] = []
-        self._done = 0
-
-    def add(self, loss: Tensor) -> None:
-        """Take the loss of one optimizer step, a scalar []."""
-        self._waiting.append(loss)
-        if len(self._waiting) >= self.every:
-            self.flush()
-
-    def flush(self) -> None:
-        """Fetch what is waiting. Raises TrainingDiverged."""
-        if not self._waiting:
-            return
-        for value in torch.stack(self._waiting).tolist():
-            self._done += 1
-            if not math.isfinite(value):
-                raise TrainingDiverged(f"the loss became {value}", self._done, self.steps)
-            self.losses.append(value)
-        self._waiting.clear()
-        if self.progress is not None:
-            self.progress("fit", self._done, self.steps, self.losses[-1])
 
 
 def _optimizer(name: str, trained: list[Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:

@@ -164,10 +164,12 @@ WRONG = {
     "template": ["a photo"],
     "optimizer": ["sgd"],
     "start": ["zero"],
+    "start_token": ["frozen", True],
+    "whole_from": [0, 1.5],
     "templates": [[], ["a photo"], ["a {} {}"], ["a {} {x}"]],
 }
 """Values that every method with such a hyperparameter refuses."""
-UNRANGED = {"flip", "scale", "added_kv", "learn_token", "precondition"}
+UNRANGED = {"flip", "scale", "scale_named", "added_kv", "learn_token", "precondition"}
 
 
 @pytest.mark.parametrize("name", methods.known())

@@ -1,6 +1,8 @@
 """Augmented images keep their size, say in words what was done, and mark where the photo is."""
 
+import pytest
 import torch
+from PIL import Image
 
 from harness.diffusion.augment import LARGE_WORDS, SMALL_WORDS, Augment, vary
 
@@ -8,7 +10,7 @@ from harness.diffusion.augment import LARGE_WORDS, SMALL_WORDS, Augment, vary
 def variants(photo, augment, n=60):
     generator = torch.Generator().manual_seed(0)
     image = photo.resize((32, 32))
-    return image, [vary(image, augment, latent_side=8, generator=generator) for _ in range(n)]
+    return image, [vary(image, augment, side=32, latent_side=8, generator=generator) for _ in range(n)]
 
 
 def test_no_augmentation_changes_nothing(photos):
@@ -33,14 +35,75 @@ def test_words_and_masks_follow_the_scale(photos):
             assert one.mask.shape == (1, 8, 8)
             assert 1 <= one.mask.sum() <= 64
         if one.words in SMALL_WORDS:
-            assert one.mask.sum() <= 36
+            assert one.mask.sum() <= 9
 
 
-def test_the_mask_lies_inside_the_photo(photos):
+def pixels(image):
+    return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(image.height, image.width, 3)
+
+
+def shown(one):
+    """Left, top, right and bottom edge of a white photo on its ground."""
+    rows, columns = (pixels(one.image) == 255).all(2).nonzero().unbind(1)
+    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+
+
+def test_the_mask_leaves_out_the_outermost_cells_of_the_photo(photos):
     white = photos[0].point(lambda _: 255)
-    _, made = variants(white, Augment(scale=True))
-    for one in made:
-        if one.mask is not None and one.mask.sum() > 1:
-            pixels = torch.frombuffer(bytearray(one.image.tobytes()), dtype=torch.uint8).view(32, 32, 3)
-            inside = one.mask[0].repeat_interleave(4, 0).repeat_interleave(4, 1).bool()
-            assert (pixels[inside] == 255).all()
+    _, made = variants(white, Augment(scale=True), n=200)
+    masked = [one for one in made if one.mask is not None]
+    assert len({shown(one) for one in masked}) > 50
+    for one in masked:
+        left, top, right, bottom = shown(one)
+        expected = torch.zeros(8, 8)
+        for row in range(8):  # cells are 4 pixels wide; as in the published code, line by line
+            for column in range(8):
+                inside = top // 4 + 1 <= row < bottom // 4 - 1 and left // 4 + 1 <= column < right // 4 - 1
+                expected[row, column] = inside
+        if not expected.any():
+            expected[int((top + bottom) / 2 / 4), int((left + right) / 2 / 4)] = 1
+        difference = (one.mask[0] - expected).nonzero()
+        middle = [int((top + bottom) / 2 / 4), int((left + right) / 2 / 4)]
+        assert difference.tolist() in ([], [middle])
+
+
+def test_even_a_whole_photo_loses_its_border():
+    made = [
+        vary(
+            Image.new("RGB", (16, 16)),
+            Augment(scale=True),
+            side=16,
+            latent_side=4,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        for seed in range(200)
+    ]
+    sums = {int(one.mask.sum()) for one in made if one.mask is not None}
+    assert max(sums) == 4  # of 16 cells
+
+
+def test_from_the_share_on_a_photo_stays_whole(photos):
+    _, made = variants(photos[0], Augment(scale=True, whole_from=0.6), n=200)
+    kept = [one for one in made if one.words == ""]
+    assert kept and all(one.mask is None and one.image == kept[0].image for one in kept)
+    assert all(one.mask is not None for one in made if one.words in SMALL_WORDS)
+
+
+def test_captions_can_leave_the_scale_unsaid(photos):
+    _, made = variants(photos[0], Augment(scale=True, named=False))
+    assert {one.words for one in made} == {""}
+    assert any(one.mask is not None and one.mask.min() == 0 for one in made)
+
+
+@pytest.mark.parametrize("name", ["bicubic", "bilinear"])
+def test_a_photo_is_resized_once_from_the_size_that_it_comes_in(photos, name):
+    generator = torch.Generator().manual_seed(0)
+    made = [
+        vary(photos[0], Augment(flip=True, filter=name), side=32, latent_side=8, generator=generator)
+        for _ in range(20)
+    ]
+    straight = photos[0].resize((32, 32), getattr(Image.Resampling, name.upper()))
+    assert {one.image.tobytes() for one in made} == {
+        straight.tobytes(),
+        straight.transpose(Image.Transpose.FLIP_LEFT_RIGHT).tobytes(),
+    }

@@ -161,13 +161,37 @@ def adapt(
     return factors
 
 
+class HeldStart:
+    """Attention by its formula, softmax(q·kᵀ/√d)·v, where the first token's key and value teach nothing."""
+
+    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any) -> Tensor:
+        """Attend from the image [n, cells, width] to the text [n, tokens, width]."""
+        q, k, v = attn.to_q(hidden_states), *(to(encoder_hidden_states) for to in (attn.to_k, attn.to_v))
+        k, v = (torch.cat([one.data[:, :1], one[:, 1:]], 1) for one in (k, v))
+        q, k, v = (one.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for one in (q, k, v))
+        found = torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5, -1) @ v
+        return attn.to_out[0](found.transpose(1, 2).flatten(-2))
+
+
+def hold_start_token(denoiser: Any) -> None:
+    """Give every cross-attention of a U-Net :class:`HeldStart`."""
+    for name, module in denoiser.named_modules():
+        if name.endswith("attn2"):
+            module.set_processor(HeldStart())
+
+
 def mean_square(squares: Tensor, drawn: Any) -> Tensor:
-    """The subject's share of the loss: each image's mean over its mask, averaged over images."""
-    own = squares[: drawn.subject]
-    if drawn.masks is None:
-        return own.mean()
-    per_image = [(one * mask).sum() / (mask.sum() * len(one)) for one, mask in zip(own, drawn.masks)]
-    return torch.stack(per_image).mean()
+    """The subject's share of the loss: the mean over everything."""
+    return squares[: drawn.subject].mean()
+
+
+def square_by_area(squares: Tensor, drawn: Any) -> Tensor:
+    """Each image's sum over channels and mask, divided by the number of the mask's cells; then the mean."""
+    total = torch.zeros(())
+    for i in range(drawn.subject):
+        mask = torch.ones(squares.shape[2:]) if drawn.masks is None else drawn.masks[i, 0]
+        total = total + sum((channel * mask).sum() for channel in squares[i]) / mask.sum()
+    return total / drawn.subject
 
 
 def train(

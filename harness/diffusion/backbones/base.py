@@ -64,6 +64,10 @@ class Backbone(ABC):
     groups: ClassVar[Mapping[str, str]]
     """Group of parameters → regular expression over the denoiser's parameter names."""
 
+    cross_attention: ClassVar[str | None] = None
+    """Regular expression over the names of the layers that give cross-attention its keys and values of the
+    text; None: the family has none."""
+
     prior_sampling: ClassVar[tuple[str, int, float]] = ("dpmsolver++", 25, 7.5)
     """Sampler, steps and guidance of the class images for prior preservation."""
 

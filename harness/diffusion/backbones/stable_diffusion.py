@@ -42,6 +42,8 @@ class StableDiffusion(Backbone):
         "attention": r"\.attn[12]\.to_(q|k|v|out\.0)\.",
     }
 
+    cross_attention = r"\.attn2\.to_[kv]$"
+
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         noise = DDPMScheduler.from_config(self.networks.scheduler)
