@@ -8,7 +8,7 @@ regularization images (drawn by the base model) at weight 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.api import Count, NonNegative, Personalized, Positive, Role, Subject, Template, Word, later
 
@@ -33,6 +33,7 @@ class CustomDiffusion:
     template           the caption, with one ``{}``
     accumulate         micro-batches of ``batch`` per step
     precondition       compare clean latents: weights a flow's loss with σ² (Stable Diffusion 3 alone)
+    lr_decay           ``linear``: the learning rate falls from ``lr`` along a line that ends at 0
     """
 
     title: ClassVar[str] = "Custom Diffusion"
@@ -105,6 +106,7 @@ class CustomDiffusion:
     template: Template = later("photo of a {}")
     accumulate: Count = later(1)
     precondition: bool = later(False)
+    lr_decay: Literal["none", "linear"] = later("none")
 
     def skip(self, subject: Subject, family: str) -> str | None:
         """Only joint attention has keys and values of its own for the text."""
@@ -133,6 +135,7 @@ class CustomDiffusion:
             examples=[Example(shot, (self.template.format(phrase),)) for shot in subject.shots],
             steps=self.steps,
             lr=self.lr,
+            lr_decay=self.lr_decay,
             batch=self.batch,
             weight_decay=self.weight_decay,
             clip=self.clip,

@@ -15,15 +15,15 @@ from torch.nn import Parameter
 from harness.api import Lipschitz, Progress
 from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.checkpoints import Checkpoints
 from harness.diffusion.constraints.active import ActiveConstraints
 from harness.diffusion.draws import Draws, MicroBatch, stream
 from harness.diffusion.examples import Example, Prior, TrainingSet
 from harness.diffusion.lipschitz import LowRank
+from harness.diffusion.optimizer import Decay, optimizer_of, set_rate
 from harness.diffusion.prior import prior_images
 from harness.diffusion.seeds import named_seed
-from harness.errors import HarnessError, one_of
-
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+from harness.errors import HarnessError
 
 
 class TrainingDiverged(HarnessError):
@@ -54,6 +54,7 @@ class Trainer:
                      penalty
     bound            what the constraints prove at the end; of a hard bound {"radius", "l2"}; None without
     seconds_charged  seconds to add to the measured wall-clock, for work that was read from the cache
+    checkpoints      weights to keep along the course
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class Trainer:
         lipschitz: Lipschitz | None = None,
         progress: Progress | None = None,
         draws: Draws | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.seed = seed
         self.lipschitz = lipschitz
         self.progress = progress
         self.draws = draws
+        self.checkpoints = checkpoints or Checkpoints()
         self.losses: list[float] = []
         self.bound: dict[str, float] | None = None
         self.seconds_charged = 0.0
@@ -108,12 +111,13 @@ class Trainer:
         prior: Prior | None = None,
         augment: Augment | None = None,
         precondition: bool = False,
+        lr_decay: Decay = "none",
     ) -> None:
         """Minimize E‖target − prediction‖² over ``parameters``, with the trial's Lipschitz constraint.
 
         parameters  by name, as the backbone handed them out; nothing else moves
         examples    drawn in shuffled rounds, ``batch`` for each of the ``accumulate`` micro-batches of a step
-        steps, lr   optimizer steps at a constant learning rate
+        steps, lr   optimizer steps at a constant learning rate, or one that decays (``lr_decay``)
         clip        largest L2 norm of the gradient, penalty included
         prior       adds ``batch`` class examples to each micro-batch (weight 0 and None: none)
         augment     of the subject's examples
@@ -121,6 +125,7 @@ class Trainer:
 
         Raises TrainingDiverged when a loss or weight is not finite, ValueError for settings without sense.
         """
+        self.checkpoints.begin(len(self.losses))
         _check(parameters, examples, steps=steps, lr=lr, batch=batch, accumulate=accumulate)
         generator = torch.Generator().manual_seed(named_seed("training", self.seed, len(self.losses)))
         subject = TrainingSet.prepare(backbone, examples, augment, generator)
@@ -129,21 +134,19 @@ class Trainer:
         terms = _terms(backbone, parameters, self.lipschitz)
         constraints = ActiveConstraints(self.lipschitz, terms, backbone=backbone, subject=subject, lr=lr)
         trained = list(parameters.values())
-        update = _optimizer(optimizer, trained, lr, weight_decay)
+        update = optimizer_of(optimizer, trained, lr, weight_decay)
         scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.precision == "fp16")
         log = LossLog(steps, self.losses, self.progress, every=1 if backbone.device.type == "cpu" else 10)
-        _encode_captions(backbone, subject, beside)
-        backbone.make_room(taught=bool(backbone.new_tokens))
+        _make_room(backbone, subject, beside)
         _require_grad(trained, True)
         try:
-            for _ in range(steps):
-                loss = torch.zeros((), device=backbone.device)
-                for _ in range(accumulate):
-                    part = _loss(backbone, next(batches), prior, precondition) / accumulate
-                    scaler.scale(part).backward()
-                    loss += part.detach()
+            for step in range(1, steps + 1):
+                set_rate(update, lr, lr_decay, step=step, steps=steps)
+                micro_batches = [next(batches) for _ in range(accumulate)]
+                loss = _backward(backbone, micro_batches, prior, precondition, scaler)
                 log.add(loss)
                 _step(update, scaler, constraints, clip, loss)
+                self.checkpoints.passed(step, backbone, constraints)
             log.flush()
             _check_finite(trained, steps)
             self.bound = constraints.proof()
@@ -162,9 +165,26 @@ def _class_set(backbone: Backbone, prior: Prior | None, generator: torch.Generat
 
 
 @torch.no_grad()
-def _encode_captions(backbone: Backbone, *training_sets: TrainingSet | None) -> None:
+def _make_room(backbone: Backbone, *training_sets: TrainingSet | None) -> None:
     """Have every caption encoded before the text encoders make room; those with a new word are, each step."""
     backbone.conditioning([caption for each in training_sets if each for caption in each.every_caption])
+    backbone.make_room(taught=bool(backbone.new_tokens))
+
+
+def _backward(
+    backbone: Backbone,
+    micro_batches: Sequence[MicroBatch],
+    prior: Prior | None,
+    precondition: bool,
+    scaler: torch.amp.GradScaler,
+) -> Tensor:
+    """Add the gradients of one step's micro-batches; return their mean loss []."""
+    loss = torch.zeros((), device=backbone.device)
+    for drawn in micro_batches:
+        part = _loss(backbone, drawn, prior, precondition) / len(micro_batches)
+        scaler.scale(part).backward()
+        loss += part.detach()
+    return loss
 
 
 def _loss(backbone: Backbone, drawn: MicroBatch, prior: Prior | None, precondition: bool = False) -> Tensor:
@@ -239,14 +259,6 @@ class LossLog:
             self.progress("fit", self._done, self.steps, self.losses[-1])
 
 
-def _optimizer(name: str, trained: list[Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    if name not in OPTIMIZERS:
-        raise ValueError(one_of(name, OPTIMIZERS, noun="optimizer"))
-    return OPTIMIZERS[name](
-        trained, lr=lr, weight_decay=weight_decay, fused=trained[0].device.type in ("cpu", "cuda")
-    )
-
-
 def _terms(backbone: Backbone, parameters: Mapping[str, Parameter], lipschitz: Lipschitz | None) -> list[Any]:
     """The changes that the constraint is about; none may be missing, or the bound would not hold."""
     if lipschitz is None:
@@ -269,16 +281,14 @@ def _check(
     parameters: Mapping[str, Parameter],
     examples: Sequence[Example],
     *,
-    steps: int,
     lr: float,
-    batch: int,
-    accumulate: int,
+    **counts: int,
 ) -> None:
     if not parameters:
         raise ValueError("nothing to train: no parameters")
     if not examples or not all(example.captions for example in examples):
         raise ValueError("nothing to learn from: every fit needs examples with captions")
-    for name, value in (("steps", steps), ("batch", batch), ("accumulate", accumulate)):
+    for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     if not (math.isfinite(lr) and lr > 0):

@@ -289,6 +289,10 @@ class Backbone(ABC):
         """Put a stored delta onto the base model, bit for bit. Raises BackboneError for another model's."""
         self.adaptation.apply(delta)
 
+    def interpolate(self, tuned: Delta, share: float) -> None:
+        """Set everything handed out between θ0 (0) and a delta of this fit (1); see Adaptation."""
+        self.adaptation.interpolate(tuned, share)
+
     def restore(self) -> None:
         """Go back to the base model, bit for bit."""
         self.adaptation.restore()
