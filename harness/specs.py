@@ -202,8 +202,54 @@ class Execution(Frozen):
         return refuse_renamed(data, {"checkpointing": "gradient_checkpointing", "park": "cpu_offload"})
 
 
+READOUTS = ("steps", "scale", "budget")
+"""Kinds of readout, in the order in which they are read."""
+BUDGETS = {"noise_l2": "‖Δε‖₂"}
+"""Drift measures on which there can be a budget, and their signs: those that need no images."""
+
+
+class Readout(Frozen):
+    """Where a fit is read out beside its own end.
+
+    steps   the weights after ``value`` optimizer steps: early stopping
+    scale   θ0 + α(θ − θ0) for α = ``value`` in [0, 1]: interpolation after training (arXiv 2109.01903)
+    budget  the same with the largest α ≤ 1 whose drift, by ``measure``, is at most ``value``
+    """
+
+    kind: Literal["steps", "scale", "budget"]
+    value: int | float
+    measure: str | None = None
+
+    @classmethod
+    def of(cls, trial: Mapping[str, Any]) -> Readout | None:
+        """Read it off a record's trial; None at the fit's own end."""
+        return cls(**trial["readout"]) if trial.get("readout") else None
+
+    @property
+    def between(self) -> bool:
+        """Whether it lies between the base model and the fit's end, and not on the way that training took."""
+        return self.kind != "steps"
+
+    def settings(self) -> dict[str, Any]:
+        """Write as a mapping: what records hold and keys cover."""
+        return self.model_dump(exclude_none=True)
+
+    @property
+    def short(self) -> str:
+        """Name it for conditions and parameters: ``scale:0.5``."""
+        return f"{self.kind}:{self.value:g}"
+
+    @property
+    def words(self) -> str:
+        """Name it for titles: "α = 0.5", "at 60 steps", "‖Δε‖₂ ≤ 5"."""
+        if self.kind == "steps":
+            return f"at {self.value} steps"
+        sign = "α =" if self.kind == "scale" else f"{BUDGETS[self.measure or '']} ≤"
+        return f"{sign} {self.value:g}"
+
+
 class Trial(Frozen):
-    """One cell, fully resolved. ``shots`` is 0 if unused.
+    """One cell, fully resolved. ``shots`` is 0 if unused; ``readout`` None is the fit's own end.
 
     ``title`` names the row with its constraint, ``label`` without it (None: the same). Both are descriptive
     and decide nothing; nor does ``all_shots``: these are all that the subject has; nor ``preset``, the one
@@ -222,6 +268,7 @@ class Trial(Frozen):
     all_shots: bool = False
     seed: int = Field(ge=0)
     sampling: Sampling = Field(default_factory=Sampling)
+    readout: Readout | None = None
 
     @field_serializer("lipschitz")
     def _flat(self, lipschitz: Lipschitz | None) -> dict[str, Any] | None:
@@ -231,7 +278,9 @@ class Trial(Frozen):
         """What a record says of the trial: the nouns by name, without the paths of this machine."""
         names = {"backbone": self.backbone.name, "method": Path(self.method).name.removesuffix(".py")}
         summary = {**self.model_dump(mode="json"), **names}
-        for key in ("all_shots", "label", "preset"):
+        for key in ("all_shots", "label", "preset", "readout"):
             if not getattr(self, key):
                 del summary[key]
+        if self.readout is not None:
+            summary["readout"] = self.readout.settings()
         return summary
