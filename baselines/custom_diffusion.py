@@ -53,6 +53,7 @@ class CustomDiffusion:
     precondition       compare clean latents: weights a flow's loss with σ² (Stable Diffusion 3 alone)
     start_token        detached, as published: no gradient flows through the first token's key and value in
                        any cross-attention; trained: it does, as in joint attention always
+    lr_decay           ``linear``: the learning rate falls from ``lr`` along a line that ends at 0
     """
 
     title: ClassVar[str] = "Custom Diffusion"
@@ -144,6 +145,7 @@ class CustomDiffusion:
     scale_named: bool = later(True)
     whole_from: Share = later(1.0)
     start_token: Literal["detached", "trained"] = later("detached")
+    lr_decay: Literal["none", "linear"] = later("none")
 
     def skip(self, subject: Subject, family: str) -> str | None:
         """Only joint attention has keys and values of its own for the text."""
@@ -180,6 +182,7 @@ class CustomDiffusion:
             examples=[Example(shot, (self.template.format(phrase),)) for shot in subject.shots],
             steps=self.steps,
             lr=self.lr,
+            lr_decay=self.lr_decay,
             batch=self.batch,
             weight_decay=self.weight_decay,
             clip=self.clip,

@@ -29,6 +29,7 @@ class DreamBooth:
     clip          largest L2 norm of the gradient; None: any
     accumulate    micro-batches of ``batch`` per step
     precondition  compare clean latents: weights a flow's loss with σ² (Stable Diffusion 3 alone)
+    lr_decay      ``linear``: the learning rate falls from ``lr`` along a line that ends at 0
     """
 
     title: ClassVar[str] = "DreamBooth"
@@ -85,6 +86,7 @@ class DreamBooth:
     clip: Positive | None = later(None)
     accumulate: Count = later(1)
     precondition: bool = later(False)
+    lr_decay: Literal["none", "linear"] = later("none")
 
     def skip(self, subject: Subject, family: str) -> str | None:
         """Every subject and family of backbones can be tried."""
@@ -103,6 +105,7 @@ class DreamBooth:
             examples=[Example(shot, (f"a photo of a {phrase}",)) for shot in subject.shots],
             steps=self.steps,
             lr=self.lr,
+            lr_decay=self.lr_decay,
             batch=self.batch,
             optimizer=self.optimizer,
             weight_decay=self.weight_decay,

@@ -39,6 +39,7 @@ class DreamBoothLoRA:
     start         how A is drawn: Kaiming-uniform as PEFT does by default, or Gaussian of deviation 1/rank
     accumulate    micro-batches of ``batch`` per step
     precondition  compare clean latents: weights a flow's loss with σ² (Stable Diffusion 3 alone)
+    lr_decay      ``linear``: the learning rate falls from ``lr`` along a line that ends at 0
     """
 
     title: ClassVar[str] = "DreamBooth-LoRA"
@@ -105,6 +106,7 @@ class DreamBoothLoRA:
     start: Literal["kaiming", "gaussian"] = later("kaiming")
     accumulate: Count = later(1)
     precondition: bool = later(False)
+    lr_decay: Literal["none", "linear"] = later("none")
 
     def skip(self, subject: Subject, family: str) -> str | None:
         """Every subject and family of backbones can be tried."""
@@ -126,6 +128,7 @@ class DreamBoothLoRA:
             examples=[Example(shot, (f"a photo of a {phrase}",)) for shot in subject.shots],
             steps=self.steps,
             lr=self.lr,
+            lr_decay=self.lr_decay,
             batch=self.batch,
             weight_decay=self.weight_decay,
             clip=self.clip,

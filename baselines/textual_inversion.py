@@ -7,7 +7,7 @@ Captions name the new word alone, without the class noun.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from harness.api import (
     Count,
@@ -90,6 +90,7 @@ class TextualInversion:
     vectors    how many embeddings stand for the subject, one pseudo-word each
     templates  captions with one ``{}``
     flip       mirror photos with probability ½
+    lr_decay   ``linear``: the learning rate falls from ``lr`` along a line that ends at 0
     """
 
     title: ClassVar[str] = "Textual Inversion"
@@ -130,6 +131,7 @@ class TextualInversion:
     vectors: Count = 1
     templates: Annotated[tuple[Template, ...], NotEmpty] = TEMPLATES
     flip: bool = later(False)
+    lr_decay: Literal["none", "linear"] = later("none")
 
     def skip(self, subject: Subject, family: str) -> str | None:
         """Every subject and family of backbones can be tried."""
@@ -148,6 +150,7 @@ class TextualInversion:
             examples=[Example(shot, captions) for shot in subject.shots],
             steps=self.steps,
             lr=self.lr,
+            lr_decay=self.lr_decay,
             batch=self.batch,
             weight_decay=self.weight_decay,
             accumulate=self.accumulate,

@@ -29,17 +29,21 @@ class Record(BaseModel):
     """The result of one trial.
 
     key        the sample key: identity of the images, and their folder's name
-    trial      {dataset, backbone, method, title, label, params, lipschitz, subject, shots, seed, sampling};
-               records of before have no label: see :func:`harness.config.titles.label`
+    trial      {dataset, backbone, method, title, label, params, lipschitz, subject, shots, seed, sampling},
+               and ``readout`` where the fit was not read out at its own end; records of before have no
+               label: see :func:`harness.config.titles.label`
     scores     name → value, None where it cannot be had (``notes`` says why); see ``harness.metrics``
     drift      likewise
     by_prompt  score → values in prompt order
-    seconds    fit, sample, score
+    seconds    fit, sample, score; the fit's for each of its readouts: see :attr:`own_seconds`
     images     number of images
     bound      what the trial's constraints prove. A hard bound: ``radius`` and the ``l2`` that it limits
                (absolute, whatever form was requested): l2 ≤ radius to 1e-5 relative
+    readout    of a readout between base model and fit: ``alpha``; of a budget also ``calibration``, the drift
+               on the calibration probe, ``limit``, and ``evaluations`` of it
     provenance commit, dirty, versions, device, revisions of backbone and data, encoder behind each score:
-               the fit's; of a later scoring of its images under ``scored``
+               the fit's; of a later scoring of its images under ``scored``. ``fit_shared``: another record
+               has the seconds of the same fit
     error      one line, when failed
     """
 
@@ -57,12 +61,20 @@ class Record(BaseModel):
     peak_memory_bytes: int | None = None
     images: int = 0
     bound: dict[str, float] | None = None
+    readout: dict[str, float] | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
     error: str | None = None
 
     def line(self) -> bytes:
         """Encode as one line, newline included; keys in a fixed order."""
-        return (self.model_dump_json() + "\n").encode()
+        unused = {"readout"} if self.readout is None else None
+        return (self.model_dump_json(exclude=unused) + "\n").encode()
+
+    @property
+    def own_seconds(self) -> dict[str, float]:
+        """Seconds by stage without a fit that another record has: what sums count."""
+        spared = {"fit"} if self.provenance.get("fit_shared") else set()
+        return {stage: spent for stage, spent in self.seconds.items() if stage not in spared}
 
 
 class Lines:

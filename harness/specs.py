@@ -10,16 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    field_serializer,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
+from pydantic.functional_serializers import field_serializer, model_serializer
+from pydantic.functional_validators import field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from harness.api import Lipschitz, checked_template
@@ -128,8 +121,7 @@ class EncoderSpec(Frozen):
 class Sampling(Frozen):
     """How every method's images are sampled: image i of prompt p is seeded by (seed, p, i) alone.
 
-    prompts    how many of the data set's prompts, or templates of one's own with one ``{}``, "all", or a
-               named set of the data set's (Toybox: "balanced")
+    prompts    how many of the data set's prompts, or "all", "balanced" (Toybox), or templates with one ``{}``
     images     images for each prompt
     clip_text  what CLIP-T reads: the prompt with the class noun ("class") or as it was sampled ("raw")
     """
@@ -145,14 +137,11 @@ class Sampling(Frozen):
     @field_validator("prompts", mode="before")
     @classmethod
     def _some_prompts(cls, value: Any) -> Any:
-        if value in ("all", "balanced") or (
-            isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        ):
+        counted = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        if counted or value in ("all", "balanced"):
             return value
         if not isinstance(value, list | tuple) or not value or not all(isinstance(v, str) for v in value):
-            raise ValueError(
-                "must be a count of 1 or more, a list of templates with one {}, 'all' or 'balanced'"
-            )
+            raise ValueError("must be a count from 1, a list of templates with one {}, 'all' or 'balanced'")
         return tuple(map(checked_template, value))
 
     @property
@@ -165,8 +154,7 @@ class DriftSet(Frozen):
     """The fixed probe of what the base model knew.
 
     ``prompts`` prior prompts × ``timesteps`` noise levels for noise predictions, ``images`` prior images.
-    ``subject``: as many test prompts, and no more than there are, × ``timesteps`` show the shift on the new
-    task itself (``noise_l2_subject``). Where it is off, it is in no key and no record.
+    ``subject``: test prompts × ``timesteps`` too (``noise_l2_subject``); off, it is in no key and no record.
     """
 
     prompts: int = Field(default=64, ge=1)
@@ -228,8 +216,54 @@ class Execution(Frozen):
         return refuse_renamed(data, {"checkpointing": "gradient_checkpointing", "park": "cpu_offload"})
 
 
+READOUTS = ("steps", "scale", "budget")
+"""Kinds of readout, in the order in which they are read."""
+BUDGETS = {"noise_l2": "‖Δε‖₂"}
+"""Drift measures on which there can be a budget, and their signs: those that need no images."""
+
+
+class Readout(Frozen):
+    """Where a fit is read out beside its own end.
+
+    steps   the weights after ``value`` optimizer steps: early stopping
+    scale   θ0 + α(θ − θ0) for α = ``value`` in [0, 1]: interpolation after training (arXiv 2109.01903)
+    budget  the same with the largest α ≤ 1 whose drift, by ``measure``, is at most ``value``
+    """
+
+    kind: Literal["steps", "scale", "budget"]
+    value: int | float
+    measure: str | None = None
+
+    @classmethod
+    def of(cls, trial: Mapping[str, Any]) -> Readout | None:
+        """Read it off a record's trial; None at the fit's own end."""
+        return cls(**trial["readout"]) if trial.get("readout") else None
+
+    @property
+    def between(self) -> bool:
+        """Whether it lies between the base model and the fit's end, and not on the way that training took."""
+        return self.kind != "steps"
+
+    def settings(self) -> dict[str, Any]:
+        """Write as a mapping: what records hold and keys cover."""
+        return self.model_dump(exclude_none=True)
+
+    @property
+    def short(self) -> str:
+        """Name it for conditions and parameters: ``scale:0.5``."""
+        return f"{self.kind}:{self.value:g}"
+
+    @property
+    def words(self) -> str:
+        """Name it for titles: "α = 0.5", "at 60 steps", "‖Δε‖₂ ≤ 5"."""
+        if self.kind == "steps":
+            return f"at {self.value} steps"
+        sign = "α =" if self.kind == "scale" else f"{BUDGETS[self.measure or '']} ≤"
+        return f"{sign} {self.value:g}"
+
+
 class Trial(Frozen):
-    """One cell, fully resolved. ``shots`` is 0 if unused.
+    """One cell, fully resolved. ``shots`` is 0 if unused; ``readout`` None is the fit's own end.
 
     ``title`` names the row with its constraint, ``label`` without it (None: the same). Both are descriptive
     and decide nothing; nor does ``all_shots``: these are all that the subject has; nor ``preset``, the one
@@ -248,6 +282,7 @@ class Trial(Frozen):
     all_shots: bool = False
     seed: int = Field(ge=0)
     sampling: Sampling = Field(default_factory=Sampling)
+    readout: Readout | None = None
 
     @field_serializer("lipschitz")
     def _flat(self, lipschitz: Lipschitz | None) -> dict[str, Any] | None:
@@ -257,7 +292,9 @@ class Trial(Frozen):
         """What a record says of the trial: the nouns by name, without the paths of this machine."""
         names = {"backbone": self.backbone.name, "method": Path(self.method).name.removesuffix(".py")}
         summary = {**self.model_dump(mode="json"), **names}
-        for key in ("all_shots", "label", "preset"):
+        for key in ("all_shots", "label", "preset", "readout"):
             if not getattr(self, key):
                 del summary[key]
+        if self.readout is not None:
+            summary["readout"] = self.readout.settings()
         return summary

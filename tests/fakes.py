@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -144,6 +144,13 @@ class FakeWorker:
         self.threads = threads
         self.cache = cache
         self.trials = 0
+
+    def outcomes(self, plans: Sequence[Plan], progress: Progress) -> Generator[Outcome]:
+        fitted = False
+        for plan in plans:
+            again = fitted and plan.stage == "fit"
+            yield self.run(dataclasses.replace(plan, stage="sample") if again else plan, progress)
+            fitted = True
 
     def run(self, plan: Plan, progress: Progress) -> Outcome:
         self.trials += 1

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.api import Progress
-from harness.config.titles import counted
+from harness.config.titles import counted, fits_and_readouts
 from harness.metrics.registry import MEASURES, shown_in
 from harness.records import Record
 from harness.sweep.observer import Status
@@ -89,7 +89,7 @@ class Display:
         self._pending[title, self._stages[record.key]] -= 1
         if record.status == "done":
             self._done += 1
-            self._seconds[title].append(record.seconds)
+            self._seconds[title].append(record.own_seconds)
         else:
             self._failed += 1
         self._latest = [*self._latest, record][-LATEST:]
@@ -162,7 +162,9 @@ def what_is_left(tasks: Sequence[Task]) -> str:
     words += [f"{count['fit']} to run"] if count["fit"] else []
     retries = sum(task.retry for task in tasks)
     again = f" ({retries} failed before)" if retries else ""
-    return f"{len(tasks)} trials: {', '.join(words)}{again}"
+    fits = len({task.keys.fit for task in tasks})
+    shared = f" ({fits_and_readouts(fits, len(tasks))})" if fits < len(tasks) else ""
+    return f"{len(tasks)} trials{shared}: {', '.join(words)}{again}"
 
 
 def cell(trial: Mapping[str, Any]) -> str:
@@ -180,7 +182,7 @@ def describe(record: Record) -> str:
     values = {**record.scores, **record.drift}
     shown = [name for name in SHOWN if values.get(name) is not None][:3]
     scores = "  ".join(f"{MEASURES[name].title} {values[name]:.3f}" for name in shown)
-    return f"[green]done[/] {name}  {escape(scores)}  {clock(sum(record.seconds.values()))}"
+    return f"[green]done[/] {name}  {escape(scores)}  {clock(sum(record.own_seconds.values()))}"
 
 
 def clock(seconds: float) -> str:

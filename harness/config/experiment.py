@@ -26,6 +26,7 @@ from pydantic import (
 
 from harness.api import Lipschitz
 from harness.config import strict_yaml
+from harness.config.readouts import ReadoutsEntry
 from harness.diffusion.constraints.registry import kinds
 from harness.errors import one_of
 from harness.metrics.registry import MEASURES
@@ -114,10 +115,19 @@ else:
     LipschitzEntry = _entry()
 
 
-class MethodEntry(Frozen):
+class _MayHaveReadouts(Frozen):
+    """Something that may ask for readouts; in a resolved file they stand only where they were written."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if (key, value) != ("readouts", None)}
+
+
+class MethodEntry(_MayHaveReadouts):
     """A row of the sweep: a method by name or path, what to call it, its parameters, its constraint.
 
     ``preset`` names the method's preset that ``params`` are written over; None: that of the backbone's name.
+    ``readouts`` stand in place of the experiment's.
     """
 
     name: str
@@ -125,6 +135,7 @@ class MethodEntry(Frozen):
     preset: Axis[str | None] = (None,)
     params: dict[str, Any] = Field(default_factory=dict)
     lipschitz: Axis[LipschitzEntry | None] = (None,)
+    readouts: ReadoutsEntry | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -172,7 +183,7 @@ Subjects = Annotated[
 """The form decides which of the two it is, so that a mistake is explained in terms of what was written."""
 
 
-class Experiment(Frozen):
+class Experiment(_MayHaveReadouts):
     """One question and everything needed to answer it: the YAML file, checked."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -184,6 +195,7 @@ class Experiment(Frozen):
     shots: Axis[Shots] = (5,)
     seeds: Axis[Seed] = (0,)
     methods: Axis[MethodEntry]
+    readouts: ReadoutsEntry | None = None
     sampling: SamplingEntry = SamplingEntry()
     drift: DriftSet = DriftSet()
     scores: tuple[str, ...] = SCORES

@@ -8,11 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.diffusion.constraints.combination import Combination
+from harness.specs import Readout
 
 
 def counted(n: int, noun: str) -> str:
     """Write a number with its noun, plural in "s": "1 shot", "5 shots"."""
     return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def fits_and_readouts(fits: int, trials: int) -> str:
+    """Say how many fits stand behind trials, each of which is one readout: "4 fits, 24 readouts"."""
+    return f"{counted(fits, 'fit')}, {counted(trials, 'readout')}"
 
 
 def setting(trial: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,7 +28,7 @@ def setting(trial: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {part: trial[part] for part in ("dataset", "backbone", "method")}
     flat |= {"precision": trial["precision"]} if "precision" in trial else {}
-    for part in ("params", "sampling", "lipschitz", "drift"):
+    for part in ("params", "sampling", "lipschitz", "drift", "readout"):
         flat |= {f"{part}.{name}": value for name, value in (trial.get(part) or {}).items()}
     return flat
 
@@ -32,8 +38,18 @@ def identity(trial: Mapping[str, Any]) -> str:
     return json.dumps(setting(trial), sort_keys=True)
 
 
+def _behind(trial: Mapping[str, Any]) -> str:
+    readout = Readout.of(trial)
+    return f", {readout.words}" if readout else ""
+
+
 def label(trial: Mapping[str, Any]) -> str:
-    """Name a method without its constraint: "DreamBooth (lr=0.001)".
+    """Name a method without its constraint: "DreamBooth (lr=0.001)", "DreamBooth, α = 0.5"."""
+    return _plain_label(trial) + _behind(trial)
+
+
+def _plain_label(trial: Mapping[str, Any]) -> str:
+    """Name a method without constraint and readout.
 
     Records of before have no label: theirs is the title with the constraint's short form taken off.
     """
@@ -51,9 +67,9 @@ def title(trial: Mapping[str, Any]) -> str:
     constraints = Combination.read(trial.get("lipschitz"))
     if not constraints:
         return label(trial)
-    full = f"{label(trial)} + Lipschitz {', '.join(constraints.long)}"
+    full = f"{_plain_label(trial)} + Lipschitz {', '.join(constraints.long)}"
     paper = constraints.known_as(trial["method"], trial.get("params", {}))
-    return f"{full} ({paper})" if paper else full
+    return (f"{full} ({paper})" if paper else full) + _behind(trial)
 
 
 def distinct_titles(trials: Sequence[Mapping[str, Any]]) -> dict[str, str]:

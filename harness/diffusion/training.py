@@ -16,17 +16,17 @@ from torch.nn import Parameter
 from harness.api import Lipschitz, Progress
 from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.checkpoints import Checkpoints
 from harness.diffusion.constraints.active import ActiveConstraints
 from harness.diffusion.draws import Draws, MicroBatch, stream
 from harness.diffusion.examples import Example, Prior, TrainingSet
 from harness.diffusion.lipschitz import LowRank
 from harness.diffusion.loss_log import LossLog, TrainingDiverged
 from harness.diffusion.objective import Reduction, StartToken, reduce, start_token
+from harness.diffusion.optimizer import Decay, optimizer_of, set_rate
 from harness.diffusion.prior import prior_images
 from harness.diffusion.seeds import named_seed
-from harness.errors import HarnessError, one_of
-
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+from harness.errors import HarnessError
 
 
 class OutOfMemory(HarnessError):
@@ -49,6 +49,7 @@ class Trainer:
                      weighted prior, without penalty
     bound            what the constraints prove at the end; of a hard bound {"radius", "l2"}; None without
     seconds_charged  seconds to add to the measured wall-clock, for work that was read from the cache
+    checkpoints      weights to keep along the course
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class Trainer:
         lipschitz: Lipschitz | None = None,
         progress: Progress | None = None,
         draws: Draws | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.seed = seed
         self.lipschitz = lipschitz
         self.progress = progress
         self.draws = draws
+        self.checkpoints = checkpoints or Checkpoints()
         self.losses: list[float] = []
         self.bound: dict[str, float] | None = None
         self.seconds_charged = 0.0
@@ -112,21 +115,21 @@ class Trainer:
         precondition: bool = False,
         reduction: Reduction = "mean",
         start: StartToken = "trained",
+        lr_decay: Decay = "none",
     ) -> None:
         """Minimize E‖target − prediction‖² over ``parameters``, with the trial's Lipschitz constraint.
 
         parameters  by name, as the backbone handed them out; nothing else moves
         examples    drawn in shuffled rounds, ``batch`` for each of the ``accumulate`` micro-batches of a step
-        steps, lr   optimizer steps at a constant learning rate
+        steps, lr   optimizer steps at a constant learning rate, or one that decays (``lr_decay``)
         clip        largest L2 norm of the gradient, penalty included
-        prior       adds ``batch`` class examples to each micro-batch (weight 0 and None: none)
-        augment     of the subject's examples
+        prior       adds ``batch`` class examples to each micro-batch (0, None: none); ``augment``: subject's
         precondition  compare clean latents in place of velocities; only where the backbone predicts a flow
-        reduction   how the subject's squares are averaged under their masks
-        start       "detached": no gradient through the first token's key and value in cross-attention
+        reduction   how the subject's squares are averaged under their masks; ``start``: see StartToken
 
         Raises TrainingDiverged when a loss or weight is not finite, ValueError for settings without sense.
         """
+        self.checkpoints.begin(len(self.losses))
         _check(parameters, examples, steps=steps, lr=lr, batch=batch, accumulate=accumulate)
         generator = torch.Generator().manual_seed(named_seed("training", self.seed, len(self.losses)))
         subject = TrainingSet.prepare(backbone, examples, augment, generator)
@@ -135,20 +138,20 @@ class Trainer:
         terms = _terms(backbone, parameters, self.lipschitz)
         constraints = ActiveConstraints(self.lipschitz, terms, backbone=backbone, subject=subject, lr=lr)
         trained = list(parameters.values())
-        update = _optimizer(optimizer, trained, lr, weight_decay)
+        update = optimizer_of(optimizer, trained, lr, weight_decay)
         scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.precision == "fp16")
         log = LossLog(steps, self.losses, self.progress, every=1 if backbone.device.type == "cpu" else 10)
         objective = partial(_loss, backbone, prior=prior, precondition=precondition, reduction=reduction)
         _make_ready(backbone, trained, subject, beside)
         try:
-            for _ in range(steps):
-                with start_token(backbone.networks.denoiser, backbone.cross_attention, start):
-                    loss = _backward(objective, batches, accumulate, scaler, backbone.device)
+            for step in range(1, steps + 1):
+                set_rate(update, lr, lr_decay, step=step, steps=steps)
+                loss = _backward(backbone, objective, batches, accumulate, scaler, start)
                 log.add(loss)
                 _step(update, scaler, constraints, clip, loss)
+                self.checkpoints.passed(step, backbone, constraints)
             log.flush()
-            _check_finite(trained, steps)
-            self.bound = constraints.proof()
+            self.bound = _proof(constraints, trained, steps)
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(batch * (2 if beside else 1), error) from error
         finally:
@@ -176,18 +179,20 @@ def _make_ready(
 
 
 def _backward(
+    backbone: Backbone,
     objective: Callable[[MicroBatch], Tensor],
     batches: Iterator[MicroBatch],
     accumulate: int,
     scaler: torch.amp.GradScaler,
-    device: torch.device,
+    start: StartToken,
 ) -> Tensor:
     """Add the gradients of a step's micro-batches, averaged; return its loss []."""
-    loss = torch.zeros((), device=device)
-    for _ in range(accumulate):
-        part = objective(next(batches)) / accumulate
-        scaler.scale(part).backward()
-        loss += part.detach()
+    loss = torch.zeros((), device=backbone.device)
+    with start_token(backbone.networks.denoiser, backbone.cross_attention, start):
+        for _ in range(accumulate):
+            part = objective(next(batches)) / accumulate
+            scaler.scale(part).backward()
+            loss += part.detach()
     return loss
 
 
@@ -228,17 +233,13 @@ def _step(
     constraints.after_step()
 
 
-def _check_finite(trained: Sequence[Parameter], steps: int) -> None:
+def _proof(
+    constraints: ActiveConstraints, trained: Sequence[Parameter], steps: int
+) -> dict[str, float] | None:
+    """What the constraints prove of the end; raises TrainingDiverged where a weight is no number any more."""
     if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
         raise TrainingDiverged("a weight became infinite or nan", steps, steps)
-
-
-def _optimizer(name: str, trained: list[Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    if name not in OPTIMIZERS:
-        raise ValueError(one_of(name, OPTIMIZERS, noun="optimizer"))
-    return OPTIMIZERS[name](
-        trained, lr=lr, weight_decay=weight_decay, fused=trained[0].device.type in ("cpu", "cuda")
-    )
+    return constraints.proof()
 
 
 def _terms(backbone: Backbone, parameters: Mapping[str, Parameter], lipschitz: Lipschitz | None) -> list[Any]:

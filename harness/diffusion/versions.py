@@ -5,3 +5,6 @@ TRAINER_VERSION = 1
 
 SAMPLING_VERSION = 1
 """Raise it when :func:`harness.diffusion.sampling.sample` gives other images for the same weights."""
+
+READOUT_VERSION = 1
+"""Raise it when a readout of the same fit gets other weights: :mod:`harness.trial.readouts`."""

@@ -14,9 +14,10 @@ from harness.diffusion.constraints.registry import kinds
 from harness.errors import ConfigError, one_of
 from harness.methods import role_of
 from harness.records import Record
+from harness.specs import Readout
 
 NONE = "none"
-"""The value that stands for "no such constraint" in ``penalty=none``."""
+"""The value that stands for "no such constraint" in ``penalty=none``, for a fit's own end in ``readout``."""
 
 Conditions = Mapping[str, frozenset[str]]
 
@@ -41,6 +42,7 @@ KEYS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "subject": lambda trial: str(trial["subject"]),
     "shots": lambda trial: "all" if trial.get("all_shots") else str(trial["shots"]),
     "seed": lambda trial: str(trial["seed"]),
+    "readout": lambda trial: readout.short if (readout := Readout.of(trial)) else NONE,
     **STRENGTHS,
 }
 """What a condition may name, and how to read it off a trial; a title stands for the settings it names."""

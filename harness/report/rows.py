@@ -24,6 +24,7 @@ from harness.metrics.registry import MEASURES, Direction
 from harness.records import Record
 from harness.report import stats
 from harness.report.filters import holds, parse
+from harness.specs import READOUTS
 
 _ORDER = ("dreambooth", "dreambooth_lora", "custom_diffusion", "textual_inversion")
 """Methods in the order of tables; others follow."""
@@ -256,8 +257,15 @@ def _place(row: Row) -> tuple[Any, ...]:
         [_sortable(flat[part]) for part in sorted(flat) if part.startswith(("sampling.", "params."))],
         [kind in held for kind in reversed(kinds())],
         [held.get(kind, 0.0) for kind in kinds()],
+        _readout_place(flat),
         json.dumps(flat, sort_keys=True),
     )
+
+
+def _readout_place(flat: Mapping[str, Any]) -> tuple[int, float]:
+    """The fit's own end, then its readouts by kind and value."""
+    kind = flat.get("readout.kind")
+    return (0, 0.0) if kind is None else (READOUTS.index(kind) + 1, float(flat["readout.value"]))
 
 
 def _sortable(value: Any) -> tuple[int, float, str]:

@@ -12,6 +12,7 @@ from harness.config import experiment as config
 from harness.datasets.registry import load_dataset
 from harness.diffusion import export
 from harness.diffusion.backbones.loading import load_backbone
+from harness.diffusion.checkpoints import Checkpoints
 from harness.diffusion.weights.delta import Delta
 from harness.errors import HarnessError
 from harness.records import Lines, Record
@@ -44,14 +45,21 @@ def export_trial(
     backbone = load_backbone(
         spec, device=device, precision=experiment.precision, cache=cache, execution=experiment.execution
     )
-    kept = folder / record.key / WEIGHTS
+    kept = folder / (task.weights or record.key) / WEIGHTS
+    readout = task.trial.readout
+    steps = [int(readout.value)] if readout is not None and readout.kind == "steps" else []
+    checkpoints = Checkpoints(steps)
     if kept.is_file():
         backbone.apply(Delta.from_bytes(kept.read_bytes()))
-        phrase = json.loads((folder / record.key / "fit.json").read_text())["phrase"]
+        phrase = json.loads((kept.parent / "fit.json").read_text())["phrase"]
     else:
         plan = worklist.plan(replace(task, stage="fit"), experiment, folder)
         dataset = load_dataset(experiment.dataset, cache=cache.root)
         subject = dataset.shots(task.trial.subject, task.trial.shots, task.trial.seed)
-        phrase = fit(plan, subject, backbone, progress, Clock(backbone.device)).phrase
+        phrase = fit(plan, subject, backbone, progress, Clock(backbone.device), checkpoints).phrase
+        for step in steps:
+            backbone.interpolate(checkpoints.at(step).delta, 1.0)
+    if record.readout is not None:
+        backbone.interpolate(backbone.delta(), record.readout["alpha"])
     lines = export.write(backbone, out)
     return [*lines, f"# the subject is called: {phrase}"]

@@ -11,9 +11,10 @@ from harness.api import Lipschitz
 from harness.config.experiment import Experiment, MethodEntry, SubjectSplit
 from harness.diffusion.constraints.combination import Combination
 from harness.errors import ConfigError, HarnessError, one_of
-from harness.specs import BackboneSpec, Trial
+from harness.specs import BackboneSpec, Readout, Trial
 from harness.sweep.catalog import Catalog
 from harness.sweep.keys import digest
+from harness.sweep.readouts import asked, on_course
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,7 @@ class _Variant:
     preset: str | None
     lipschitz: Lipschitz | None
     uses_shots: bool
+    readouts: tuple[Readout, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _trials_of(
     entry: MethodEntry, place: str, subjects: list[str], experiment: Experiment, catalog: Catalog
 ) -> Iterator[Trial | Skip]:
     for backbone in experiment.backbone:
-        variants = list(_variants(entry, place, backbone, catalog, experiment.methods))
+        variants = list(_variants(entry, place, backbone, catalog, experiment))
         settings = list(experiment.sampling.each())
         for variant, sampling, subject in itertools.product(variants, settings, subjects):
             reason = catalog.skip_reason(variant.method, variant.params, subject, backbone)
@@ -93,7 +95,7 @@ def _trials_of(
                 continue
             shots = _counts(experiment, subject, catalog) if variant.uses_shots else [(0, False)]
             for (count, every), seed in itertools.product(shots, experiment.seeds):
-                yield Trial(
+                end = Trial(
                     backbone=backbone,
                     method=variant.method,
                     title=variant.title,
@@ -107,6 +109,10 @@ def _trials_of(
                     seed=seed,
                     sampling=sampling,
                 )
+                yield end
+                for readout in variant.readouts:
+                    name = f"{end.title}, {readout.words}"
+                    yield end.model_copy(update={"readout": readout, "title": name})
 
 
 def _counts(experiment: Experiment, subject: str, catalog: Catalog) -> list[tuple[int, bool]]:
@@ -145,8 +151,9 @@ def _variants(
     place: str,
     backbone: BackboneSpec,
     catalog: Catalog,
-    siblings: Sequence[MethodEntry],
+    experiment: Experiment,
 ) -> Iterator[_Variant]:
+    siblings = experiment.methods
     try:
         method = catalog.method(entry.name)
     except HarnessError as error:
@@ -158,11 +165,13 @@ def _variants(
         raise ConfigError(
             f"{place}.lipschitz: {entry.name!r} changes no weights: nothing to constrain, leave it out"
         )
+    readouts = asked(experiment, entry, place, method)
     combinations, axes = _combinations(entry, place, method)
     distinguishing = _distinguishing(entry, siblings)
     named = len({preset for other in _like(entry, siblings) for preset in other.preset}) > 1
     for preset, params in itertools.product(entry.preset, combinations):
         resolved = _resolved(entry, params, preset, backbone, catalog, place)
+        on_course(readouts, resolved, place)
         varied = {name: params[name] for name in params if name in axes or name in distinguishing}
         if named and preset:
             varied = {"preset": preset, **varied}
@@ -175,6 +184,7 @@ def _variants(
                 preset=preset,
                 lipschitz=lipschitz,
                 uses_shots=method.uses_shots,
+                readouts=readouts,
             )
 
 

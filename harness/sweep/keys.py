@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.diffusion.versions import SAMPLING_VERSION, TRAINER_VERSION
+from harness.diffusion.versions import READOUT_VERSION, SAMPLING_VERSION, TRAINER_VERSION
 from harness.files import json_digest
 from harness.metrics.registry import MEASURES, of_sample_stage
 from harness.specs import DriftSet, Precision, Trial
@@ -72,6 +72,7 @@ def keys(
             "drift": drift.model_dump(mode="json"),
             "measures": {m.name: m.version for m in of_sample_stage(drift.options)},
             "version": SAMPLING_VERSION,
+            **_readout(trial),
         }
     )
     scored = [m for m in MEASURES.values() if m.name in scores or (m.kind, m.stage) == ("drift", "score")]
@@ -84,6 +85,13 @@ def keys(
         }
     )
     return Keys(fit=fit, sample=sample, score=score)
+
+
+def _readout(trial: Trial) -> dict[str, Any]:
+    """What a readout adds to the sample key; nothing at the fit's own end."""
+    if trial.readout is None:
+        return {}
+    return {"readout": {**trial.readout.settings(), "version": READOUT_VERSION}}
 
 
 def _method_name(trial: Trial) -> str:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.config.experiment import Experiment
-from harness.config.titles import counted
+from harness.config.titles import counted, fits_and_readouts
 from harness.errors import HarnessError, one_line
 from harness.files import cores
 from harness.specs import BackboneSpec, EncoderSpec, Trial
@@ -20,6 +20,7 @@ from harness.sweep import preflight_memory
 from harness.sweep.catalog import Installed
 from harness.sweep.findings import Caught, Finding, size_text
 from harness.sweep.grid import expand
+from harness.sweep.readouts import fits
 
 TIMEOUT = 5.0
 
@@ -35,6 +36,8 @@ def examine(experiment: Experiment, *, runs: Path, mlflow: str | None = None) ->
         trials = expand(experiment, catalog).trials
         subjects = {trial.subject for trial in trials}
         count = f"{counted(len(subjects), 'subject')}, {counted(len(trials), 'trial')}"
+        if (shared := fits(trials)) < len(trials):
+            count += f" ({fits_and_readouts(shared, len(trials))})"
         findings.append(Finding("ok", "photos and prompts", count, f"found in {experiment.dataset.name}"))
     if trials:
         findings += preflight_memory.memory_and_disk(experiment, catalog.dataset, trials, runs)

@@ -84,7 +84,8 @@ class MemoryEstimator:
                 if outline not in seen:
                     seen.add(outline)
                     yield self._judged(what, memory)
-            if known := tried[name]:
+            held_by_end = trial.readout is not None and trial.readout.between
+            if (known := tried[name]) and not held_by_end:
                 self.kept += self._kept(known)
 
     def _estimated(self, trial: Trial) -> Memory:

@@ -1,8 +1,9 @@
-"""The driver's side of Ray Tune: every pending task is a Tune trial; outcomes are filed as they come."""
+"""The driver's side of Ray Tune: every pending job is a Tune trial; outcomes are filed as they come."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,36 +18,37 @@ from harness.sweep.observer import Observer, Status
 from harness.sweep.ray_worker import PlanActor, RayWorker, WorkerConfig
 from harness.sweep.record_writer import RecordWriter
 from harness.sweep.signals import Interrupted, Interruption
+from harness.sweep.work import Work
 from harness.sweep.worklist import Task
 from harness.trial.plan import Outcome
 
 POLL_SECONDS = 0.5
 ATTEMPTS = 2
-"""How often a trial is tried: one whose worker died is retried once, at the end."""
+"""How often a job is tried: what is left of one whose worker died is retried once, at the end."""
 
 ERROR_LENGTH = 400
 
 
-def run_tasks(callback: RecordCallback, job: Job, *, storage: Path) -> None:
-    """Let Tune run the job's tasks, then once more those whose worker died.
+def run_jobs(callback: RecordCallback, work: Work, *, storage: Path) -> None:
+    """Let Tune run the jobs, then once more what is left of those whose worker died.
 
     Tune's own storage goes to ``storage``, to be thrown away. Raises Interrupted after a signal, HarnessError
     if a result could not be filed.
     """
-    experiment = job.experiment
-    encoders = {spec.model_dump_json(): job.catalog.encoders(spec) for spec in experiment.backbone}
+    experiment = work.experiment
+    encoders = {spec.model_dump_json(): work.catalog.encoders(spec) for spec in experiment.backbone}
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
     actor = ray.remote(PlanActor).options(num_cpus=0, scheduling_strategy=here)
-    callback.plans = actor.remote(callback.tasks, experiment, callback.writer.folder)
-    worker = WorkerConfig(job.factory, experiment, encoders, callback.plans)
-    waiting = list(range(len(callback.tasks)))
+    waiting = work.jobs
     try:
         for attempt in range(1, ATTEMPTS + 1):
-            callback.retries = attempt < ATTEMPTS
             if waiting:
-                _tuner(callback, job, worker, waiting, storage=storage / f"tune-{attempt}").fit()
+                plans = actor.remote(waiting, experiment, callback.writer.folder)
+                callback.begin(waiting, plans, retries=attempt < ATTEMPTS)
+                worker = WorkerConfig(work.factory, experiment, encoders, plans)
+                _tuner(callback, work, worker, storage=storage / f"tune-{attempt}").fit()
             waiting, callback.orphans = callback.orphans, []
     except Interrupted:
         if callback.error:
@@ -54,20 +56,18 @@ def run_tasks(callback: RecordCallback, job: Job, *, storage: Path) -> None:
         raise
 
 
-def _tuner(
-    callback: RecordCallback, job: Job, worker: WorkerConfig, indexes: list[int], *, storage: Path
-) -> tune.Tuner:
-    """Set up Tune for some of the job's tasks, each a trial whose only parameter is its place in the list.
+def _tuner(callback: RecordCallback, work: Work, worker: WorkerConfig, *, storage: Path) -> tune.Tuner:
+    """Set up Tune for the callback's jobs, each a trial whose only parameter is its place in the list.
 
     Tune's own retries are off: they leave out a trial that was handed to a worker already dead.
     """
-    needs = {"cpu": job.experiment.resources.cpus, "gpu": job.experiment.resources.gpus}
+    needs = {"cpu": work.experiment.resources.cpus, "gpu": work.experiment.resources.gpus}
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(RayWorker, worker=worker), needs),
-        param_space={"index": tune.grid_search(indexes)},
+        param_space={"index": tune.grid_search(list(range(len(callback.jobs))))},
         tune_config=tune.TuneConfig(
             reuse_actors=True,
-            max_concurrent_trials=job.slots,
+            max_concurrent_trials=work.slots,
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
@@ -89,28 +89,41 @@ def cause_of_death(report: str) -> str:
 
 
 class RecordCallback(tune.Callback):
-    """Runs in the driver: records every outcome as it comes, and tells the observers."""
+    """Runs in the driver: records every outcome as it comes, and tells the observers.
+
+    A job gives an outcome for each of its tasks, in their order.
+    """
 
     def __init__(
         self,
-        tasks: list[Task],
         writer: RecordWriter,
         observers: Sequence[Observer],
         interruption: Interruption,
         records: list[Record],
     ) -> None:
-        self.tasks = tasks
         self._records = records
-        self.plans: Any = None
+        self.jobs: list[Job] = []
         self.error: HarnessError | None = None
         self.writer = writer
         self._observers = observers
         self._interruption = interruption
         self.retries = False
-        self.orphans: list[int] = []
+        self.orphans: list[Job] = []
+        self._finished: Counter[int] = Counter()
+        self._plans: Any = None
         self._running: dict[int, Status] = {}
         self._poll: Any = None
         self._polled_at = 0.0
+
+    def begin(self, jobs: list[Job], plans: Any, *, retries: bool) -> None:
+        """Expect the outcomes of these jobs; with ``retries``, one whose worker dies becomes an orphan.
+
+        ``plans`` is the handle of the PlanActor that hands them out.
+        """
+        self.jobs, self._plans, self.retries = jobs, plans, retries
+        self._finished.clear()
+        self._running.clear()
+        self._poll = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes its callbacks into its own storage, which nobody reads: locks and threads stay out."""
@@ -124,37 +137,50 @@ class RecordCallback(tune.Callback):
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         outcome = result.pop("outcome")  # else Tune keeps every image of the sweep in memory
-        self._file(trial.config["index"], outcome)
+        index = trial.config["index"]
+        if not result["done"]:
+            self._file(index, outcome)
+        else:
+            self._file_rest(index, outcome)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         index = trial.config["index"]
         if self.retries:
             self._running.pop(index, None)
-            self.orphans.append(index)
+            self.orphans.append(self.jobs[index].after(self._finished[index]))
         else:
             cause = cause_of_death(Path(trial.error_file).read_text())
             why = f"its worker died, and so did a second one: {cause}"
-            self._file(index, Outcome("failed", error=why[:ERROR_LENGTH]))
+            self._file_rest(index, Outcome("failed", error=why[:ERROR_LENGTH]))
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         self._interruption.check()
         now = time.monotonic()
         if self._poll is None and now - self._polled_at >= POLL_SECONDS:
-            self._poll, self._polled_at = self.plans.statuses.remote(), now
+            self._poll, self._polled_at = self._plans.statuses.remote(), now
         if self._poll is not None and ray.wait([self._poll], timeout=0)[0]:
             statuses = ray.get(self._poll)
             self._poll = None
             self._running = {index: statuses.get(index, status) for index, status in self._running.items()}
             for observer in self._observers:
-                observer.running({index: (self.tasks[index], s) for index, s in self._running.items()})
+                observer.running({index: (self._current(index), s) for index, s in self._running.items()})
+
+    def _current(self, index: int) -> Task:
+        return self.jobs[index].tasks[self._finished[index]]
+
+    def _file_rest(self, index: int, outcome: Outcome) -> None:
+        """File the outcome of a job's last task; one that ended the job before it is that of all the rest."""
+        self._running.pop(index, None)
+        for _ in self.jobs[index].tasks[self._finished[index] :]:
+            self._file(index, outcome)
 
     def _file(self, index: int, outcome: Outcome) -> None:
-        self._running.pop(index, None)
         try:
-            record = self.writer.commit(self.tasks[index], outcome)
+            record = self.writer.commit(self._current(index), outcome)
         except HarnessError as error:
             self.error = error
             raise Interrupted from error
+        self._finished[index] += 1
         self._records.append(record)
         for observer in self._observers:
             observer.recorded(record)

@@ -1,10 +1,10 @@
-"""Both ends of a trial on Ray: the worker process that runs it, and the actor that hands out the plans."""
+"""Both ends of a job on Ray: the worker process that runs it, and the actor that hands out the plans."""
 
 from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from harness.config.experiment import Experiment
 from harness.files import cache_root
 from harness.specs import EncoderSpec
 from harness.sweep import worklist
+from harness.sweep.job import Job
 from harness.sweep.observer import Status
-from harness.sweep.worklist import Task
 from harness.trial.plan import Outcome, Plan, TrialWorker
 
 REPORT_SECONDS = 0.5
@@ -34,31 +34,32 @@ class WorkerConfig:
 
 
 class PlanActor:
-    """An actor beside the driver: hands out plans, and keeps the status of running trials."""
+    """An actor beside the driver: hands out plans, and keeps the status of running jobs."""
 
-    def __init__(self, tasks: list[Task], experiment: Experiment, folder: Path) -> None:
-        self._tasks = tasks
+    def __init__(self, jobs: list[Job], experiment: Experiment, folder: Path) -> None:
+        self._jobs = jobs
         self._experiment = experiment
         self._folder = folder
         self._statuses: dict[int, Status] = {}
 
-    def plan(self, index: int) -> Plan:
-        """Write out the plan of the task at ``index``."""
-        return worklist.plan(self._tasks[index], self._experiment, self._folder)
+    def plans(self, index: int) -> list[Plan]:
+        """Write out the plans of the job at ``index``, one for each of its tasks."""
+        return worklist.plans(self._jobs[index].tasks, self._experiment, self._folder)
 
     def report(self, index: int, status: Status) -> None:
-        """Note the status of the task at ``index``."""
+        """Note the status of the job at ``index``."""
         self._statuses[index] = status
 
     def statuses(self) -> dict[int, Status]:
-        """Return the last status of every task that reported one."""
+        """Return the last status of every job that reported one."""
         return self._statuses
 
 
 class RayWorker(tune.Trainable):
-    """Lives in a worker process for the whole sweep and runs one trial after the other.
+    """Lives in a worker process for the whole sweep and runs one job after the other, an outcome at a step.
 
-    Every exception becomes a failed outcome: one that escaped would end the process and the models in it.
+    Every exception becomes a failed outcome that ends the job: one that escaped would end the process and the
+    models in it.
     """
 
     def setup(self, config: dict[str, Any], worker: WorkerConfig | None = None) -> None:
@@ -66,18 +67,30 @@ class RayWorker(tune.Trainable):
         self._worker_config = worker
         self._worker: TrialWorker | None = None
         self._backbone = ""
+        self._outcomes: Generator[Outcome] | None = None
+        self._left = 0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._outcomes = None
         return True
 
     def step(self) -> dict[str, Any]:
-        index = self.config["index"]
         try:
-            plan = ray.get(self._worker_config.plans.plan.remote(index))
-            outcome = self._worker_for(plan).run(plan, ProgressReporter(self._worker_config.plans, index))
+            if self._outcomes is None:
+                self._outcomes, self._left = self._begin(self.config["index"])
+            outcome = next(self._outcomes)
+            self._left -= 1
+            if not self._left:
+                self._outcomes.close()
         except Exception as error:
-            outcome = Outcome.of_exception(error)
-        return {"outcome": outcome, "done": True}
+            outcome, self._left = Outcome.of_exception(error), 0
+        return {"outcome": outcome, "done": not self._left}
+
+    def _begin(self, index: int) -> tuple[Generator[Outcome], int]:
+        """Fetch a job's plans; return its outcomes to come and how many they are."""
+        plans = ray.get(self._worker_config.plans.plans.remote(index))
+        reporter = ProgressReporter(self._worker_config.plans, index)
+        return self._worker_for(plans[0]).outcomes(plans, reporter), len(plans)
 
     def _worker_for(self, plan: Plan) -> TrialWorker:
         config, spec = self._worker_config, plan.trial.backbone
@@ -101,7 +114,7 @@ class RayWorker(tune.Trainable):
 
 
 class ProgressReporter:
-    """The progress callback of one trial: reports every change of stage, and steps twice a second."""
+    """The progress callback of one job: reports every change of stage, and steps twice a second."""
 
     def __init__(self, plans: Any, index: int) -> None:
         self._plans = plans

@@ -21,10 +21,11 @@ from harness.records import WANTED, Record, locked
 from harness.specs import Trial
 from harness.sweep import worklist
 from harness.sweep.catalog import Catalog
-from harness.sweep.job import Job
+from harness.sweep.job import jobs
 from harness.sweep.observer import Observer
 from harness.sweep.record_writer import RecordWriter
 from harness.sweep.signals import Interrupted, Interruption
+from harness.sweep.work import Work
 from harness.sweep.worklist import Task
 
 WORKER = "harness.trial.worker:Worker"
@@ -69,14 +70,15 @@ def run_sweep(
         tasks = worklist.tasks(experiment, catalog, writer.lines, folder, expanded=expanded)
         pending = worklist.in_order([task for task in tasks if task.stage != "done"])
         _describe(folder, experiment, tasks)
-        slots = slots_of(experiment, workers, len(pending)) if address is None else workers
+        grouped = jobs(pending)
+        slots = slots_of(experiment, workers, len(grouped)) if address is None else workers
         summary = Summary(total=len(tasks), before=len(tasks) - len(pending))
         with Interruption() as interruption:
             for observer in observers:
                 observer.started(tasks, pending, slots or 0)
             if pending:
-                job = Job(experiment, catalog, pending, slots, address, worker_factory)
-                records, summary.interrupted = _run(job, writer, observers, interruption)
+                work = Work(experiment, catalog, grouped, slots, address, worker_factory)
+                records, summary.interrupted = _run(work, writer, observers, interruption)
                 summary.done = sum(record.status == "done" for record in records)
                 summary.failed = [record for record in records if record.status == "failed"]
     return summary
@@ -100,21 +102,21 @@ def _describe(folder: Path, experiment: Experiment, tasks: Sequence[Task]) -> No
 
 
 def _run(
-    job: Job, writer: RecordWriter, observers: Sequence[Observer], interruption: Interruption
+    work: Work, writer: RecordWriter, observers: Sequence[Observer], interruption: Interruption
 ) -> tuple[list[Record], bool]:
-    """Do a job on Ray. Return the records of what was finished, and whether the user interrupted."""
+    """Do the work on Ray. Return the records of what was finished, and whether the user interrupted."""
     from harness.sweep.ray_session import session  # Ray is slow to import, and not always needed
 
     records: list[Record] = []
     try:
         interruption.check()
-        with session(job.experiment, job.slots, job.address) as storage:
-            from harness.sweep.ray_driver import RecordCallback, run_tasks
+        with session(work.experiment, work.slots, work.address) as storage:
+            from harness.sweep.ray_driver import RecordCallback, run_jobs
 
             interruption.arm()  # Ray takes SIGTERM for itself
             interruption.check()
-            callback = RecordCallback(job.tasks, writer, observers, interruption, records)
-            run_tasks(callback, job, storage=storage)
+            callback = RecordCallback(writer, observers, interruption, records)
+            run_jobs(callback, work, storage=storage)
     except Interrupted:
         return records, True
     return records, False
@@ -131,7 +133,7 @@ def _check_cores(experiment: Experiment) -> None:
 
 
 def slots_of(experiment: Experiment, workers: int | None, pending: int) -> int:
-    """How many trials run at a time on this machine."""
+    """How many jobs run at a time on this machine."""
     resources = experiment.resources
     wanted = workers or resources.workers
     slots = files.cores() // resources.cpus if wanted == "auto" else int(wanted)

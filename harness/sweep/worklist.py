@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from harness.config.experiment import Experiment
 from harness.records import Record
-from harness.specs import BackboneSpec, Trial
+from harness.specs import BackboneSpec, Readout, Trial
 from harness.sweep.catalog import Catalog
 from harness.sweep.grid import trials
 from harness.sweep.keys import Fingerprints, digest, keys
@@ -26,7 +26,8 @@ class Task:
     """A trial and what it needs.
 
     stage          ``done``: nothing; ``score``: its saved images scored again; ``sample``: images drawn
-                   with the weights that a trial of the same fit kept, under the key ``weights``; ``fit``: all
+                   with the weights that a trial of the same fit kept; ``fit``: all
+    weights        the key under which those weights lie, if they do
     retry          the last one failed
     method_source  the text of a user's own method as it was when the keys were computed
     """
@@ -61,6 +62,14 @@ def tasks(
     ]
 
 
+_Weights = tuple[str, int | float | None]
+"""A fit and the step at which it was left; None: at its end, from which scales and budgets start."""
+
+
+def _weights(fit: str, readout: Readout | None) -> _Weights:
+    return fit, readout.value if readout is not None and readout.kind == "steps" else None
+
+
 class _History:
     """What the records of a run directory and its files spare a trial."""
 
@@ -68,23 +77,24 @@ class _History:
         self._folder = folder
         self._last: dict[str, Record] = {}
         self._done_once: set[str] = set()
-        self._fitted: dict[str, str] = {}
+        self._fitted: dict[_Weights, str] = {}
         for record in records:
             self._last[record.key] = record
             if record.status == "done":
                 self._done_once.add(record.key)
                 if (folder / record.key / WEIGHTS).is_file():
-                    self._fitted[record.keys["fit"]] = record.key
+                    self._fitted[_weights(record.keys["fit"], Readout.of(record.trial))] = record.key
 
     def task(self, trial: Trial, wanted: Keys) -> Task:
         record = self._last.get(wanted.sample)
         retry = record is not None and record.status == "failed"
         if record and not retry and record.keys.get("score") == wanted.score:
-            return Task(trial, wanted, "done")
+            return Task(trial, wanted, "done", weights=self._fitted.get(_weights(wanted.fit, trial.readout)))
         if wanted.sample in self._done_once and has_images(self._folder / wanted.sample):
             return Task(trial, wanted, "score", retry)
-        if wanted.fit in self._fitted:
-            return Task(trial, wanted, "sample", retry, self._fitted[wanted.fit])
+        weights = self._fitted.get(_weights(wanted.fit, trial.readout))
+        if weights is not None:
+            return Task(trial, wanted, "sample", retry, weights)
         return Task(trial, wanted, "fit", retry)
 
 
@@ -120,6 +130,10 @@ def in_order(pending: Sequence[Task]) -> list[Task]:
 
 def plan(task: Task, experiment: Experiment, folder: Path) -> Plan:
     """Write out what a worker needs for a task, with the saved files that spare it a stage."""
+    return _plan(task, experiment, _saved(task, folder))
+
+
+def _plan(task: Task, experiment: Experiment, saved: Mapping[str, bytes]) -> Plan:
     assert task.stage != "done"
     return Plan(
         trial=task.trial,
@@ -130,8 +144,17 @@ def plan(task: Task, experiment: Experiment, folder: Path) -> Plan:
         keys=task.keys,
         stage=task.stage,
         method_source=task.method_source,
-        saved=_saved(task, folder),
+        saved=saved,
     )
+
+
+def plans(tasks: Sequence[Task], experiment: Experiment, folder: Path) -> list[Plan]:
+    """Write out what a worker needs for the tasks of one job: kept weights travel with the first alone."""
+    first, *others = tasks
+    return [
+        plan(first, experiment, folder),
+        *(_plan(task, experiment, {}) for task in others),
+    ]
 
 
 def _saved(task: Task, runs: Path) -> dict[str, bytes]:

@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from harness import files, records
 from harness.records import Record
+from harness.specs import Readout
 
 KEY, DIGEST, KIND = "harness.key", "harness.digest", "harness.kind"
 MARK = "mirrored.json"
@@ -165,7 +166,7 @@ class Store:
     def _new_run(self, record: Record) -> str:
         name = f"{record.trial['title']} · {record.trial['subject']} · {record.trial['shots']} shots"
         tags = {KIND: "trial", KEY: record.key, "mlflow.parentRunId": self._parent}
-        start = _milliseconds(record) - round(1000 * sum(record.seconds.values()))
+        start = _milliseconds(record) - round(1000 * sum(record.own_seconds.values()))
         run = self._client.create_run(self._id, start_time=start, run_name=name, tags=tags)
         return str(run.info.run_id)
 
@@ -199,6 +200,7 @@ def _milliseconds(record: Record) -> int:
 def _metrics(record: Record) -> dict[str, float]:
     found = {**record.scores, **{f"drift.{name}": value for name, value in record.drift.items()}}
     found |= {f"seconds.{stage}": value for stage, value in record.seconds.items()}
+    found |= {f"readout.{name}": value for name, value in (record.readout or {}).items()}
     found |= {"peak_memory_bytes": record.peak_memory_bytes, "images": float(record.images)}
     return {name: float(value) for name, value in found.items() if value is not None}
 
@@ -206,13 +208,15 @@ def _metrics(record: Record) -> dict[str, float]:
 def _params(trial: Mapping[str, Any]) -> dict[str, str]:
     flat: dict[str, Any] = {}
     for name, value in trial.items():
-        if name in DESCRIBING:
+        if name in (*DESCRIBING, "readout"):
             continue
         if isinstance(value, dict):
             flat |= {f"{name}.{key}": item for key, item in value.items()}
         else:
             flat[name] = value
     flat.pop("sampling.clip_text", None)
+    if readout := Readout.of(trial):
+        flat["trial.readout"] = readout.short
     return {name: str(value)[:6000] for name, value in flat.items()}
 
 
@@ -230,6 +234,8 @@ def _tags(record: Record) -> dict[str, str]:
         "device": origin.get("device"),
         "error": record.error or "",
     }
+    if readout := Readout.of(record.trial):
+        tags["trial.readout"] = readout.short
     return {name: str(value)[:5000] for name, value in tags.items()}
 
 

@@ -47,6 +47,7 @@ def outcome(
         peak_memory_bytes=fitted.peak_memory_bytes,
         images=len(inputs.images),
         bound=fitted.bound,
+        readout=fitted.readout,
         provenance={
             **fitted.origin,
             "encoders": encoders_of(measured, encoders),

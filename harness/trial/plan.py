@@ -6,7 +6,7 @@ Imports neither torch nor Ray, so that every module may import it.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -64,6 +64,13 @@ class Plan:
     method_source: str | None = None
     saved: Mapping[str, bytes] = field(default_factory=dict)
 
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether α must be sought."""
+        return (
+            self.stage != "score" and self.trial.readout is not None and self.trial.readout.kind == "budget"
+        )
+
 
 @dataclass
 class Outcome:
@@ -75,6 +82,7 @@ class Outcome:
     peak_memory_bytes  of the fit and sample stages
     images             how many were scored
     bound              what a hard bound was held to
+    readout            what a readout's weights came to: see :class:`harness.records.Record`
     provenance         device, versions, backbone_revision, data_revision, encoders {metric: encoder and
                        version}: the fit's. ``scored`` (device, versions, commit, …) is there where saved
                        images were scored again. The driver adds the commit where it is missing
@@ -91,6 +99,7 @@ class Outcome:
     peak_memory_bytes: int | None = None
     images: int = 0
     bound: dict[str, float] | None = None
+    readout: dict[str, float] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     artifacts: dict[str, bytes] = field(default_factory=dict)
@@ -106,10 +115,13 @@ class Outcome:
 
 
 class TrialWorker(Protocol):
-    """Lives as long as its process; loads models lazily and keeps them. Runs one trial at a time."""
+    """Lives as long as its process; loads models lazily and keeps them. Runs one job at a time."""
 
-    def run(self, plan: Plan, progress: Progress) -> Outcome:
-        """Carry out one trial; its own failure is an Outcome with status ``failed``, never an exception."""
+    def outcomes(self, plans: Sequence[Plan], progress: Progress) -> Generator[Outcome]:
+        """Carry out the trials of one fit, in order, and yield what each came to as it is finished.
+
+        A trial's own failure is an Outcome with status ``failed``, never an exception.
+        """
         ...
 
 

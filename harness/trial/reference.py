@@ -74,7 +74,7 @@ class ReferenceSampler:
         shown = prior_prompts(texts(drift.images), seed=drift.seed) if drift.images else []
         known = self._images(list(dict.fromkeys([*every, *shown])))
         floor = self._by_group(
-            "base-floor", shown, lambda part: {"pictures": self._sample(part, [p.other_seed for p in part])}
+            "base-floor", shown, lambda part: {"pictures": self.sample(part, [p.other_seed for p in part])}
         )
         probe = self._probe("base-noise", tuple(every), torch.stack([known[prompt] for prompt in every]))
         side = self.backbone.resolution
@@ -89,11 +89,12 @@ class ReferenceSampler:
     def _images(self, prompts: list[PriorPrompt]) -> dict[PriorPrompt, Tensor]:
         grouped = sorted(prompts, key=lambda prompt: GROUPS.index(prompt.group))
         entries = self._by_group(
-            "base-pictures", grouped, lambda part: {"pictures": self._sample(part, [p.seed for p in part])}
+            "base-pictures", grouped, lambda part: {"pictures": self.sample(part, [p.seed for p in part])}
         )
         return dict(zip(grouped, torch.cat([entry["pictures"] for entry in entries])))
 
-    def _sample(self, prompts: Sequence[PriorPrompt], seeds: Sequence[int]) -> Tensor:
+    def sample(self, prompts: Sequence[PriorPrompt], seeds: Sequence[int]) -> Tensor:
+        """Draw an image of each prompt with its seed: uint8 [n, 3, H, W]."""
         texts = [prompt.text for prompt in prompts]
         return sample_images(self.backbone, texts, seeds=seeds, **self.sampling.solver)
 
@@ -114,7 +115,7 @@ class ReferenceSampler:
         by_prompt = dict(zip(prompts, images))
 
         def compute(part: Sequence[PriorPrompt]) -> dict[str, Tensor]:
-            latents = self._encode(torch.stack([by_prompt[prompt] for prompt in part]))
+            latents = self.encode(torch.stack([by_prompt[prompt] for prompt in part]))
             probe = NoiseProbe(tuple(part), latents, timesteps, torch.empty(0))
             return {"latents": latents, "predictions": predict(self.backbone, probe)}
 
@@ -125,7 +126,8 @@ class ReferenceSampler:
         return NoiseProbe(prompts, latents, timesteps, predictions)
 
     @torch.no_grad()
-    def _encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
+        """Encode uint8 images [n, 3, H, W] to their posteriors' means [n, c, h, w], on the CPU."""
         pixels = images.to(torch.float32) / 127.5 - 1
         backbone = self.backbone
         parts = backbone.batches.over(

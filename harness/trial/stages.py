@@ -13,6 +13,7 @@ from PIL.Image import Image
 from harness import methods
 from harness.api import Ceiling, Personalized, Progress, Subject
 from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.checkpoints import Checkpoints
 from harness.diffusion.sampling import sample_images
 from harness.diffusion.training import Trainer
 from harness.diffusion.weights.delta import Delta
@@ -36,6 +37,7 @@ class Fitted:
     bound    what a hard bound was held to, and the distance that it limited: {"radius", "l2"}
     drift    measures that needed the tuned weights
     seconds  fit (charged seconds of class images included) and sample
+    readout  what the weights of a readout came to: see :class:`harness.records.Record`
     origin   provenance of both stages: commit, versions, platform, device, revisions
     peak_memory_bytes  of both stages
     """
@@ -47,12 +49,16 @@ class Fitted:
     losses: list[float] = field(default_factory=list)
     drift: dict[str, float | None] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    readout: dict[str, float] | None = None
     origin: dict[str, Any] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
 
     def to_bytes(self) -> bytes:
         """Write as JSON."""
-        return json.dumps(asdict(self), indent=1).encode()
+        unused = ("readout",) if self.readout is None else ()
+        return json.dumps(
+            {name: value for name, value in asdict(self).items() if name not in unused}, indent=1
+        ).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Fitted:
@@ -73,14 +79,21 @@ class Sampled:
     prior: Sequence[Image] = ()
 
 
-def fit(plan: Plan, subject: Subject, backbone: Backbone, progress: Progress, clock: Clock) -> Fitted:
+def fit(
+    plan: Plan,
+    subject: Subject,
+    backbone: Backbone,
+    progress: Progress,
+    clock: Clock,
+    checkpoints: Checkpoints | None = None,
+) -> Fitted:
     """Let the method of a plan tune the backbone, in place. Raises whatever the method raises."""
     trial, source = plan.trial, plan.method_source
     kind = methods.load(trial.method) if source is None else methods.from_source(source, name=trial.method)
     method = methods.build(kind, trial.params)
     if reason := method.skip(subject, backbone.family):
         raise HarnessError(reason)
-    trainer = Trainer(seed=trial.seed, lipschitz=trial.lipschitz, progress=progress)
+    trainer = Trainer(seed=trial.seed, lipschitz=trial.lipschitz, progress=progress, checkpoints=checkpoints)
     progress("fit", 0, 1, None)
     with clock.time("fit"):
         result: Personalized | Ceiling = method.fit(backbone, subject, trainer)

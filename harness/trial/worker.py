@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,19 +19,23 @@ from harness.datasets.registry import load_dataset
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.backbones.offload import free
+from harness.diffusion.checkpoints import Checkpoints
 from harness.errors import HarnessError, one_line
-from harness.metrics.encoders.pixels import as_pil
 from harness.metrics.encoders.registry import load_encoder
 from harness.metrics.scorer import Scorer
-from harness.metrics.scorer_inputs import Encoders, PriorImages, ScorerInputs
+from harness.metrics.scorer_inputs import Encoders
 from harness.specs import BackboneSpec, DatasetSpec, EncoderSpec, Execution, Precision
 from harness.trial import outputs
+from harness.trial.calibration import Calibration, calibrate
 from harness.trial.data import TrialData
 from harness.trial.images import from_png
+from harness.trial.job import Job, asking, solver
 from harness.trial.noise_probe import NoiseProbe
 from harness.trial.outputs import image_names, prior_names
 from harness.trial.plan import WEIGHTS, Outcome, Plan
+from harness.trial.readouts import TunedModel
 from harness.trial.reference import BaseReference, ReferenceSampler
+from harness.trial.shown import scorer_inputs
 from harness.trial.stages import Fitted, Sampled, fit, kept_weights, refitted, sample
 from harness.trial.timing import Clock
 
@@ -96,20 +100,29 @@ class Worker:
         }
 
     def run(self, plan: Plan, progress: Progress) -> Outcome:
-        """Carry out one trial. Its own failure becomes an outcome ``failed`` with one line of error.
+        """Carry out one trial, a job of its own."""
+        (outcome,) = self.outcomes([plan], progress)
+        return outcome
 
-        The backbone is as it was before when this returns.
+    def outcomes(self, plans: Sequence[Plan], progress: Progress) -> Generator[Outcome]:
+        """Carry out the trials of one fit; a failure becomes an outcome ``failed`` with one line of error.
+
+        The backbone is as it was before when the last is there, or the generator closed.
         """
-        clock = Clock(self._device)
+        job = Job(tuple(plans))
         try:
-            return self._run(plan, progress, clock)
-        except Exception as error:
-            return Outcome.of_exception(
-                error,
-                seconds=clock.seconds,
-                peak_memory_bytes=clock.peak_memory(),
-                provenance=outputs.origin(clock, {}),
-            )
+            for plan in plans:
+                clock = Clock(self._device)
+                try:
+                    outcome = self._run(plan, job, progress, clock)
+                except Exception as error:
+                    outcome = Outcome.of_exception(
+                        error,
+                        seconds=clock.seconds,
+                        peak_memory_bytes=clock.peak_memory(),
+                        provenance=outputs.origin(clock, {}),
+                    )
+                yield outcome
         finally:
             self._restore()
 
@@ -130,28 +143,27 @@ class Worker:
             for encoder in self._loaded_encoders.values():
                 encoder.to(device)
 
-    def _run(self, plan: Plan, progress: Progress, clock: Clock) -> Outcome:
+    def _run(self, plan: Plan, job: Job, progress: Progress, clock: Clock) -> Outcome:
         data = TrialData.of(plan, self._dataset)
         encoders = self._encoders  # one that cannot be loaded must be known before anything is fitted
         revisions = self._revisions  # and so must photos that cannot be read
-        reference = self._reference(plan, data.subject.category, progress)
-        if plan.drift.subject and plan.stage != "score":
-            reference = replace(reference, subject=self._subject_probe(plan, data))
+        reference = self._base(plan, job, data, progress)
         files: dict[str, bytes] = {}
         if plan.stage == "score":
             fitted, sampled = _saved(plan, data, reference)
             clock.seconds |= fitted.seconds
         else:
             self._place_encoders(torch.device("cpu"))
-            fitted, sampled = self._fitted_and_sampled(plan, data, reference, progress, clock)
+            fitted, sampled = self._fitted_and_sampled(plan, job, data, reference, progress, clock)
             fitted.origin = {**outputs.origin(clock, revisions), **fitted.origin, **self._halved()}
             files["fit.json"] = fitted.to_bytes()
-            if weights := kept_weights(self._backbone, plan.keep_weights):
+            if fitted.readout is None and (weights := kept_weights(self._backbone, plan.keep_weights)):
                 files[WEIGHTS] = weights
         progress("score", 0, 1, None)
         self._place_encoders(self._device)
         with clock.time("score"):
-            inputs = self._scorer_inputs(plan, data, fitted, sampled, reference)
+            truth = partial(self._dataset.prior_truth, data.subject.category, plan.drift.images)
+            inputs = scorer_inputs(plan, data, fitted, sampled, reference, truth=truth)
             scorer = Scorer(inputs, encoders)
             scores, drift = scorer.scores(plan.scores), scorer.drift()
         if plan.stage != "score":
@@ -172,30 +184,69 @@ class Worker:
         return replace(outcome, artifacts=files)
 
     def _fitted_and_sampled(
-        self, plan: Plan, data: TrialData, reference: BaseReference, progress: Progress, clock: Clock
+        self,
+        plan: Plan,
+        job: Job,
+        data: TrialData,
+        reference: BaseReference,
+        progress: Progress,
+        clock: Clock,
     ) -> tuple[Fitted, Sampled]:
-        if plan.stage == "sample":
-            fitted = refitted(plan.saved, self._backbone, clock)
-        else:
-            fitted = fit(plan, data.subject, self._backbone, progress, clock)
+        tuned = self._tuned(plan, job, data, progress, clock)
+        calibration = job.calibrations.get(solver(plan))
+        fitted = tuned.read_out(plan.trial, calibration, clock)
         sampled = sample(plan, data, fitted, self._backbone, reference, progress, clock)
-        fitted.seconds, fitted.peak_memory_bytes = dict(clock.seconds), clock.peak_memory()
+        fitted.seconds, fitted.peak_memory_bytes = dict(clock.seconds), tuned.peak_memory(clock)
         return fitted, sampled
+
+    def _tuned(self, plan: Plan, job: Job, data: TrialData, progress: Progress, clock: Clock) -> TunedModel:
+        """The job's fit, made by the first trial that comes to it; where it fails, all do: it would recur."""
+        if job.error is not None:
+            raise job.error
+        if job.tuned is None:
+            checkpoints = Checkpoints(job.steps)
+            restored = plan.stage == "sample"
+            try:
+                if restored:
+                    fitted = refitted(plan.saved, self._backbone, clock)
+                else:
+                    fitted = fit(plan, data.subject, self._backbone, progress, clock, checkpoints)
+            except Exception as error:
+                job.error = error
+                raise
+            alone = all(each.trial.readout is None for each in job.plans)
+            job.tuned = TunedModel(self._backbone, fitted, checkpoints, clock, restored=restored, alone=alone)
+        return job.tuned
 
     def _halved(self) -> dict[str, Any]:
         """The batch sizes that memory came down to, for the record."""
         halved = self._backbone.batches.halved
         return {"batches": dict(halved)} if halved else {}
 
+    def _base(self, plan: Plan, job: Job, data: TrialData, progress: Progress) -> BaseReference:
+        """The base model as a plan needs it; a job's are computed before anything is handed out."""
+        if not job.references:
+            for each in job.plans:
+                self._prepare(each, job, data.subject.category, progress)
+        reference = job.references[solver(plan)]
+        return replace(reference, subject=job.subject_probes.get(asking(plan)))
+
+    def _prepare(self, plan: Plan, job: Job, category: str, progress: Progress) -> None:
+        if solver(plan) not in job.references:
+            job.references[solver(plan)] = self._reference(plan, category, progress)
+        if plan.needs_calibration and solver(plan) not in job.calibrations:
+            job.calibrations[solver(plan)] = self._calibration(plan, category, progress)
+        if plan.drift.subject and plan.stage != "score" and asking(plan) not in job.subject_probes:
+            job.subject_probes[asking(plan)] = self._subject_probe(plan, TrialData.of(plan, self._dataset))
+
     def _reference(self, plan: Plan, category: str, progress: Progress) -> BaseReference:
         """The base model on the prior prompts of a class; the last few are kept in memory."""
-        sampling, drift = plan.trial.sampling, plan.drift
-        name = repr((category, drift, sampling.sampler, sampling.steps, sampling.guidance))
+        name = repr((category, plan.drift, *solver(plan)))
         if name not in self._references:
             progress("base model", 0, 1, None)
             while len(self._references) >= REFERENCES_KEPT:
                 self._references.pop(next(iter(self._references)))
-            sampler = ReferenceSampler(self._backbone, sampling, drift)
+            sampler = ReferenceSampler(self._backbone, plan.trial.sampling, plan.drift)
             self._references[name] = sampler.reference(partial(self._dataset.prior_prompts, category))
         return self._references[name]
 
@@ -204,27 +255,10 @@ class Worker:
         asked = data.spread(data.texts(data.subject.category), plan.drift.prompts)
         return ReferenceSampler(self._backbone, plan.trial.sampling, plan.drift).subject_probe(asked)
 
-    def _scorer_inputs(
-        self, plan: Plan, data: TrialData, fitted: Fitted, sampled: Sampled, reference: BaseReference
-    ) -> ScorerInputs:
-        if fitted.phrase is None:
-            return ScorerInputs(sampled.images, data.photos, photo_of=range(len(data.photos.photos)))
-        noun = data.subject.category if plan.trial.sampling.clip_text == "class" else fitted.phrase
-        prior = None
-        if fitted.ceiling is None:
-            truth = self._dataset.prior_truth(data.subject.category, plan.drift.images)
-            asked = [truth.get(prompt.text, {}) for prompt in reference.prompts]
-            base, floor = as_pil(reference.images), as_pil(reference.floor)
-            prior = PriorImages(reference.prompts, sampled.prior, base, floor, asked)
-        return ScorerInputs(
-            sampled.images,
-            data.photos if fitted.ceiling is None else data.learnable(),
-            prompt_of=data.prompt_of,
-            texts=data.texts(noun),
-            requested=[prompt.attributes for prompt in data.prompts],
-            kinds=[prompt.kind for prompt in data.prompts],
-            prior=prior,
-        )
+    def _calibration(self, plan: Plan, category: str, progress: Progress) -> Calibration:
+        progress("base model", 0, 1, None)
+        sampler = ReferenceSampler(self._backbone, plan.trial.sampling, plan.drift)
+        return calibrate(sampler, partial(self._dataset.prior_prompts, category))
 
 
 def _saved(plan: Plan, data: TrialData, reference: BaseReference) -> tuple[Fitted, Sampled]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from harness.api import Lipschitz
 from harness.metrics.registry import MEASURES
-from harness.specs import BackboneSpec, DatasetSpec, DriftSet, EncoderSpec, Sampling, Trial
+from harness.specs import DriftSet, Sampling, Trial
 from harness.trial.plan import Keys, Plan
 from harness.trial.worker import Worker
 
@@ -29,36 +29,6 @@ def replace_sampling(trial, **changed):
 
 def quiet(*said):
     """Progress that nobody watches."""
-
-
-@pytest.fixture(scope="module")
-def encoders(tiny_clip, tiny_vit):
-    return {
-        "clip": EncoderSpec(model=f"local-dir:{tiny_clip}"),
-        "dino": EncoderSpec(model="test_vit", checkpoint=str(tiny_vit)),
-    }
-
-
-@pytest.fixture(scope="module")
-def album(tmp_path_factory, photos):
-    """A folder data set: two subjects."""
-    folder = tmp_path_factory.mktemp("album")
-    (folder / "subjects.yaml").write_text("subjects: {rex: dog, cup: mug}\n")
-    for name in ("rex", "cup"):
-        (folder / name).mkdir()
-        for index, photo in enumerate(photos):
-            photo.rotate(90 * (name == "cup")).save(folder / name / f"{index}.png")
-    return DatasetSpec(name="folder", path=str(folder))
-
-
-@pytest.fixture(scope="module")
-def spec(tiny_sd):
-    return BackboneSpec(name="tiny", path=str(tiny_sd))
-
-
-@pytest.fixture(scope="module")
-def worker(spec, album, encoders, cache):
-    return Worker(backbone=spec, dataset=album, encoders=encoders, cache=cache, threads=1)
 
 
 @pytest.fixture(scope="module")

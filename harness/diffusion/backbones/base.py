@@ -64,9 +64,7 @@ class Backbone(ABC):
     groups: ClassVar[Mapping[str, str]]
     """Group of parameters → regular expression over the denoiser's parameter names."""
 
-    cross_attention: ClassVar[str | None] = None
-    """Regular expression over the names of the layers that give cross-attention its keys and values of the
-    text; None: the family has none."""
+    cross_attention: ClassVar[str | None] = None  # regular expression: its layers of keys and values
 
     prior_sampling: ClassVar[tuple[str, int, float]] = ("dpmsolver++", 25, 7.5)
     """Sampler, steps and guidance of the class images for prior preservation."""
@@ -292,6 +290,10 @@ class Backbone(ABC):
     def apply(self, delta: Delta) -> None:
         """Put a stored delta onto the base model, bit for bit. Raises BackboneError for another model's."""
         self.adaptation.apply(delta)
+
+    def interpolate(self, tuned: Delta, share: float) -> None:
+        """Set everything handed out between θ0 (0) and a delta of this fit (1); see Adaptation."""
+        self.adaptation.interpolate(tuned, share)
 
     def restore(self) -> None:
         """Go back to the base model, bit for bit."""

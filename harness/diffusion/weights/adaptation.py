@@ -191,6 +191,24 @@ class Adaptation:
             words = delta.details.get("stand_ins", ["a"] * len(tokens))
             _fill(self.token_rows(tokens, init=words), delta.rows)
 
+    @torch.no_grad()
+    def interpolate(self, tuned: Delta, share: float) -> None:
+        """Set everything handed out to θ0 + share·(θ − θ0), θ being a delta of this very fit.
+
+        Low-rank changes are scaled as such: A stays, B is multiplied. Bit for bit, 0 is the base model and 1
+        the delta.
+        """
+        base = self.weights.base
+        for name, parameter in self.weights.out.items():
+            parameter.copy_(_between(base[name], tuned.weights.get(name, base[name]), share))
+        for name, factor in self._factors().items():
+            value = tuned.adapters[name].to(factor.device)
+            factor.copy_(value * share if name.endswith("lora_B") else value)
+        for encoder in self.text_encoders:
+            if encoder.rows is not None:
+                taught = tuned.rows[f"{encoder.name}.new_tokens"]
+                encoder.rows.rows.copy_(_between(encoder.rows.initial, taught, share))
+
     def restore(self) -> None:
         """Go back to the base model, bit for bit; copies only what was handed out."""
         self.weights.restore()
@@ -206,6 +224,14 @@ class Adaptation:
 
 def _copies(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in parameters.items()}
+
+
+def _between(base: Tensor, tuned: Tensor, share: float) -> Tensor:
+    """Base + share·(tuned − base) in float32, both [...]; either end exactly."""
+    if share in (0, 1):
+        return tuned if share else base
+    start = base.float()
+    return start + share * (tuned.to(start) - start)
 
 
 def _fill(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:

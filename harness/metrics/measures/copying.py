@@ -31,7 +31,7 @@ ENTRIES = (
         direction="lower",
         version=2,
         definition="Share of images whose nearest training shot is nearer than the nearest of 200 renders of "
-        "the same subject in other scenes, in pixels at 16 × 16 (Toybox only): 1 for an exact copy of a shot; "
+        "the same subject in other scenes, in pixels at 16 × 16 (Toybox only): 1 for an exact copy; "
         "real_asked, which never saw a shot, is the floor.",
         formula=copying,
         per="image",

@@ -19,6 +19,7 @@ from harness.report import stats
 from harness.report.rows import COLUMNS, STAND_IN, Cell, Column, Row, Selection, select
 from harness.report.tables.footnotes import commits, encoder, footnotes, provenance
 from harness.report.tables.markup import EMPTY, RENDERERS, Block, Section, Sheet, Text, decimals, spread
+from harness.specs import Readout
 
 COMPACT = (*shown_in("table"), "seconds_fit")
 """The columns shown unless others are asked for."""
@@ -159,6 +160,7 @@ def _tidy_line(
     return {
         "row": row.title, "group": row.role, "method": row.method, "shots": row.shots,
         **{key: row.setting.get(f"lipschitz.{key}") for key in _constraint_keys(selection.rows)},
+        **_readout(row, selection.rows),
         "measure": column.name,
         "mean": cell.mean, "se": cell.error, "n": cell.n, "best": best,
         "low": _end(interval.low if interval else None),
@@ -170,6 +172,14 @@ def _tidy_line(
         "records": len(row.records), "commit": commits(row.records),
         **{key: provenance(row.records, key) for key in ("backbone_revision", "data_revision", "device")},
     }  # fmt: skip
+
+
+def _readout(row: Row, rows: Sequence[Row]) -> dict[str, str]:
+    """The column of readouts, which is there where some row has one: empty at a fit's own end."""
+    if not any(Readout.of(other.records[0].trial) for other in rows):
+        return {}
+    readout = Readout.of(row.records[0].trial)
+    return {"readout": readout.short if readout else ""}
 
 
 def _end(value: float | None) -> float | None:

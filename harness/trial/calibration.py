@@ -1,0 +1,147 @@
+"""A drift budget turned into α: the calibration probe, and the search for the largest share within it.
+
+The probe is of the drift set's kind and shares neither prompts nor latents nor noises with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.seeds import named_seed
+from harness.diffusion.versions import SAMPLING_VERSION
+from harness.metrics.scorer_inputs import PriorPrompt
+from harness.metrics.scores.noise_drift import noise_distance
+from harness.specs import DriftSet
+from harness.trial.noise_probe import NoiseProbe, predict, stratified
+from harness.trial.reference import ReferenceSampler
+
+GROUPS = ("class", "other")
+"""The empty prompt is always in the drift set."""
+PROMPTS, TIMESTEPS = 8, 8
+TOLERANCE = 0.01
+"""A drift within this share below the budget counts as the budget."""
+EVALUATIONS = 24
+MORE = 8
+"""By how many prior prompts a data set is asked for more, and how often at most before that is an end."""
+
+Drift = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The share α that was found, its drift on the calibration probe, and how often that was evaluated."""
+
+    share: float
+    drift: float
+    evaluations: int
+
+
+def largest_share(drift: Drift, limit: float) -> Reached:
+    """Find the largest α ≤ 1 whose drift is at most ``limit``, to 1 %: secant steps within a bracket.
+
+    ``drift`` must be 0 at α = 0 and continuous. Where the whole change stays within the limit α is 1.
+    """
+    whole = drift(1.0)
+    if whole <= limit:
+        return Reached(1.0, whole, 1)
+    below, above = (0.0, 0.0), (1.0, whole)
+    target = limit * (1 - TOLERANCE / 2)
+    for evaluation in range(2, EVALUATIONS + 1):
+        share = _next(below, above, target, halve=evaluation > EVALUATIONS // 2)
+        value = drift(share)
+        if value > limit:
+            above = (share, value)
+        else:
+            below = (share, value)
+            if value >= limit * (1 - TOLERANCE):
+                break
+    return Reached(*below, evaluation)
+
+
+def _next(below: tuple[float, float], above: tuple[float, float], target: float, *, halve: bool) -> float:
+    """Where the line between two points (α, drift) takes the target value, kept inside the bracket."""
+    (low, under), (high, over) = below, above
+    if halve:
+        return (low + high) / 2
+    share = low + (target - under) * (high - low) / (over - under)
+    margin = 1e-3 * (high - low)
+    return min(max(share, low + margin), high - margin)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The probe, with the base model's predictions, and the seconds that these took when they were made."""
+
+    probe: NoiseProbe
+    seconds: float
+
+    def drift(self, backbone: Backbone) -> float:
+        """Mean over prompts and timesteps of ‖ε_θ − ε_θ0‖₂; 0 without a look where no weight moved."""
+        if not backbone.distance().moved:
+            return 0.0
+        tuned = predict(backbone, self.probe)
+        return float(noise_distance(tuned.flatten(0, 1), self.probe.predictions.flatten(0, 1)).mean())
+
+
+def calibration_prompts(
+    texts: Callable[[int], Mapping[str, Sequence[str]]], drift: DriftSet
+) -> list[PriorPrompt]:
+    """Choose prior prompts that the drift set does not contain, of the class and of others in equal parts.
+
+    A data set that has run out of wordings lends some of the drift set's, under other seeds.
+    """
+    asked = max(drift.prompts, drift.images)
+    known = {text for group in texts(asked).values() for text in group}
+    wanted = PROMPTS // len(GROUPS)
+    chosen: dict[str, list[str]] = {}
+    for n in range(asked + MORE, asked + 16 * MORE, MORE):
+        offered = texts(n)
+        chosen = {
+            group: [text for text in dict.fromkeys(offered[group]) if text not in known][:wanted]
+            for group in GROUPS
+        }
+        if all(len(found) == wanted for found in chosen.values()):
+            break
+    lent = texts(asked + PROMPTS * MORE)
+    return [
+        PriorPrompt(group, text, *_seeds(text, drift.seed))
+        for group in GROUPS
+        for text in [*chosen[group], *dict.fromkeys(lent[group])][:wanted]
+    ]
+
+
+def _seeds(text: str, seed: int) -> tuple[int, int]:
+    picture, floor = (named_seed(f"calibration {purpose}", seed, text) for purpose in ("picture", "floor"))
+    return picture, floor
+
+
+def calibrate(sampler: ReferenceSampler, texts: Callable[[int], Mapping[str, Sequence[str]]]) -> Calibration:
+    """Sample and predict with the unchanged backbone; cached with what it cost."""
+    backbone, sampling, drift = sampler.backbone, sampler.sampling, sampler.drift
+    prompts = tuple(calibration_prompts(texts, drift))
+    timesteps = stratified(backbone, TIMESTEPS, seed=named_seed("calibration", drift.seed))
+
+    def compute() -> dict[str, Tensor]:
+        started = time.perf_counter()
+        images = sampler.sample(prompts, [prompt.seed for prompt in prompts])
+        latents = sampler.encode(images)
+        predictions = predict(backbone, NoiseProbe(prompts, latents, timesteps, torch.empty(0)))
+        seconds = torch.tensor(time.perf_counter() - started, dtype=torch.float64)
+        return {"latents": latents, "predictions": predictions, "seconds": seconds}
+
+    content = {
+        **backbone.identity,
+        "sampling": [sampling.sampler, sampling.steps, sampling.guidance],
+        "version": SAMPLING_VERSION,
+        "timesteps": [TIMESTEPS, drift.seed],
+        "prompts": [[prompt.text, prompt.seed, prompt.group] for prompt in prompts],
+    }
+    entry = backbone.cache.tensors("calibration", content, compute)
+    probe = NoiseProbe(prompts, entry["latents"], timesteps, entry["predictions"])
+    return Calibration(probe, float(entry["seconds"]))
