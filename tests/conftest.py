@@ -1,8 +1,9 @@
-"""Fixtures that test folders share: tiny pipelines with random weights, in Stable Diffusion's format."""
+"""What all tests share: how many processes they run in, and tiny pipelines with random weights."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,20 @@ from harness.config.experiment import Experiment
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+os.environ.update(dict.fromkeys(THREADS, "1"))
+"""One thread a process, before torch is loaded: networks this small gain nothing from a second one."""
+
+MOST_PROCESSES = 2
+"""Each holds torch, diffusers and Ray; ``-n 4`` asks for more."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Say how many processes ``-n auto`` is: a core each, and none beside pytest's own for single files."""
+    folders = any(Path(words.split("::")[0]).is_dir() for words in config.args)
+    processes = min(MOST_PROCESSES, os.cpu_count() or 1)
+    return processes if folders and processes > 1 else 0
 
 
 @pytest.fixture(scope="session")

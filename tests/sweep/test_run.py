@@ -62,7 +62,8 @@ def begun(runs: Path) -> list[list[str]]:
     return [line.split() for line in (runs.parent / "cache" / "begun").read_text().splitlines()]
 
 
-def test_a_sweep_records_every_trial_and_a_second_one_does_nothing(make, runs):
+def test_a_sweep_records_every_trial_and_a_second_one_does_nothing(make, runs, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     experiment = make(
         methods=["frozen", {"name": "tuned", "params": {"lr": [n * 1e-4 for n in range(1, 8)]}}],
         subjects={"split": "test", "count": 4},
@@ -78,7 +79,7 @@ def test_a_sweep_records_every_trial_and_a_second_one_does_nothing(make, runs):
 
     starts = begun(runs)
     assert len({process for _, _, process, _ in starts}) <= 2  # resident
-    assert {threads for *_, threads in starts} == {"1"}  # pinned
+    assert {threads for *_, threads in starts} == {"1"}  # pinned, whatever they inherit
 
     again = sweep(experiment, runs)
     assert (again.total, again.before, again.done) == (60, 60, 0)
