@@ -70,8 +70,8 @@ def _shared_note(shown: Sequence[str]) -> str | None:
     if not titles:
         return None
     return (
-        f"{', '.join(titles)}: over prior prompts and seeds that subjects share, so that their numbers are not "
-        "independent: no error over subjects is given; bold compares methods on these prompts and seeds."
+        f"{', '.join(titles)}: over prior prompts and seeds that subjects share, so that their numbers are "
+        "not independent: no error over subjects is given; bold compares methods on these prompts and seeds."
     )
 
 
