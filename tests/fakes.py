@@ -69,6 +69,7 @@ class FakeCatalog:
     prompts: str = "prompts-1"
     shots: str = "shots-1"
     encoder: str = "encoder-1"
+    draws_decide: bool = False
     sources: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def method(self, name: str) -> type[Any]:
@@ -106,6 +107,9 @@ class FakeCatalog:
 
     def references_identity(self, subject: str) -> str:
         return f"{self.references}/{subject}"
+
+    def held_out_identity(self, subject: str, shots: int, seed: int) -> str | None:
+        return f"{shots}/{seed}" if self.draws_decide else None
 
     def prompts_identity(self, subject: str, named: str = "all") -> str:
         return f"{self.prompts}/{subject}"

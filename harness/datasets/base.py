@@ -58,7 +58,7 @@ class Dataset(Protocol):
         ...
 
     def reference_names(self, subject: str, shots: int, seed: int) -> list[str]:
-        """List the photos that are held out from learning."""
+        """List the photos that a draw of ``shots`` leaves: held out where no trial learns from more."""
         ...
 
     def photos(self, subject: str) -> list[Image]:
@@ -106,6 +106,10 @@ class Dataset(Protocol):
 
     def references_identity(self, subject: str) -> str:
         """Fingerprint of all photos of the subject."""
+        ...
+
+    def held_out_identity(self, subject: str, shots: int, seed: int) -> str | None:
+        """Fingerprint of ``reference_names``; None where neither ``shots`` nor ``seed`` decides them."""
         ...
 
     def prompts_identity(self, subject: str) -> str:

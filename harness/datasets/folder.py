@@ -193,6 +193,10 @@ class FolderDataset:
         self._entry(subject)
         return fingerprint([[path.name, photo_digest(path)] for path in photo_files(self.folder / subject)])
 
+    def held_out_identity(self, subject: str, shots: int, seed: int) -> str | None:
+        """Fingerprint of the names that are not drawn."""
+        return fingerprint(self.reference_names(subject, shots, seed))
+
     def prompts_identity(self, subject: str) -> str:
         """Fingerprint of the test prompts and the prior prompts."""
         prompts = [[prompt.template, prompt.kind] for prompt in self.prompts(subject)]

@@ -209,6 +209,10 @@ class ToyboxDataset:
             RENDERER_VERSION, SIZE, [scene.to_dict() for scene in self._subject(subject).photos]
         )
 
+    def held_out_identity(self, subject: str, shots: int, seed: int) -> str | None:
+        """Return None: the last six photos, whatever is drawn."""
+        return None
+
     def prompts_identity(self, subject: str) -> str:
         """Fingerprint of the test prompts with their ground truth, and of the prior prompts."""
         prompts = [[prompt.template, prompt.kind, prompt.attributes] for prompt in self.prompts(subject)]

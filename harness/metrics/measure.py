@@ -14,6 +14,9 @@ Direction = Literal["higher", "lower"]
 Per = Literal["image", "prompt", "trial", "prior prompt", "prior group"]
 Values = list[float | None]
 
+IMAGES = "{images} prior pictures"
+"""Sizes of a measure of prior images."""
+
 GROUPS = ("class", "other", "empty")
 """Groups of prior prompts: of the subject's class, of other classes, and the empty prompt."""
 
@@ -90,6 +93,9 @@ class Measure:
     option       the option of the drift set without which it is neither computed nor in any key
     recovered    its number out of the values by prompt of a record that was made before it was a metric; None
                  where they do not tell
+    sizes        how many prior prompts, timesteps or images it is over, of the keys of ``drift:``
+                 ("{prompts} prior prompts × {timesteps} timesteps"): numbers over others do not compare
+    shared       subjects share its prompts and seeds: its spread over subjects is not its error
     """
 
     name: str
@@ -114,6 +120,8 @@ class Measure:
     empty: str | None = None
     option: str | None = None
     recovered: Callable[[Mapping[str, Values]], float | None] | None = None
+    sizes: str | None = None
+    shared: bool = False
     group: str | None = None
 
     @property

@@ -167,7 +167,7 @@ class ScorerInputs:
         if self.prior is None:
             raise Missing("photos, not a model")
         if len(self.prior.prompts) < at_least:
-            few = f"needs at least {at_least} prior pictures (drift.images)"
+            few = f"needs at least {at_least} prior pictures, not {len(self.prior.prompts)} (drift.images)"
             raise Missing("no prior pictures (drift.images is 0)" if at_least == 1 else few)
         return self.prior
 

@@ -7,6 +7,7 @@ averaged before prompts in the record; here follow seeds within a subject, then 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,6 +42,8 @@ class Column:
     version: int | None
     encoder: str | None
     kind: Literal["score", "drift", "cost"]
+    sizes: str | None = None
+    shared: bool = False
 
     @property
     def arrow(self) -> str:
@@ -49,7 +52,7 @@ class Column:
 
 
 COLUMNS: dict[str, Column] = {
-    **{m.name: Column(m.name, m.title, m.unit, m.direction, m.version, m.encoder, m.kind)
+    **{m.name: Column(m.name, m.title, m.unit, m.direction, m.version, m.encoder, m.kind, m.sizes, m.shared)
        for m in MEASURES.values()},
     "seconds_fit": Column("seconds_fit", "Fit", "s", "lower", None, None, "cost"),
     "seconds_sample": Column("seconds_sample", "Sample", "s", "lower", None, None, "cost"),
@@ -145,6 +148,12 @@ class Row:
         """Count the subjects with at least one finished trial."""
         return len({record.trial["subject"] for record in self.records})
 
+    def sizes(self, column: Column) -> str | None:
+        """Say over how many prior prompts a drift is measured here; None where the record does not say."""
+        drift = {key: self.setting.get(f"drift.{key}") for key in ("prompts", "timesteps", "images")}
+        known = column.sizes is not None and None not in drift.values()
+        return str(column.sizes).format(**drift) if known else None
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -185,14 +194,22 @@ def select(records: Sequence[Record], where: Sequence[str] = ()) -> Selection:
 
 
 def values(record: Record) -> dict[str, float | None]:
-    """Give every number of a record by the name of its column, None where it is empty."""
+    """Give every number of a record by the name of its column, None where it is empty or :func:`outdated`."""
     memory = record.peak_memory_bytes
+    measured = {**record.scores, **record.drift}
     return {
-        **record.scores,
-        **record.drift,
+        **{name: None if outdated(record, name) else value for name, value in measured.items()},
         **{f"seconds_{stage}": spent for stage, spent in record.seconds.items()},
         "peak_memory": None if memory is None else memory / 2**20,
     }
+
+
+def outdated(record: Record, name: str) -> int | None:
+    """Give the version that a number was recorded under, where its measure has become another since."""
+    named = (record.provenance.get("encoders") or {}).get(name)
+    written = re.search(r", v(\d+)$", named) if isinstance(named, str) else None
+    version = int(written[1]) if written and name in MEASURES else None
+    return version if version and version != MEASURES[name].version else None
 
 
 def frame(records: Sequence[Record]) -> pd.DataFrame:

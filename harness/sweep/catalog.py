@@ -62,6 +62,10 @@ class Catalog(Protocol):
         """Fingerprint of the photos that samples of the subject are compared with."""
         ...
 
+    def held_out_identity(self, subject: str, shots: int, seed: int) -> str | None:
+        """Fingerprint of the photos that a draw leaves; None where the draw does not decide them."""
+        ...
+
     def prompts_identity(self, subject: str, named: str = "all") -> str:
         """Fingerprint of the subject's test prompts, of a named set too, and of its class's prior prompts."""
         ...
@@ -156,6 +160,9 @@ class Installed:
 
     def references_identity(self, subject: str) -> str:
         return self.dataset.references_identity(subject)
+
+    def held_out_identity(self, subject: str, shots: int, seed: int) -> str | None:
+        return self.dataset.held_out_identity(subject, shots, seed)
 
     def prompts_identity(self, subject: str, named: str = "all") -> str:
         of_all = self.dataset.prompts_identity(subject)

@@ -24,6 +24,7 @@ class Fingerprints:
 
     ``encoders`` maps an encoder kind to the revision of its weights; ``method_source`` is the hash of a
     user's own method file, None for a method of ``baselines/``, whose ``method_version`` speaks for it.
+    ``held_out`` is the fingerprint of the photos held out, None where they are the same for every draw.
     """
 
     backbone: str
@@ -33,6 +34,7 @@ class Fingerprints:
     prompts: str
     references: str
     encoders: Mapping[str, str]
+    held_out: str | None = None
 
 
 def digest(value: Any) -> str:
@@ -81,6 +83,7 @@ def keys(
             "sample": sample,
             "clip_text": trial.sampling.clip_text,
             "references": fingerprints.references,
+            **({"held_out": fingerprints.held_out} if fingerprints.held_out else {}),
             "measures": {m.name: [m.version, fingerprints.encoders.get(m.encoder or "")] for m in scored},
         }
     )

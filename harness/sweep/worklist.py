@@ -30,6 +30,7 @@ class Task:
     weights        the key under which those weights lie, if they do
     retry          the last one failed
     method_source  the text of a user's own method as it was when the keys were computed
+    most_shots     the experiment's largest number of shots of the subject
     """
 
     trial: Trial
@@ -38,6 +39,7 @@ class Task:
     retry: bool = False
     weights: str | None = None
     method_source: str | None = None
+    most_shots: int | None = None
 
 
 def tasks(
@@ -57,7 +59,11 @@ def tasks(
     """
     history, known = _History(records, folder), _Fingerprinter(experiment, catalog)
     return [
-        replace(history.task(trial, known.keys(trial)), method_source=known.source(trial.method))
+        replace(
+            history.task(trial, known.keys(trial)),
+            method_source=known.source(trial.method),
+            most_shots=known.most_shots(trial.subject),
+        )
         for trial in (trials(experiment, catalog) if expanded is None else expanded)
     ]
 
@@ -144,6 +150,7 @@ def _plan(task: Task, experiment: Experiment, saved: Mapping[str, bytes]) -> Pla
         keys=task.keys,
         stage=task.stage,
         method_source=task.method_source,
+        most_shots=task.most_shots,
         saved=saved,
     )
 
@@ -177,6 +184,7 @@ class _Fingerprinter:
         self._backbones: dict[str, tuple[str, dict[str, str]]] = {}
         self._subjects: dict[tuple[str, str], tuple[str, str]] = {}
         self._shots: dict[tuple[str, int, int], str] = {}
+        self._most: dict[str, int] = {}
 
     def keys(self, trial: Trial) -> Keys:
         experiment = self._experiment
@@ -193,6 +201,14 @@ class _Fingerprinter:
         if method not in self._sources:
             self._sources[method] = self._catalog.method_source(method)
         return self._sources[method]
+
+    def most_shots(self, subject: str) -> int:
+        """The largest number of shots in the experiment, and no more than the subject has."""
+        if subject not in self._most:
+            there = self._catalog.most_shots(subject)
+            asked = [there if shots == "all" else shots for shots in self._experiment.shots]
+            self._most[subject] = min(there, max(asked))
+        return self._most[subject]
 
     def _fingerprints(self, trial: Trial) -> Fingerprints:
         catalog = self._catalog
@@ -217,6 +233,7 @@ class _Fingerprinter:
             prompts=prompts,
             references=references,
             encoders=encoders,
+            held_out=catalog.held_out_identity(trial.subject, self.most_shots(trial.subject), trial.seed),
         )
 
     def _backbone(self, spec: BackboneSpec) -> tuple[str, dict[str, str]]:

@@ -42,7 +42,7 @@ class TrialData:
         """Read what a plan asks of its data set. Raises DatasetError where it does not have it."""
         trial = plan.trial
         subject = dataset.shots(trial.subject, trial.shots, trial.seed)
-        read = partial(subject_photos, dataset, trial.subject, seed=trial.seed)
+        read = partial(subject_photos, dataset, trial.subject, seed=trial.seed, most_shots=plan.most_shots)
         prompts = chosen_prompts(dataset, trial.subject, trial.sampling.prompts)
         prompt_of = [number for number in range(len(prompts)) for _ in range(trial.sampling.images)]
         seeds = _seeds(prompts, trial.sampling)
@@ -67,13 +67,19 @@ class TrialData:
         return [texts[(2 * i + 1) * len(texts) // (2 * few)] for i in range(few)]
 
 
-def subject_photos(dataset: Dataset, subject: str, *, shots: int, seed: int) -> SubjectPhotos:
-    """Read the photos of a subject, and number those of a draw and those held out from it."""
+def subject_photos(
+    dataset: Dataset, subject: str, *, shots: int, seed: int, most_shots: int | None = None
+) -> SubjectPhotos:
+    """Read the photos of a subject, and number those of a draw and those held out.
+
+    Held out is what a draw of ``most_shots`` leaves: the same for trials of fewer shots. None: of ``shots``.
+    """
+    largest = shots if most_shots is None else most_shots
     names = dataset.photo_names(subject)
     return SubjectPhotos(
         dataset.photos(subject),
         [names.index(name) for name in dataset.shot_names(subject, shots, seed)],
-        [names.index(name) for name in dataset.reference_names(subject, shots, seed)],
+        [names.index(name) for name in dataset.reference_names(subject, largest, seed)],
         looks=dataset.looks(subject),
         elsewhere=dataset.elsewhere(subject) if shots else (),
     )

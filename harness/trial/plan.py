@@ -50,6 +50,8 @@ class Plan:
                    nothing; ``score``: score saved images
     scores         names from :mod:`harness.metrics.registry`, in order
     method_source  the text of a user's own method file, None for a method of ``baselines/``
+    most_shots     the experiment's largest number of shots: the photos that it leaves are held out from all
+                   its trials; None: the trial's own number
     saved          files of the trial by relative path: for ``score`` ``fit.json``, ``pictures/03-00.png``,
                    ``prior/GROUP-05.png``; for ``sample`` ``fit.json`` and ``delta.safetensors``
     """
@@ -62,6 +64,7 @@ class Plan:
     keys: Keys
     stage: Literal["fit", "sample", "score"] = "fit"
     method_source: str | None = None
+    most_shots: int | None = None
     saved: Mapping[str, bytes] = field(default_factory=dict)
 
     @property

@@ -9,6 +9,7 @@ from harness.datasets.base import DatasetError, chosen_prompts
 from harness.datasets.registry import load_dataset
 from harness.errors import HarnessError
 from harness.specs import DatasetSpec
+from harness.trial.data import subject_photos
 
 
 @pytest.fixture
@@ -217,3 +218,18 @@ def test_photos_cannot_be_rendered_and_their_looks_are_not_known(album):
     assert not data.shots("rex", 0, 0).renderable
     with pytest.raises(DatasetError, match="'folder' cannot render 'rex'"):
         data.as_asked("rex", data.prompts("rex"), [0])
+
+
+def test_what_is_held_out_has_an_identity_of_its_own(album):
+    data = opened(album)
+    known = {(shots, seed): data.held_out_identity("rex", shots, seed) for shots in (1, 3) for seed in (0, 1)}
+    assert known[1, 0] != known[3, 0] != known[3, 1]
+    assert data.held_out_identity("rex", 5, 0) == data.held_out_identity("rex", 5, 1), "none is left"
+
+
+def test_every_number_of_shots_of_an_experiment_is_compared_with_the_same_photos(album):
+    data = opened(album)
+    of = {k: subject_photos(data, "rex", shots=k, seed=0, most_shots=3) for k in (0, 1, 3)}
+    assert of[0].references == of[1].references == of[3].references and len(of[3].references) == 2
+    assert not set(of[3].references) & set(of[3].shots) and set(of[1].shots) < set(of[3].shots)
+    assert subject_photos(data, "rex", shots=1, seed=0, most_shots=5).references == []

@@ -212,11 +212,11 @@ def test_drift_by_group_by_hand(encoders):
     assert result.values["prior_clip_t"] == pytest.approx(2 / 3), "the empty prompt has no text to follow"
     assert result.values["prior_clip_t_fall"] == pytest.approx(1 / 3)
     assert result.values["prior_clip_t_fall_class"] == pytest.approx(0.5)
-    assert result.values["kid_empty"] is None and "at least 2" in result.notes["kid_empty"]
 
 
 def test_kid_of_an_unchanged_model_is_the_floor(encoders):
-    result = Scorer(inputs(prior=prior("class", "class", tuned=RED, base=RED, floor=BLUE)), encoders).drift()
+    hundred = prior(*["class"] * 100, tuned=RED, base=RED, floor=BLUE)
+    result = Scorer(inputs(prior=hundred), encoders).drift()
     assert result.values["kid"] == result.values["kid_floor"] == pytest.approx(8 + 8 - 2 * 1)
 
 
@@ -259,6 +259,20 @@ def test_without_ground_truth_prior_accuracy_is_empty_with_the_reason(encoders):
     for name in ("prior_accuracy", "prior_accuracy_fall_other"):
         assert result.values[name] is None
         assert result.notes[name] == "the prior prompts' ground truth is not known (Toybox only)"
+
+
+def test_kid_needs_a_hundred_prior_images_and_so_does_each_group(encoders):
+    few = Scorer(inputs(prior=prior(*["class"] * 99)), encoders).drift()
+    assert few.values["kid"] is few.values["kid_floor"] is None
+    assert few.notes["kid"] == "needs at least 100 prior pictures, not 99 (drift.images)"
+    more = Scorer(inputs(prior=prior(*["class"] * 99, "empty")), encoders).drift()
+    assert more.values["kid"] is not None
+    assert more.notes["kid_class"] == "needs at least 100 prior pictures, not 99 (drift.images)"
+
+
+def test_no_kid_is_over_empty_prompts():
+    assert not {"kid_empty", "kid_floor_empty"} & set(MEASURES)
+    assert {"kid_class", "kid_other"} <= set(MEASURES)
 
 
 def test_no_image_is_embedded_twice(encoders):

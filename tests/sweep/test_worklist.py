@@ -216,3 +216,18 @@ def test_changed_sampling_draws_with_the_weights_that_were_kept(make, folder, tm
     second = do(task, more, folder, tmp_path)
     assert (second.keys["fit"], second.key != first.key) == (first.keys["fit"], True)
     assert stages(look(more, folder)) == ["done"]
+
+
+def test_the_photos_held_out_decide_scores_alone_and_only_where_the_draw_decides_them(make, folder):
+    few, more = (make(shots=shots) for shots in ([1], [1, 3]))
+    draws = FakeCatalog(draws_decide=True)
+    one, other = look(few, folder, draws), look(more, folder, draws)
+    assert {task.most_shots for task in one} == {1} and {task.most_shots for task in other} == {3}
+    known = {(t.trial.title, t.trial.subject, t.trial.shots, t.trial.seed): t.keys for t in other}
+    for task in one:
+        keys = known[task.trial.title, task.trial.subject, task.trial.shots, task.trial.seed]
+        assert (keys.fit, keys.sample) == (task.keys.fit, task.keys.sample)
+        assert keys.score != task.keys.score
+    fixed = {t.keys.sample: t.keys.score for t in look(more, folder)}
+    assert all(fixed[task.keys.sample] == task.keys.score for task in look(few, folder))
+    assert worklist.plan(other[0], more, folder).most_shots == 3

@@ -28,11 +28,12 @@ ENTRIES = (
         name="copying",
         title="Copying",
         unit="share",
-        direction="lower",
+        direction=None,
         version=2,
         definition="Share of images whose nearest training shot is nearer than the nearest of 200 renders of "
-        "the same subject in other scenes, in pixels at 16 × 16 (Toybox only): 1 for an exact copy; "
-        "real_asked, which never saw a shot, is the floor.",
+        "the subject in other scenes, in pixels at 16 × 16 (Toybox only): 1 for an exact copy of a shot; "
+        "real_asked, which never saw a shot, is the floor. Neither end is better by itself: an image "
+        "that does not show the subject copies nothing.",
         formula=copying,
         per="image",
         order=90,

@@ -22,7 +22,7 @@ def to_held_out_photos(inputs: ScorerInputs, encoders: Encoders, *, encoder: str
     """Mean cosine of each image with the photos that no method learns from."""
     encoders.features(encoder)
     if not inputs.subject.references:
-        raise Missing("every photo of the subject is a shot")
+        raise Missing("every photo of the subject is a shot of the experiment's largest draw")
     return _fidelity(inputs, encoders, encoder, inputs.subject.references)
 
 

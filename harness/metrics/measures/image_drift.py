@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.metrics.measure import GROUPS, Measure, Shown, Values
+from harness.metrics.measure import GROUPS, IMAGES, Measure, Shown, Values
 
 if TYPE_CHECKING:
     from harness.metrics.scorer_inputs import Encoders, ScorerInputs
@@ -30,6 +30,8 @@ ENTRIES = (
         "prior prompt and seed.",
         formula=image_drift,
         per="prior prompt",
+        sizes=IMAGES,
+        shared=True,
         groups=GROUPS,
         order=10,
         shown=Shown(table=90, constraint=30, drift=30),

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.metrics.measure import GROUPS, Measure, Shown
+from harness.metrics.measure import GROUPS, IMAGES, Measure, Shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from harness.metrics.scorer_inputs import Encoders, PriorImages, ScorerInputs
 
+LEAST = 100
+"""Prior images that an estimate needs: with fewer its noise is larger than what is to be seen."""
+LARGE = tuple(group for group in GROUPS if group != "empty")
+"""One prior prompt in eight is empty: too few."""
+
 
 def tuned_to_base(inputs: ScorerInputs, encoders: Encoders) -> float:
     """KID between the tuned model's images and the base model's with other seeds."""
-    prior = inputs.prior_images(at_least=2)
+    prior = inputs.prior_images(at_least=LEAST)
     return _kid(prior, prior.tuned, encoders)
 
 
 def base_to_base(inputs: ScorerInputs, encoders: Encoders) -> float:
     """KID between the base model's images and its own with other seeds."""
-    prior = inputs.prior_images(at_least=2)
+    prior = inputs.prior_images(at_least=LEAST)
     return _kid(prior, prior.base, encoders)
 
 
@@ -39,7 +44,7 @@ ENTRIES = (
         unit="MMD²",
         direction="lower",
         kind="drift",
-        version=2,
+        version=3,
         encoder="dino",
         definition="Unbiased MMD² with the cubic kernel of KID, here (cosine + 1)³, between DINO features of "
         "the tuned model's prior images and of the base model's with other seeds, pairs of one prompt left "
@@ -47,7 +52,9 @@ ENTRIES = (
         source="arXiv 1801.01401, §4",
         formula=tuned_to_base,
         per="prior group",
-        groups=GROUPS,
+        sizes=IMAGES,
+        shared=True,
+        groups=LARGE,
         order=20,
         shown=Shown(table=100),
         noise_floor="kid_floor",
@@ -58,12 +65,14 @@ ENTRIES = (
         unit="MMD²",
         direction=None,
         kind="drift",
-        version=2,
+        version=3,
         encoder="dino",
         definition="KID between two samples of the base model with disjoint seeds.",
         formula=base_to_base,
         per="prior group",
-        groups=GROUPS,
+        sizes=IMAGES,
+        shared=True,
+        groups=LARGE,
         order=30,
     ),
 )

@@ -36,7 +36,8 @@ def lipschitz_ratio(model: MovedModel) -> float | None:
     return noise_drift.lipschitz_ratio(moved, model.distance.denoiser_l2)
 
 
-PROBE = "64 prior prompts × 8 stratified timesteps, fixed noises, on the base model's own samples"
+PROBE = "prior prompts × stratified timesteps, fixed noises, on the base model's own samples"
+SIZES = "{prompts} prior prompts × {timesteps} timesteps"
 
 ENTRIES = (
     Measure(
@@ -46,6 +47,8 @@ ENTRIES = (
         direction="lower",
         kind="drift",
         stage="sample",
+        sizes=SIZES,
+        shared=True,
         definition=f"Mean over {PROBE}, of ‖ε_θ − ε_θ0‖₂ per sample, conditional branch.",
         formula=noise_l2,
         per="prior prompt",
@@ -60,6 +63,8 @@ ENTRIES = (
         direction="lower",
         kind="drift",
         stage="sample",
+        sizes=SIZES,
+        shared=True,
         definition=f"Mean over {PROBE}, of the mean squared change of the noise prediction.",
         formula=noise_mse,
         per="trial",
@@ -72,6 +77,8 @@ ENTRIES = (
         direction=None,
         kind="drift",
         stage="sample",
+        sizes=SIZES,
+        shared=True,
         definition="noise_l2 / weight_l2, an empirical Lipschitz constant of the denoiser in its weights; "
         "empty where Δθ = 0.",
         source="arXiv 2505.19519, Theorem 2",

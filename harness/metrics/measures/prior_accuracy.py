@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.metrics.measure import ATTRIBUTES, GROUPS, Measure, Missing, Values
+from harness.metrics.measure import ATTRIBUTES, GROUPS, IMAGES, Measure, Missing, Values
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,6 +58,8 @@ ENTRIES = (
         "empty prompt left out).",
         formula=prior_accuracy,
         per="prior prompt",
+        sizes=IMAGES,
+        shared=True,
         groups=ASKING,
         order=60,
         beside_images=True,
@@ -73,6 +75,8 @@ ENTRIES = (
         "(Toybox only; empty prompt left out).",
         formula=prior_accuracy_fall,
         per="prior prompt",
+        sizes=IMAGES,
+        shared=True,
         groups=ASKING,
         order=70,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.metrics.measure import GROUPS, Measure, Missing, Shown, Values
+from harness.metrics.measure import GROUPS, IMAGES, Measure, Missing, Shown, Values
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,6 +55,8 @@ ENTRIES = (
         definition="CLIP-T of the tuned model's prior images (empty prompt left out).",
         formula=prior_clip_t,
         per="prior prompt",
+        sizes=IMAGES,
+        shared=True,
         groups=WITH_TEXT,
         order=40,
     ),
@@ -69,6 +71,8 @@ ENTRIES = (
         "(empty prompt left out).",
         formula=prior_clip_t_fall,
         per="prior prompt",
+        sizes=IMAGES,
+        shared=True,
         groups=WITH_TEXT,
         order=50,
         shown=Shown(table=110),

@@ -10,7 +10,7 @@ from harness.methods import role_of
 from harness.metrics.registry import MEASURES
 from harness.records import Record
 from harness.report import stats
-from harness.report.rows import COLUMNS, Cell, Selection, values
+from harness.report.rows import COLUMNS, Cell, Selection, outdated, values
 from harness.report.tables.markup import number
 
 
@@ -40,6 +40,7 @@ def footnotes(
         note
         for note in (
             _bold_note(selection),
+            _shared_note(shown),
             *(_floor_note(selection, name) for name in shown),
             _empty_note(selection, wanted, present),
             _failed_note(selection),
@@ -58,7 +59,19 @@ def _bold_note(selection: Selection) -> str | None:
     return (
         "Bold: not separable from the best method at the same number of shots (paired 95 % t interval over "
         "the subjects that both have, at least 3, contains 0; not corrected for many comparisons). Floors, "
-        "ceilings and exact zeros do not compete; a lone method is not bold."
+        "ceilings, exact zeros and drifts of the base model's own images do not compete; a lone method is "
+        "not bold."
+    )
+
+
+def _shared_note(shown: Sequence[str]) -> str | None:
+    """Say of which columns the spread over subjects is not the error."""
+    titles = [COLUMNS[name].title for name in shown if COLUMNS[name].shared]
+    if not titles:
+        return None
+    return (
+        f"{', '.join(titles)}: over prior prompts and seeds that subjects share, so that their numbers are "
+        "not independent: no error over subjects is given; bold compares methods on these prompts and seeds."
     )
 
 
@@ -72,10 +85,9 @@ def _floor_note(selection: Selection, name: str) -> str | None:
     if not pooled:
         return None
     cell = Cell({subject: stats.mean(held) for subject, held in pooled.items()})
-    error = "" if cell.error is None else f" ± {number(cell.error, 5)}"
     return (
         f"{COLUMNS[name].title} between two samples of the unchanged base model "
-        f"(the estimator's noise floor): {number(cell.mean, 5)}{error}."
+        f"(the estimator's noise floor): {number(cell.mean, 5)}."
     )
 
 
@@ -87,6 +99,8 @@ def _empty_note(selection: Selection, wanted: Sequence[str], present: set[str]) 
             continue
         given = Counter(record.notes[name] for record in selection.records if name in record.notes)
         reason = min(given, key=lambda text: (-given[text], text)) if given else "no reason recorded"
+        if old := {version for record in selection.records if (version := outdated(record, name))}:
+            reason = f"recorded as version {max(old)}, now {MEASURES[name].version}; a sweep scores it again"
         reasons.append(f"{COLUMNS[name].title} ({reason})")
     return f"Left out, empty everywhere: {'; '.join(reasons)}." if reasons else None
 

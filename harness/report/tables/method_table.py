@@ -74,17 +74,18 @@ def best(rows: Sequence[Row], column: Column) -> list[Row]:
 
     Any two are compared over the subjects that both have, at least LEAST_SHARED of them: the best has the
     better mean against most rivals, and a method belongs beside it unless the paired interval of their
-    difference excludes 0. Floors, ceilings and drifts of exactly 0 do not compete, and a method without a
-    rival is not the best of anything. Empty for a measure without a direction, and for costs: machines are
-    shared, and seconds say little to the last digit.
+    difference excludes 0. Floors, ceilings, drifts of exactly 0 and those of images that are the base model's
+    own do not compete, nor do drifts over unequal numbers of prior prompts; a method without a rival is not
+    the best of anything. Empty for a measure without a direction, and for costs: machines are shared, and
+    seconds say little to the last digit.
     """
     if column.direction is None or column.kind == "cost":
         return []
     sign = 1 if column.direction == "higher" else -1
     rivals: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        if row.role == "method" and column.name in row.cells and not _structural(row, column):
-            rivals.setdefault(row.comparison_group, []).append(row)
+        if row.role == "method" and column.name in row.cells and not _base_model_s(row, column):
+            rivals.setdefault((row.comparison_group, row.sizes(column)), []).append(row)
     chosen = []
     for group in rivals.values():
         won = [sum(sign * lead.mean > 0 for lead in _leads(row, group, column.name)) for row in group]
@@ -110,6 +111,14 @@ def _leads(row: Row, rivals: Sequence[Row], name: str) -> list[stats.Interval]:
 def _structural(row: Row, column: Column) -> bool:
     """Say whether a drift or a cost is exactly 0 for every subject: nothing was changed, or nothing done."""
     return column.kind != "score" and not any(row.cells[column.name].by_subject.values())
+
+
+def _base_model_s(row: Row, column: Column) -> bool:
+    """Say whether a drift is the base model's own: exactly 0, or of prior images that did not change."""
+    if _structural(row, column):
+        return True
+    unmoved = [name in row.cells and _structural(row, COLUMNS[name]) for name in ("weight_l2", "image_drift")]
+    return column.kind == "drift" and all(unmoved) and column.encoder is not None
 
 
 def tidy(
@@ -150,7 +159,7 @@ def _tidy_line(
     row: Row, column: Column, selection: Selection, *, best: bool, experiment: str | None
 ) -> dict[str, Any]:
     cell = row.cells[column.name]
-    interval = stats.t_interval(cell.by_subject.values(), level=LEVEL)
+    interval = None if column.shared else stats.t_interval(cell.by_subject.values(), level=LEVEL)
     parts = {
         part: {
             key.removeprefix(f"{part}."): value for key, value in row.setting.items() if key.startswith(part)
@@ -162,7 +171,7 @@ def _tidy_line(
         **{key: row.setting.get(f"lipschitz.{key}") for key in _constraint_keys(selection.rows)},
         **_readout(row, selection.rows),
         "measure": column.name,
-        "mean": cell.mean, "se": cell.error, "n": cell.n, "best": best,
+        "mean": cell.mean, "se": None if column.shared else cell.error, "n": cell.n, "best": best,
         "low": _end(interval.low if interval else None),
         "high": _end(interval.high if interval else None),
         "unit": column.unit, "direction": column.direction, "version": column.version,
@@ -255,10 +264,12 @@ def _measured(selection: Selection, columns: Sequence[Column]) -> str:
     """Say the unit and the encoder of every column, columns that share both named together."""
     shared: dict[tuple[str, str | None], list[str]] = {}
     for column in columns:
+        over = sorted({sizes for row in selection.rows if (sizes := row.sizes(column))})
         named = encoder(selection.records, column.name)
         if named is None and column.encoder is not None:
             named = f"{column.encoder} encoder not recorded"
-        shared.setdefault((column.unit, named), []).append(column.title)
+        unit = f"{column.unit} over {' / '.join(over)}" if over else column.unit
+        shared.setdefault((unit, named), []).append(column.title)
     return "; ".join(
         f"{', '.join(titles)}: {unit}" + (f", {named}" if named else "")
         for (unit, named), titles in shared.items()
@@ -271,4 +282,5 @@ def _words(cell: Cell | None, row: Row, column: Column, places: int | None) -> s
     fewer = "" if cell.n == row.subjects else f" (n {cell.n})"
     if _structural(row, column):
         return f"0{fewer}"  # no digits to suggest a measurement
-    return spread(cell.mean, cell.error, places, finer=column.unit != "s") + fewer
+    error = None if column.shared else cell.error
+    return spread(cell.mean, error, places, finer=column.unit != "s") + fewer

@@ -317,3 +317,63 @@ def test_rendering_loads_neither_torch_nor_ray_nor_mlflow():
 
 def test_microseconds_are_nothing_among_seconds():
     assert spread(6.9e-6, 7e-7, 1, finer=False) == "0.0 ± 0.0"
+
+
+DRIFT_SIZES = {"prompts": 32, "timesteps": 8, "images": 128, "seed": 0}
+
+
+def drifts(make, method, name, values, sizes=DRIFT_SIZES, **more):
+    """One record for each value, of another subject each; ``more`` are other drifts, the same for all."""
+    found = []
+    for number, value in enumerate(values):
+        record = make(method, subject=f"s{number}", drift={name: value, **more})
+        found.append(record.model_copy(update={"trial": {**record.trial, "drift": sizes}}))
+    return found
+
+
+def test_no_error_over_subjects_is_given_where_they_share_prompts_and_seeds(make):
+    records = drifts(make, "dreambooth", "noise_l2", [1.0, 2.0, 3.0], weight_l2=4.0)
+    text = table(records, measures=["noise_l2", "weight_l2"])
+    assert rows_of(text)["DreamBooth"] == ["3", "2.00", "4.00 ± 0.00"]
+    assert "‖Δε‖₂: over prior prompts and seeds that subjects share" in text
+    assert "share" not in table(records, measures=["weight_l2"])
+    parsed = pd.read_csv(io.StringIO(table(records, format="csv", measures=["noise_l2"])))
+    assert parsed["mean"].tolist() == [2.0] and parsed[["se", "low", "high"]].isna().all(axis=None)
+
+
+def test_over_how_much_a_drift_was_measured_is_shown(make):
+    records = drifts(make, "dreambooth", "noise_l2", [1.0, 2.0, 3.0], kid=0.1)
+    text = table(records, measures=["noise_l2", "kid"])
+    assert "‖Δε‖₂: L2 over 32 prior prompts × 8 timesteps" in text
+    assert "KID: MMD² over 128 prior pictures" in text
+    other = drifts(make, "custom_diffusion", "noise_l2", [1.0], {**DRIFT_SIZES, "prompts": 16})
+    both = table([*records, *other], measures=["noise_l2"])
+    assert "L2 over 16 prior prompts × 8 timesteps / 32 prior prompts × 8 timesteps" in both
+
+
+def test_drifts_over_unequal_numbers_of_prompts_do_not_compete(make):
+    lower = drifts(make, "dreambooth", "noise_l2", [1.0, 1.1, 1.2])
+    higher = drifts(make, "custom_diffusion", "noise_l2", [2.0, 2.1, 2.2])
+    beside = drifts(make, "dreambooth_lora", "noise_l2", [9.0, 9.1, 9.2], {**DRIFT_SIZES, "timesteps": 4})
+    found = best(select([*lower, *higher, *beside]).rows, COLUMNS["noise_l2"])
+    assert [row.method for row in found] == ["dreambooth"]
+
+
+def test_the_base_model_s_own_kid_does_not_compete(make):
+    unmoved = drifts(make, "textual_inversion", "kid", [0.0, 0.01, 0.02], weight_l2=0.0, image_drift=0.0)
+    moved = drifts(make, "dreambooth", "kid", [0.1, 0.2, 0.3], weight_l2=9.0, image_drift=0.5)
+    farther = drifts(make, "custom_diffusion", "kid", [0.5, 0.6, 0.7], weight_l2=9.0, image_drift=0.5)
+    found = best(select([*unmoved, *moved, *farther]).rows, COLUMNS["kid"])
+    assert [row.method for row in found] == ["dreambooth"]
+
+
+def test_a_number_of_another_version_of_its_measure_is_left_out_and_the_footnote_says_so(make):
+    records = []
+    for record in pair(make, "dreambooth", [0.5, 0.6, 0.7]):
+        named = {"kid": "toybox-dino (toybox:1), v2", "dino": "toybox-dino (toybox:1), v1"}
+        update = {"drift": {"kid": 0.3}, "provenance": {**record.provenance, "encoders": named}}
+        records.append(record.model_copy(update=update))
+    text = table(records, measures=["dino", "kid"])
+    assert rows_of(text)["Method"] == ["n", "DINO ↑"]
+    assert rows_of(text)["DreamBooth"] == ["3", "0.600 ± 0.058"]
+    assert "Left out, empty everywhere: KID (recorded as version 2, now 3; a sweep scores it again)" in text
