@@ -95,8 +95,10 @@ class FakeCatalog:
     def check(self, trials: Any) -> None:
         """Nothing to look at."""
 
-    def subjects(self, split: str) -> list[str]:
+    def subjects(self, split: str, count: int | None = None) -> list[str]:
         test, development = [f"s{n}" for n in range(8)], [f"d{n}" for n in range(4)]
+        if split == "confirmation":
+            raise ConfigError("there is no confirmation split")
         return {"test": test, "development": development, "all": development + test}[split]
 
     def most_shots(self, subject: str) -> int:

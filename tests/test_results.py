@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 
 from harness import methods, records
 from harness.config import experiment
+from harness.metrics.registry import MEASURES
 from harness.report import publish, stats
 from harness.report.rows import select
 from harness.report.tables import best_settings
 from harness.sweep.grid import trials
+from harness.toybox.confirmation import confirmation
 
 RESULTS = Path(__file__).parents[1] / "results"
 EXPERIMENTS = sorted(path.parent for path in RESULTS.glob("*/records.jsonl"))
@@ -157,6 +160,21 @@ def test_on_the_full_protocol_backgrounds_stay_as_asked():
         if row.role != "ceiling"
     }
     assert max(value for method, value in kept.items() if method != "frozen") >= 0.7 * kept["frozen"]
+
+
+def test_the_protocol_names_measures_that_can_fall_and_subjects_that_no_search_has_seen():
+    text = (RESULTS.parent / "experiments" / "PROTOCOL.md").read_text()
+    margins = dict(re.findall(r"^\| [a-z ]+ \| `(\w+)`.*? \| (\.\d+) \| higher \|$", text, re.MULTILINE))
+    assert margins == {
+        "dino_context": ".03",
+        "prompt_accuracy_accessory": ".06",
+        "prior_accuracy_other": ".03",
+    }
+    assert all(MEASURES[name].direction == "higher" for name in margins)
+    assert best_settings.MERITS["composition"] == tuple(margins)[:2]
+    confirming = {each.name for each in confirmation()}
+    tried = {record.trial["subject"] for folder in EXPERIMENTS for record in records.read(folder)}
+    assert not tried & confirming
 
 
 def test_no_result_file_is_large():

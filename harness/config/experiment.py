@@ -170,9 +170,9 @@ class SamplingEntry(Frozen):
 
 
 class SubjectSplit(Frozen):
-    """Subjects by split, the first ``count`` of them."""
+    """Subjects by split, the first ``count`` of them; ``confirmation`` has as many as are asked for."""
 
-    split: Literal["development", "test", "all"]
+    split: Literal["development", "test", "confirmation", "all"]
     count: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -215,12 +215,14 @@ class Experiment(_MayHaveReadouts):
     @field_validator("subjects", mode="before")
     @classmethod
     def _subjects(cls, value: Any) -> Any:
-        if value in ("development", "test", "all"):
+        if value in ("development", "test", "confirmation", "all"):
             return SubjectSplit(split=value)
         if isinstance(value, str | list | tuple):
             return _as_axis(value)
         if not isinstance(value, dict | SubjectSplit):
-            raise ValueError("must be development, test, all, names of subjects, or {split: …, count: …}")
+            raise ValueError(
+                "must be development, test, confirmation, all, names of subjects, or {split: …, count: …}"
+            )
         return value
 
     @field_validator("scores", mode="before")

@@ -13,7 +13,7 @@ from harness.api import Prompt, Subject
 from harness.errors import HarnessError
 from harness.specs import DatasetSpec
 
-Split = Literal["development", "test", "all"]
+Split = Literal["development", "test", "confirmation", "all"]
 
 
 class DatasetError(HarnessError):
@@ -37,8 +37,11 @@ class Dataset(Protocol):
         """Fingerprint of the whole data set."""
         ...
 
-    def subjects(self, split: str = "all") -> list[str]:
-        """List the subjects of a split, in a fixed order. Raises DatasetError if there is no such split."""
+    def subjects(self, split: str = "all", count: int | None = None) -> list[str]:
+        """List the subjects of a split, in a fixed order. Raises DatasetError if there is no such split.
+
+        ``count``: so many of a split without an end, which ``all`` does not hold; elsewhere it is ignored.
+        """
         ...
 
     def category(self, subject: str) -> str:

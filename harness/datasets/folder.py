@@ -100,11 +100,11 @@ class FolderDataset:
             [[name, self.references_identity(name), self.prompts_identity(name)] for name in present]
         )
 
-    def subjects(self, split: str = "all") -> list[str]:
-        """List the subjects in the file's order; they know no development split."""
-        if split == "development":
+    def subjects(self, split: str = "all", count: int | None = None) -> list[str]:
+        """List the subjects in the file's order; they know no other split than test."""
+        if split in ("development", "confirmation"):
             raise DatasetError(
-                f"the data set {self.name!r} has no development split; name the subjects or say 'all'"
+                f"the data set {self.name!r} has no {split} split; name the subjects or say 'all'"
             )
         return list(self.entries.subjects)
 

@@ -30,6 +30,7 @@ RENDERER_VERSION = 1
 DRAWN = {"renderer": RENDERER_VERSION, "size": SIZE}
 
 SPLITS = {"development": "dev", "test": "test"}
+"""Those of the listed subjects. ``confirmation`` is a rule without an end: ``all`` does not hold it."""
 
 
 class ToyboxDataset:
@@ -60,19 +61,24 @@ class ToyboxDataset:
         )
 
     def _subject(self, name: str) -> ToySubject:
+        from harness.toybox.confirmation import named
         from harness.toybox.subjects import subjects
 
         known = {each.name: each for each in subjects()}
-        if name not in known:
+        found = known.get(name) or named(name)
+        if found is None:
             raise DatasetError(one_of(name, known, noun="subject"))
-        return known[name]
+        return found
 
-    def subjects(self, split: str = "all") -> list[str]:
-        """List the subjects of a split."""
+    def subjects(self, split: str = "all", count: int | None = None) -> list[str]:
+        """List the subjects of a split; of ``confirmation`` ``count``, by default 32."""
+        from harness.toybox.confirmation import COUNT, confirmation
         from harness.toybox.subjects import subjects
 
+        if split == "confirmation":
+            return [each.name for each in confirmation(COUNT if count is None else count)]
         if split != "all" and split not in SPLITS:
-            raise DatasetError(one_of(split, ("all", *SPLITS), noun="split"))
+            raise DatasetError(one_of(split, ("all", *SPLITS, "confirmation"), noun="split"))
         return [each.name for each in subjects() if split == "all" or each.split == SPLITS[split]]
 
     def category(self, subject: str) -> str:
@@ -256,6 +262,6 @@ def _as_images(drawn: Tensor) -> list[Image]:
 
 DATASET = DatasetEntry(
     name="toybox",
-    description="the embedded benchmark: 4 development and 16 test subjects, 12 rendered photos each",
+    description="the embedded benchmark: 4 development and 16 test subjects, more by rule, 12 photos each",
     open=ToyboxDataset.open,
 )

@@ -46,8 +46,8 @@ class Catalog(Protocol):
         """Look at everything that the trials will read; raises HarnessError for the first thing amiss."""
         ...
 
-    def subjects(self, split: str) -> list[str]:
-        """Return the subjects of a split: ``development``, ``test`` or ``all``."""
+    def subjects(self, split: str, count: int | None = None) -> list[str]:
+        """Return the subjects of a split: ``development``, ``test``, ``all``; ``count`` of confirmation."""
         ...
 
     def most_shots(self, subject: str) -> int:
@@ -149,8 +149,9 @@ class Installed:
         for (_, sampler), backbone in asked.items():
             checks.check(backbone, sampler)
 
-    def subjects(self, split: str) -> list[str]:
-        return self.dataset.subjects(cast("Split", split))
+    def subjects(self, split: str, count: int | None = None) -> list[str]:
+        chosen = cast("Split", split)
+        return self.dataset.subjects(chosen) if count is None else self.dataset.subjects(chosen, count)
 
     def most_shots(self, subject: str) -> int:
         return self.dataset.most_shots(subject)

@@ -126,7 +126,8 @@ def _subjects(experiment: Experiment, catalog: Catalog) -> list[str]:
     wanted = experiment.subjects
     try:
         if isinstance(wanted, SubjectSplit):
-            names = catalog.subjects(wanted.split)
+            asked = (wanted.split, wanted.count) if wanted.split == "confirmation" else (wanted.split,)
+            names = catalog.subjects(*asked)
             if wanted.count and wanted.count > len(names):
                 raise ConfigError(
                     f"count: {wanted.count} requested, the split {wanted.split} has {len(names)}"
@@ -135,7 +136,7 @@ def _subjects(experiment: Experiment, catalog: Catalog) -> list[str]:
             if not names:
                 raise ConfigError(f"the data set has no subject in the split {wanted.split!r}")
             return names
-        known = catalog.subjects("all")
+        known = _known(catalog, wanted)
     except HarnessError as error:
         raise ConfigError(f"subjects: {error}") from None
     for position, name in enumerate(wanted):
@@ -144,6 +145,17 @@ def _subjects(experiment: Experiment, catalog: Catalog) -> list[str]:
         if name in wanted[:position]:
             raise ConfigError(f"subjects[{position}]: {name!r} is there twice")
     return list(wanted)
+
+
+def _known(catalog: Catalog, names: Sequence[str]) -> list[str]:
+    """The subjects that may be named; those of ``confirmation`` only where one of them could be meant."""
+    known = catalog.subjects("all")
+    if set(names) <= set(known):
+        return known
+    try:
+        return [*known, *catalog.subjects("confirmation")]
+    except HarnessError:
+        return known
 
 
 def _variants(

@@ -1,4 +1,4 @@
-"""The subjects: instances whose looks lie off the vocabulary, their photos and their prompts.
+"""The listed subjects: instances whose looks lie off the vocabulary, their photos and their prompts.
 
 Palettes lie at least 15 degrees of hue from every named colour, patterns are of families that the
 generator never saw, shapes sit near the ends of their ranges: words cannot describe them.
@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from harness.toybox.prompts import ToyPrompt, class_prompts, other_prompts, subject_prompts
+from harness.toybox.scenes.parts import Shape
 from harness.toybox.scenes.shapes import FORMS
 from harness.toybox.scenes.world import BACKGROUNDS, RGB, Scene, colour_name, sample_view, uniform
 
@@ -27,6 +28,8 @@ __all__ = [
     "shots",
     "subjects",
 ]
+
+Split = Literal["dev", "test", "confirmation"]
 
 PHOTOS = 12
 SHOTS = 6
@@ -89,7 +92,7 @@ class ToySubject:
 
     name: str
     category: str
-    split: Literal["dev", "test"]
+    split: Split
     look: Scene
     photos: tuple[Scene, ...]
 
@@ -118,16 +121,15 @@ def take_photos(look: Scene, rng: np.random.Generator) -> tuple[Scene, ...]:
     )
 
 
-def build(name, category, split, main, second, detail, pattern, scale, shape) -> ToySubject:
-    """Build a subject from its row of the table."""
-    palette = tint(main), tint(second), tint(detail)
-    look = Scene(
+def posed(category: str, palette: tuple[RGB, ...], pattern: str, pattern_scale: float, shape: Shape) -> Scene:
+    """Show a look by itself: on wood, from the most telling side."""
+    return Scene(
         category=category,
         shape=shape,
         palette=palette,
         colours=tuple(colour_name(rgb) for rgb in palette),
         pattern=pattern,
-        pattern_scale=scale,
+        pattern_scale=pattern_scale,
         background="wood",
         accessory="none",
         yaw=FORMS[category].turn,
@@ -137,8 +139,18 @@ def build(name, category, split, main, second, detail, pattern, scale, shape) ->
         light=-0.4,
         variation=0,
     )
+
+
+def made(name: str, split: Split, look: Scene) -> ToySubject:
+    """Make a subject of a look; its photos are drawn by its name."""
     rng = np.random.default_rng(zlib.crc32(f"photos/{name}".encode()))
-    return ToySubject(name, category, split, look, take_photos(look, rng))
+    return ToySubject(name, look.category, split, look, take_photos(look, rng))
+
+
+def build(name, category, split, main, second, detail, pattern, scale, shape) -> ToySubject:
+    """Build a subject from its row of the table."""
+    palette = tint(main), tint(second), tint(detail)
+    return made(name, split, posed(category, palette, pattern, scale, shape))
 
 
 @cache

@@ -145,9 +145,8 @@ def sample(
         if prior:
             seeds = [prompt.seed for prompt in prior]
             of_prior = sampled([prompt.text for prompt in prior], seeds, before=len(data.seeds))
-        subject = reference.subject and SubjectProbe(
-            reference.subject, data.spread(texts, plan.drift.prompts)
-        )
+        asked = data.spread(texts, plan.drift.prompts)
+        subject = SubjectProbe(reference.subject, asked) if reference.subject else None
         fitted.drift = sample_measures(backbone, moved, reference.probe, subject)
         return Sampled(images, of_prior)
 

@@ -131,10 +131,13 @@ def test_the_resolved_copy_stands_for_the_same_trials(make):
         (FROZEN + "subjects: {split: test, count: 9}\n", ": subjects: count: 9 requested, the split"),
         (
             FROZEN + "subjects: 5\n",
-            ": subjects: must be development, test, all, names of subjects, or {split",
+            ": subjects: must be development, test, confirmation, all, names of subjects, or {split",
         ),
         (FROZEN + "subjects: [s0, 5]\n", ": subjects[1]: must be a valid string, not 5"),
-        (FROZEN + "subjects: {split: tests}\n", ": subjects.split: must be 'development', 'test' or 'all'"),
+        (
+            FROZEN + "subjects: {split: tests}\n",
+            ": subjects.split: must be 'development', 'test', 'confirmation' or 'all'",
+        ),
         (FROZEN + "subjects: {splt: test}\n", ": subjects"),
         (
             FROZEN + "subjects: {split: test, cout: 2}\n",

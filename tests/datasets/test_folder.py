@@ -116,6 +116,11 @@ def test_chosen_prompts_are_spread_over_the_kinds(album):
         chosen_prompts(data, "rex", 26)
 
 
+def test_there_is_no_split_of_confirmation(album):
+    with pytest.raises(DatasetError, match="no confirmation split; name the subjects"):
+        opened(album).subjects("confirmation")
+
+
 def test_there_is_no_other_set_of_prompts_than_all(album):
     with pytest.raises(DatasetError, match="'balanced' is a set of Toybox; 'folder' has: all"):
         chosen_prompts(opened(album), "rex", "balanced")

@@ -19,6 +19,7 @@ from harness.cli.toybox.networks import SEED, ToyboxNetworks
 from harness.metrics.scores.kid import kid
 from harness.toybox import loading
 from harness.toybox.captions import ACCESSORY_PHRASES, article, caption, look_phrase
+from harness.toybox.confirmation import confirmation
 from harness.toybox.pretrain.dino import separation
 from harness.toybox.probe import Reading
 from harness.toybox.scenes import attributes
@@ -89,17 +90,21 @@ def recall(shelf: ToyboxNetworks, scenes: Sequence[Scene], texts: Sequence[str])
 
 def check_dino(shelf: ToyboxNetworks) -> Iterator[Figure]:
     """Subjects against each other, and new instances against others of their class."""
-    everyone = subjects()
+    yield from check_apart(shelf, "dino", subjects())
+    features, instances, kinds = new_instances(shelf)
+    others = separation(features, instances, kinds)
+    yield Figure("dino: new instances of one class, AUC", others["auc_class"], 0.90)
+
+
+def check_apart(shelf: ToyboxNetworks, part: str, everyone: Sequence[ToySubject]) -> Iterator[Figure]:
+    """Whether photos of one subject are told from those of another, and of another of its class."""
     photos = [scene for subject in everyone for scene in subject.photos]
     count = len(photos) // len(everyone)
     kinds = torch.tensor([CLASSES.index(scene.category) for scene in photos])
     ours = separation(shelf.dino_features(render(photos)), torch.arange(len(photos)) // count, kinds)
-    yield Figure("dino: same or different subject, AUC", ours["auc"], 0.95)
-    yield Figure("dino: subjects of one class, AUC", ours["auc_class"], 0.90)
-    yield Figure("dino: real-vs-real above real-vs-other", ours["gap"], 0.25)
-    features, instances, kinds = new_instances(shelf)
-    others = separation(features, instances, kinds)
-    yield Figure("dino: new instances of one class, AUC", others["auc_class"], 0.90)
+    yield Figure(f"{part}: same or different subject, AUC", ours["auc"], 0.95)
+    yield Figure(f"{part}: subjects of one class, AUC", ours["auc_class"], 0.90)
+    yield Figure(f"{part}: real-vs-real above real-vs-other", ours["gap"], 0.25)
 
 
 def new_instances(shelf: ToyboxNetworks, count: int = 200, views: int = 4) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,13 +148,23 @@ def check_probe(shelf: ToyboxNetworks) -> Iterator[Figure]:
         ("pattern", None),
     ):
         yield Figure(f"probe: {name}, autoencoded", agreement(reading, truths, name), floor)
-    photos = [scene for subject in subjects() for scene in subject.photos]
+    yield from check_photos(shelf, "probe: {}, subjects", subjects())
+    yield from check_rejection(shelf, [text for text, _ in asked(rng, 100, "train")])
+
+
+def check_photos(shelf: ToyboxNetworks, words: str, everyone: Sequence[ToySubject]) -> Iterator[Figure]:
+    """What the probe reads off autoencoded photos of subjects."""
+    photos = [scene for subject in everyone for scene in subject.photos]
     reading = shelf.probe.attributes(shelf.reconstruct(render(photos)))
     for name in ("category", "background"):
-        yield Figure(
-            f"probe: {name}, subjects", agreement(reading, [truth(scene) for scene in photos], name), 0.95
-        )
-    yield from check_rejection(shelf, [text for text, _ in asked(rng, 100, "train")])
+        right = agreement(reading, [truth(scene) for scene in photos], name)
+        yield Figure(words.format(name), right, 0.95)
+
+
+def check_confirmation(shelf: ToyboxNetworks) -> Iterator[Figure]:
+    """The subjects drawn by rule: the floors of the listed ones."""
+    yield from check_apart(shelf, "confirmation", confirmation())
+    yield from check_photos(shelf, "confirmation: probe, {}", confirmation())
 
 
 def check_rejection(shelf: ToyboxNetworks, texts: Sequence[str]) -> Iterator[Figure]:
@@ -244,6 +259,7 @@ CHECKS: dict[str, Callable[[ToyboxNetworks], Iterator[Figure]]] = {
     "probe": check_probe,
     "generation": check_generation,
     "subjects": check_subjects,
+    "confirmation": check_confirmation,
 }
 
 

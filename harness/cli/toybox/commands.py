@@ -87,6 +87,9 @@ def _one_line() -> Iterator[None]:
 def sheet(
     out: Annotated[Path, typer.Argument(metavar="PNG", help="The image to write.")],
     subjects: Annotated[bool, typer.Option("--subjects", help="Subjects and their photos.")] = False,
+    confirmation: Annotated[
+        bool, typer.Option("--confirmation", help="The subjects drawn by rule, two photos of each.")
+    ] = False,
     samples: Annotated[
         bool, typer.Option("--samples", help="What the embedded Stable Diffusion makes of captions.")
     ] = False,
@@ -95,7 +98,9 @@ def sheet(
     ] = False,
     count: Annotated[
         int | None,
-        typer.Option(min=1, help="How many [default: 48 scenes, all subjects, 24 samples, 24 pairs]."),
+        typer.Option(
+            min=1, help="How many [default: 48 scenes, all subjects, 32 drawn, 24 samples, 24 pairs]."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which scenes, or the samples' noise.")] = 0,
 ) -> None:
@@ -103,7 +108,12 @@ def sheet(
 
     Example:  harness toybox sheet samples.png --samples
     """
-    flags = {"subjects": subjects, "samples": samples, "reconstructions": reconstructions}
+    flags = {
+        "subjects": subjects,
+        "confirmation": confirmation,
+        "samples": samples,
+        "reconstructions": reconstructions,
+    }
     kinds = [name for name, wanted in flags.items() if wanted] or ["scenes"]
     if len(kinds) > 1:
         raise ConfigError(f"{' and '.join(f'--{name}' for name in kinds)}: a sheet shows one of them")

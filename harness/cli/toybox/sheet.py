@@ -16,6 +16,7 @@ from torch import Tensor
 
 from harness.cli.toybox.networks import ToyboxNetworks
 from harness.toybox.captions import caption
+from harness.toybox.confirmation import COUNT, confirmation
 from harness.toybox.scenes.render import render
 from harness.toybox.scenes.world import Looks, Scene, sample_scene
 from harness.toybox.subjects import SHOTS, subjects
@@ -125,6 +126,14 @@ def subjects_sheet(path: Path, *, count: int | None = None, seed: int = 0) -> Pa
     return save(path, grid(render(scenes), len(chosen[0].photos), titles, magnify=2))
 
 
+def confirmation_sheet(path: Path, *, count: int | None = None, seed: int = 0) -> Path:
+    """Write a sheet of the subjects drawn by rule, 32 by default: the first shot and the first reference."""
+    chosen = confirmation(count or COUNT)
+    scenes = [scene for each in chosen for scene in (each.photos[0], each.photos[SHOTS])]
+    titles = [title for each in chosen for title in (each.name, "reference")]
+    return save(path, grid(render(scenes), 8, titles, magnify=2))
+
+
 def samples_sheet(path: Path, *, count: int | None = None, seed: int = 0) -> Path:
     """Write a sheet of samples, 24 by default: of CAPTIONS in turn, begun again where they end."""
     texts = [CAPTIONS[number % len(CAPTIONS)] for number in range(count or len(CAPTIONS))]
@@ -148,6 +157,7 @@ def reconstructions_sheet(path: Path, *, count: int | None = None, seed: int = 0
 KINDS: dict[str, Callable[..., Path]] = {
     "scenes": scenes_sheet,
     "subjects": subjects_sheet,
+    "confirmation": confirmation_sheet,
     "samples": samples_sheet,
     "reconstructions": reconstructions_sheet,
 }

@@ -82,6 +82,11 @@ def test_a_seed_draws_other_scenes(tmp_path: Path) -> None:
     assert first == again != other
 
 
+def test_subjects_drawn_by_rule_take_two_cells_each(tmp_path: Path) -> None:
+    with Image.open(sheet.confirmation_sheet(tmp_path / "confirmation.png", count=3)) as picture:
+        assert picture.width == 6 * (128 + sheet.GAP) + sheet.GAP
+
+
 def test_subjects_take_a_row_each(tmp_path: Path) -> None:
     with Image.open(sheet.subjects_sheet(tmp_path / "subjects.png", count=1)) as picture:
         assert picture.width == 12 * (128 + sheet.GAP) + sheet.GAP
