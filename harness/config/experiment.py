@@ -67,6 +67,9 @@ NonNegative = Annotated[float, Field(ge=0)]
 _OWN = frozenset(Lipschitz().settings())
 """Keys that every constraint has in a record; those of other kinds are there when the kind is used."""
 
+_ADDED = {key: default for kind in kinds() for key, default in kind.added().items()}
+"""Keys that came later: at their defaults they stand in no key and no record."""
+
 
 class _LipschitzEntry(Frozen):
     """The constraint as written: every key may be an axis. Its keys are those of the kinds, and ``on``."""
@@ -85,6 +88,7 @@ class _LipschitzEntry(Frozen):
     @model_serializer(mode="wrap")
     def _without_unused_kinds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         unused = {key for kind in kinds() if getattr(self, kind.key) is None for key in kind.fields()} - _OWN
+        unused |= {key for key, default in _ADDED.items() if getattr(self, key) == (default,)}
         return {key: value for key, value in handler(self).items() if key not in unused}
 
     def each(self) -> Iterator[Lipschitz]:
@@ -92,7 +96,10 @@ class _LipschitzEntry(Frozen):
         used = [kind for kind in kinds() if kind.key in _OWN or getattr(self, kind.key) is not None]
         names = [*(key for kind in used for key in kind.fields()), "on"]
         for values in itertools.product(*(getattr(self, name) or (None,) for name in names)):
-            yield Lipschitz.of(dict(zip(names, values, strict=True)))
+            chosen = zip(names, values, strict=True)
+            yield Lipschitz.of(
+                {key: value for key, value in chosen if key not in _ADDED or value != _ADDED[key]}
+            )
 
 
 def _entry() -> type[_LipschitzEntry]:

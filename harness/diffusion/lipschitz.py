@@ -7,7 +7,7 @@ Works on plain tensors; knows nothing of models, optimizers or losses.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -99,34 +99,51 @@ def penalty_value(terms: Sequence[Term], norm: str = "tensor_mean") -> float:
     return math.fsum(squared_norm(term) / (term.size if norm == "tensor_mean" else 1) for term in terms)
 
 
+def penalty_factor(term: Term, penalty: float, norm: str = "tensor_mean") -> float:
+    """λ' of λ·∇penalty = λ'·(θ_l − θ0_l): 2λ/n_l, or 2λ for ``sum``."""
+    return 2.0 * penalty / (term.size if norm == "tensor_mean" else 1)
+
+
 def add_penalty_gradient(terms: Sequence[Term], penalty: float, norm: str = "tensor_mean") -> None:
-    """Add λ·∇penalty to the gradients: 2λ/n_l·(θ_l − θ0_l), or 2λ·(θ_l − θ0_l) for ``sum``.
+    """Add λ·∇penalty to the gradients: λ'·(θ_l − θ0_l) of :func:`penalty_factor`.
 
     Call it once per optimizer step, after unscaling and before clipping. A tensor without a gradient is
     not moved by the optimizer and is passed over.
     """
+    _add_gradient(terms, penalty, norm, lambda tensor: tensor.grad)
 
-    def factor(term: Term) -> float:
-        return 2.0 * penalty / (term.size if norm == "tensor_mean" else 1)
 
-    full = [term for term in terms if isinstance(term, Full) and term.value.grad is not None]
+@torch.no_grad()
+def step_back(terms: Sequence[Term], penalty: float, norm: str = "tensor_mean", *, lr: float) -> None:
+    """Take the step −lr·λ·∇penalty: θ_l ← θ_l − lr·λ'·(θ_l − θ0_l), once per optimizer step, before it.
+
+    A tensor without a gradient is passed over.
+    """
+    _add_gradient(terms, -lr * penalty, norm, lambda tensor: None if tensor.grad is None else tensor.detach())
+
+
+def _add_gradient(
+    terms: Sequence[Term], penalty: float, norm: str, into: Callable[[Tensor], Tensor | None]
+) -> None:
+    """Add ``penalty``·∇ to what ``into`` gives for each trained tensor; None: nothing."""
+    full = [term for term in terms if isinstance(term, Full) and into(term.value) is not None]
     for chunk in _chunks(full):
         changes = [term.change() for term in chunk]
-        torch._foreach_mul_(changes, [factor(term) for term in chunk])
-        gradients = [term.value.grad for term in chunk if term.value.grad is not None]
-        torch._foreach_add_(gradients, changes)
+        torch._foreach_mul_(changes, [penalty_factor(term, penalty, norm) for term in chunk])
+        torch._foreach_add_([place for term in chunk if (place := into(term.value)) is not None], changes)
     for term in terms:
         if isinstance(term, LowRank):
-            _add_low_rank_gradient(term, factor(term) * term.scale**2)
+            _add_low_rank_gradient(term, penalty_factor(term, penalty, norm) * term.scale**2, into)
 
 
-def _add_low_rank_gradient(term: LowRank, factor: float) -> None:
+def _add_low_rank_gradient(term: LowRank, factor: float, into: Callable[[Tensor], Tensor | None]) -> None:
     # P = f/2·s²·‖BA‖²  ⇒  ∂P/∂B = f·s²·B(AAᵀ),  ∂P/∂A = f·s²·(BᵀB)A: never forms [out, in].
     down, up = term.down.detach(), term.up.detach()
-    if term.up.grad is not None:
-        term.up.grad.add_(up @ (down @ down.T), alpha=factor)
-    if term.down.grad is not None:
-        term.down.grad.add_((up.T @ up) @ down, alpha=factor)
+    for_up, for_down = up @ (down @ down.T), (up.T @ up) @ down
+    for tensor, gradient in ((term.up, for_up), (term.down, for_down)):
+        place = into(tensor)
+        if place is not None:
+            place.add_(gradient, alpha=factor)
 
 
 @torch.no_grad()

@@ -222,11 +222,12 @@ def _step(
     clip: float | None,
     loss: Tensor,
 ) -> None:
-    """One optimizer step: the constraints' gradient, then clipping, the update, what they do after it."""
+    """One optimizer step: gradients of the constraints, clipping, the update, what they do around it."""
     scaler.unscale_(update)
     constraints.add_gradient(loss)
     if clip is not None:
         torch.nn.utils.clip_grad_norm_(update.param_groups[0]["params"], clip)
+    constraints.before_step()
     scaler.step(update)
     scaler.update()
     update.zero_grad(set_to_none=True)

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from fakes import FakeCatalog
 
+from harness.api import Lipschitz
 from harness.config import experiment as config
 from harness.config import strict_yaml
 from harness.config.experiment import Experiment
@@ -61,6 +62,17 @@ def test_a_parameter_that_is_a_list_by_nature_is_no_axis(make):
         make(methods=[{"name": "tuned", "params": {"targets": [["to_q"], ["to_q", "to_k"]]}}]), FakeCatalog()
     )
     assert len(two) == 2 * len(one) == 8
+
+
+def test_a_decoupled_penalty_stands_in_records_and_copies_only_where_it_is_asked_for(make):
+    entry = {"name": "tuned", "lipschitz": {"penalty": 5, "decoupled": [False, True]}}
+    coupled, decoupled = trials(make(methods=[entry], shots=1, subjects=["s0"]), FakeCatalog())
+    assert [t.title for t in (coupled, decoupled)] == ["Tuned (λ=5)", "Tuned (λ=5 decoupled)"]
+    plain = Lipschitz(penalty=5.0).settings()
+    assert coupled.lipschitz.settings() == plain
+    assert decoupled.lipschitz.settings() == {**plain, "decoupled": True}
+    copy = make(methods=[{"name": "tuned", "lipschitz": {"penalty": 5}}]).model_dump(mode="json")
+    assert "decoupled" not in copy["methods"][0]["lipschitz"][0]
 
 
 def test_lipschitz_axes_and_their_titles(make):

@@ -83,6 +83,56 @@ def test_entries_penalize_the_factors_themselves(norm):
         close(factor.grad, 2 * 3.0 * factor.detach() / size)
 
 
+def decoupled(penalty, norm="tensor_mean"):
+    return Lipschitz.of({"penalty": penalty, "norm": norm, "decoupled": True})
+
+
+def test_the_decoupled_sum_from_zero_is_the_weight_decay_of_adamw():
+    generator = torch.Generator().manual_seed(3)
+    start, *gradients = torch.randn(6, 4, 3, generator=generator, dtype=torch.float64)
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    adam = torch.optim.Adam([ours], lr=0.02)
+    adamw = torch.optim.AdamW([theirs], lr=0.02, weight_decay=2 * 0.7)
+    term = Full("w", ours, torch.zeros_like(start), start.numel())
+    constraints = ActiveConstraints(decoupled(0.7, "sum"), [term], lr=0.02)
+    for gradient in gradients:
+        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        constraints.add_gradient()
+        assert torch.equal(ours.grad, gradient)
+        constraints.before_step()
+        adam.step()
+        constraints.after_step()
+        adamw.step()
+    close(ours.detach(), theirs.detach())
+
+
+def test_the_decoupled_mean_goes_back_by_its_share_by_hand():
+    value = torch.nn.Parameter(torch.tensor([1.0, 2.0, 4.0]))
+    value.grad = torch.zeros(3)
+    term = Full("a", value, torch.ones(3), 30)
+    ActiveConstraints(decoupled(15.0), [term], lr=0.1).before_step()  # lr·2λ/n = 0.1
+    torch.testing.assert_close(value.detach(), torch.tensor([1.0, 1.9, 3.7]))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_decoupled_low_rank_terms_step_along_their_gradient(norm):
+    term = low_rank_term()
+    expected = torch.autograd.grad(5.0 * definition([term], norm), [term.down, term.up])
+    old = [term.down.detach().clone(), term.up.detach().clone()]
+    zero_gradients([term])
+    ActiveConstraints(decoupled(5.0, norm), [term], lr=1e-3).before_step()
+    for tensor, start, gradient in zip((term.down, term.up), old, expected):
+        close(tensor.detach(), start - 1e-3 * gradient)
+
+
+def test_a_decoupled_step_beyond_the_base_is_refused():
+    term = Full("a", torch.ones(2), torch.zeros(2), 2)
+    with pytest.raises(ValueError, match=r"λ = 500 at lr = 0.1 takes 'a' back by 50 of its change"):
+        ActiveConstraints(decoupled(500.0), [term], lr=0.1)
+    with pytest.raises(ValueError, match="needs the learning rate"):
+        ActiveConstraints(decoupled(500.0), [term])
+
+
 def test_tensor_mean_by_hand():
     value, base = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 1.0, 1.0])
     terms = [Full("a", value, base, 3), Full("row", value, base, 100)]

@@ -207,6 +207,7 @@ def train(
     prior_weight: float = 0.0,
     penalty: float = 0.0,
     penalty_form: str = "tensor_mean",
+    decoupled: bool = False,
     precondition: bool = False,
     loss_of: Any = mean_square,
 ) -> list[float]:
@@ -237,7 +238,11 @@ def train(
             others = torch.ones(len(table), dtype=torch.bool)
             others[ids] = False
             table.grad[others] = 0.0
-        if penalty:
+        if penalty and decoupled:
+            with torch.no_grad():
+                for parameter, start in zip(trained, starts):
+                    parameter -= lr * 2 * penalty / parameter.numel() * (parameter - start)
+        elif penalty:
             zero = penalty_form == "sum"
             form = (lambda p, q: (p**2).sum()) if zero else F.mse_loss
             (penalty * sum(form(p, q) for p, q in zip(trained, starts))).backward()

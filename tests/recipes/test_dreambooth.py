@@ -54,6 +54,13 @@ def test_the_penalty_is_the_mean_square_of_each_tensor_summed(pair, photos):
     assert_same_update(fitted, *restated(pair, fitted, optimizer="adam", lr=1e-3, penalty=500.0))
 
 
+def test_a_decoupled_penalty_does_not_go_through_adam(pair, photos):
+    lipschitz = Lipschitz.of({"penalty": 50.0, "decoupled": True})
+    fitted = pair.fit("dreambooth", photos, lipschitz=lipschitz, **SMALL)
+    settings = {"optimizer": "adam", "lr": 1e-3, "penalty": 50.0, "decoupled": True}
+    assert_same_update(fitted, *restated(pair, fitted, **settings))
+
+
 def test_the_subject_and_its_class_are_named_in_their_captions(pair, photos):
     fitted = pair.fit("dreambooth", photos, prior_weight=1.0, **SMALL)
     for drawn in fitted.drawn:

@@ -51,6 +51,11 @@ class ActiveConstraints:
         for each in self.members:
             each.add_gradient(self.training, loss)
 
+    def before_step(self) -> None:
+        """Let every constraint change the weights before the optimizer's step."""
+        for each in self.members:
+            each.before_step(self.training)
+
     def after_step(self) -> None:
         """Let every constraint change the weights after the optimizer's step."""
         for each in self.members:

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from harness.api import LATER
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -94,6 +96,13 @@ class Constraint:
         return {field.name: (hints[field.name], field.default) for field in dataclasses.fields(cls)}
 
     @classmethod
+    def added(cls) -> dict[str, Any]:
+        """Give the keys that came after records were made (:func:`harness.api.later`) with their defaults,
+        at which they stand in no key and no record.
+        """
+        return {each.name: each.default for each in dataclasses.fields(cls) if each.metadata.get(LATER)}
+
+    @classmethod
     def read(cls, settings: Mapping[str, Any]) -> Self | None:
         """Read the constraint off a ``lipschitz`` mapping; None where its key is missing or None."""
         if settings.get(cls.key) is None:
@@ -132,6 +141,9 @@ class Constraint:
     def prepare(self, training: Training) -> Self:
         """Settle the constraint for a run, before its first step. Raises ValueError where it cannot."""
         return self
+
+    def before_step(self, training: Training) -> None:
+        """Change the weights before the optimizer's step, with their gradients known."""
 
     def add_gradient(self, training: Training, loss: Tensor | None) -> None:
         """Add to the gradients, once per optimizer step, after unscaling and before clipping.

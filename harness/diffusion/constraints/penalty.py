@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from harness.api import Lipschitz
+from harness.api import Lipschitz, later
 from harness.diffusion.constraints.base import Axis, Constraint, Look, Training
 
 if TYPE_CHECKING:
@@ -20,7 +20,11 @@ PAPER = "P&P, the paper's method"
 
 @dataclass(frozen=True)
 class Penalty(Constraint):
-    """λ·Σ_l penalty(θ_l − θ0_l): the mean square of each tensor, summed (``tensor_mean``), or the ``sum``."""
+    """λ·Σ_l penalty(θ_l − θ0_l): the mean square of each tensor, summed (``tensor_mean``), or the ``sum``.
+
+    ``decoupled``: its gradient does not go through Adam. Each step the weights go back by lr·∇, as AdamW's
+    do for weight decay: θ ← θ − lr·λ'·(θ − θ0) with λ' = 2λ/n_l, or 2λ for ``sum``.
+    """
 
     key = "penalty"
     rank = 10
@@ -31,30 +35,61 @@ class Penalty(Constraint):
 
     penalty: Annotated[float, Field(ge=0)]
     norm: Literal["tensor_mean", "sum"] = Lipschitz.norm
+    decoupled: bool = later(False)
+
+    @property
+    def forms(self) -> list[str]:
+        """What is not as usual: ["sum", "decoupled"]."""
+        norm = [] if self.norm == "tensor_mean" else [self.norm]
+        return [*norm, "decoupled"] if self.decoupled else norm
 
     @property
     def scale(self) -> str:
-        """Penalties of another norm are another curve."""
-        return "" if self.norm == "tensor_mean" else f", {self.norm}"
+        """Penalties of another form are another curve."""
+        return "".join(f", {form}" for form in self.forms)
 
     @property
     def short(self) -> str:
         """ "λ=500", "λ=500 sum"."""
-        return f"λ={self.penalty:g}" + ("" if self.norm == "tensor_mean" else f" {self.norm}")
+        return " ".join([f"λ={self.penalty:g}", *self.forms])
 
     @property
     def long(self) -> str:
         """ "λ=500", "λ=500 (sum)"."""
-        return f"λ={self.penalty:g}" + ("" if self.norm == "tensor_mean" else f" ({self.norm})")
+        return f"λ={self.penalty:g}" + (f" ({', '.join(self.forms)})" if self.forms else "")
 
     def known_as(self, method: str, params: Mapping[str, Any]) -> str | None:
         """Name the paper's method: the full fine-tune, the mean form in place of prior preservation."""
-        mean = self.penalty > 0 and self.norm == "tensor_mean"
+        mean = self.penalty > 0 and not self.forms
         return PAPER if mean and method == "dreambooth" and not params.get("prior_weight") else None
 
+    def prepare(self, training: Training) -> Self:
+        """Raises ValueError where a decoupled step would overshoot θ0: lr·λ' > 1."""
+        from harness.diffusion.lipschitz import penalty_factor
+
+        if not (self.decoupled and self.penalty):
+            return self
+        if training.lr is None:
+            raise ValueError("a decoupled penalty needs the learning rate")
+        for term in training.terms:
+            share = training.lr * penalty_factor(term, self.penalty, self.norm)
+            if share > 1:
+                raise ValueError(
+                    f"decoupled: λ = {self.penalty:g} at lr = {training.lr:g} takes {term.name!r} back by "
+                    f"{share:.3g} of its change each step; lower one of them, until it is at most 1"
+                )
+        return self
+
     def add_gradient(self, training: Training, loss: Tensor | None) -> None:
-        """Add λ·∇penalty; nothing at λ = 0. ``loss`` [] decides nothing."""
+        """Add λ·∇penalty; nothing at λ = 0 or where it is decoupled. ``loss`` [] decides nothing."""
         from harness.diffusion.lipschitz import add_penalty_gradient
 
-        if self.penalty:
+        if self.penalty and not self.decoupled:
             add_penalty_gradient(training.terms, self.penalty, self.norm)
+
+    def before_step(self, training: Training) -> None:
+        """Go back by lr·λ·∇penalty where it is decoupled; AdamW, too, decays before it steps."""
+        from harness.diffusion.lipschitz import step_back
+
+        if self.penalty and self.decoupled and training.lr is not None:
+            step_back(training.terms, self.penalty, self.norm, lr=training.lr)
