@@ -164,3 +164,17 @@ def test_a_second_sweep_is_told_who_holds_the_folder_and_a_dead_one_holds_nothin
 def test_an_error_of_the_body_passes_the_lock_unchanged(tmp_path):
     with pytest.raises(FileNotFoundError), locked(tmp_path):
         (tmp_path / "none").read_text()
+
+
+def test_a_fit_that_another_record_has_is_not_among_its_own_seconds():
+    seconds = {"fit": 9.0, "sample": 2.0, "score": 1.0}
+    given = {"key": "k", "keys": {}, "status": "done", "trial": {}, "seconds": seconds}
+    assert Record(**given).own_seconds == seconds
+    assert Record(**given, provenance={"fit_shared": True}).own_seconds == {"sample": 2.0, "score": 1.0}
+
+
+def test_a_record_without_readout_is_written_as_ever():
+    given = {"key": "k", "keys": {}, "status": "done", "trial": {}}
+    assert b"readout" not in Record(**given).line()
+    read_out = Record(**given, readout={"alpha": 0.5})
+    assert Record.model_validate_json(read_out.line()) == read_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -122,6 +123,15 @@ def test_a_dry_run_shows_the_trials_and_writes_nothing(harness, tmp_path):
     assert (status, err) == (0, "")
     assert "DreamBooth (lr=1e-05)" in out and out.endswith("10 trials: 0 done, 10 to run\n")
     assert not Path("runs").exists()
+
+
+def test_a_dry_run_and_a_sweep_count_fits_and_readouts(harness, tmp_path):
+    photos(tmp_path)
+    Path("mine.yaml").write_text(EXPERIMENT)
+    status, out, _ = harness("sweep", "mine.yaml", "--dry-run", "--set", "readouts.scale=[0.25, 0.5]")
+    assert status == 0 and "DreamBooth (lr=1e-05), α = 0.25" in out
+    assert out.endswith("10 trials: 0 done, 10 to run\n") is False
+    assert re.search(r"\d+ trials \(10 fits, \d+ readouts\): 0 done", out)
 
 
 def test_a_dry_run_needs_no_weights_and_says_that_the_sweep_does(harness, tmp_path):

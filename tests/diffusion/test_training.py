@@ -239,6 +239,44 @@ def test_settings_that_make_no_sense(backbone, photos, change, message):
         Trainer(seed=0).fit(backbone, **settings)
 
 
+def test_a_decaying_rate_is_that_of_diffusers_schedule(backbone, photos, monkeypatch):
+    from diffusers.optimization import get_scheduler
+
+    from harness.diffusion import training
+
+    rates, own = [], training._step
+    monkeypatch.setattr(
+        training,
+        "_step",
+        lambda update, *more: rates.append(update.param_groups[0]["lr"]) or own(update, *more),
+    )
+    train(backbone, photos, steps=4, lr_decay="linear")
+    oracle = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=STEPS["lr"])
+    schedule = get_scheduler("linear", oracle, num_warmup_steps=0, num_training_steps=4)
+    expected = []
+    for _ in range(4):
+        expected.append(oracle.param_groups[0]["lr"])
+        oracle.step()
+        schedule.step()
+    assert rates == pytest.approx(expected)
+    rates.clear()
+    backbone.restore()
+    train(backbone, photos, steps=4)
+    assert rates == [STEPS["lr"]] * 4
+
+
+def test_two_courses_in_one_fit_have_no_checkpoints(backbone, photos):
+    from harness.diffusion.checkpoints import Checkpoints
+    from harness.errors import HarnessError
+
+    trainer = Trainer(seed=0, checkpoints=Checkpoints([1]))
+    parameters = backbone.parameters("denoiser")
+    trainer.fit(backbone, parameters=parameters, examples=examples(photos), **STEPS)
+    assert trainer.checkpoints.at(1).delta.weights.keys() <= parameters.keys()
+    with pytest.raises(HarnessError, match="trains in several runs, and has no single course"):
+        trainer.fit(backbone, parameters=parameters, examples=examples(photos), **STEPS)
+
+
 def test_constraint_refuses_parameters_it_cannot_see(backbone, photos):
     stranger = {"mine": torch.nn.Parameter(torch.zeros(3))}
     with pytest.raises(ValueError, match="does not know 'mine'"):

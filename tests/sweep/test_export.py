@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 from harness.cli.main import app
 from harness.config import experiment as config
 from harness.records import read
+from harness.report.filters import KEYS
 from harness.sweep import worklist
 from harness.sweep.catalog import Installed
+from harness.sweep.job import jobs
 from harness.sweep.record_writer import RecordWriter
 from harness.toybox.loading import pipeline_folder
 from harness.trial.worker import Worker
@@ -26,6 +28,7 @@ methods:
 sampling: {steps: 2, prompts: 1}
 drift: {prompts: 8, timesteps: 1, images: 0}
 scores: [dino]
+readouts: {steps: 1, scale: 0.5, budget: {noise_l2: 0.01}}
 """
 
 
@@ -40,20 +43,32 @@ def runs(tmp_path_factory):
     (spec,) = experiment.backbone
     worker = Worker(backbone=spec, dataset=experiment.dataset, encoders=catalog.encoders(spec), threads=1)
     writer = RecordWriter(folder, described=experiment.described())
-    for task in worklist.tasks(experiment, catalog, [], folder):
-        outcome = worker.run(worklist.plan(task, experiment, folder), lambda *told: None)
-        assert writer.commit(task, outcome).status == "done", outcome.error
+    for job in jobs(worklist.tasks(experiment, catalog, [], folder)):
+        plans = worklist.plans(job.tasks, experiment, folder)
+        for task, outcome in zip(job.tasks, worker.outcomes(plans, lambda *told: None), strict=True):
+            assert writer.commit(task, outcome).status == "done", outcome.error
     return folder.parent
 
 
-def key_of(runs, method):
-    return next(r.key for r in read(runs / "taken") if r.trial["method"] == method)
+def key_of(runs, method, readout="none"):
+    found = [r for r in read(runs / "taken") if r.trial["method"] == method]
+    return next(r.key for r in found if KEYS["readout"](r.trial) == readout)
 
 
-@pytest.mark.parametrize(("method", "kept"), [("dreambooth", False), ("dreambooth_lora", True)])
-def test_exported_model_is_as_far_from_the_base_as_the_record_says(runs, tmp_path, method, kept):
-    key = key_of(runs, method)
-    assert (runs / "taken" / key / "delta.safetensors").exists() == kept
+@pytest.mark.parametrize(
+    ("method", "kept", "readout"),
+    [
+        ("dreambooth", False, "none"),
+        ("dreambooth", False, "steps:1"),
+        ("dreambooth", False, "budget:0.01"),
+        ("dreambooth_lora", True, "none"),
+        ("dreambooth_lora", True, "scale:0.5"),
+    ],
+)
+def test_exported_model_is_as_far_from_the_base_as_the_record_says(runs, tmp_path, method, kept, readout):
+    key = key_of(runs, method, readout)
+    holds_weights = kept and readout in ("none", "steps:1")
+    assert (runs / "taken" / key / "delta.safetensors").exists() == holds_weights
     result = CliRunner().invoke(app, ["export", key[:12], str(tmp_path / "out"), "--runs", str(runs)])
     assert result.exit_code == 0, result.output
     assert "# the subject is called: sks mug" in result.stdout

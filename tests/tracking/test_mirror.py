@@ -254,3 +254,19 @@ def test_kill_while_the_database_is_made_leaves_none_behind(tmp_path, monkeypatc
     assert made[0].exists() and not (tmp_path / "runs" / "mlflow.db").exists()
     store.open()
     assert (tmp_path / "runs" / "mlflow.db").exists()
+
+
+def test_a_readout_is_a_parameter_a_tag_and_numbers_of_its_run(folder):
+    trial = {**record("a").trial, "readout": {"kind": "budget", "value": 5.0, "measure": "noise_l2"}}
+    found = {"alpha": 0.5, "limit": 5.0, "calibration": 4.98, "evaluations": 3.0}
+    shared = {**record("a").provenance, "fit_shared": True}
+    Lines(folder).append(record("a", trial=trial, readout=found, provenance=shared))
+    Lines(folder).append(record("b"))
+    catch_up(Store(folder.parent, folder.name))
+    _, _, found_runs = stored(folder)
+    runs = {run.data.tags["harness.key"]: run for run in found_runs}
+    run = runs["a"]
+    assert run.data.params["trial.readout"] == run.data.tags["trial.readout"] == "budget:5"
+    assert run.data.metrics["readout.alpha"] == 0.5 and run.data.metrics["seconds.fit"] == 1.0
+    assert run.info.end_time - run.info.start_time == 5000
+    assert not any("readout" in name for name in (*runs["b"].data.params, *runs["b"].data.tags))

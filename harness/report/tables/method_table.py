@@ -134,12 +134,13 @@ def tidy(
             for row in selection.rows
             if name in row.cells
         ]
-    columns = [*ROW, *_constraint_keys(selection.rows), *CELL]
+    readout = ["readout"] if _has_readouts(selection.rows) else []
+    columns = [*ROW, *_constraint_keys(selection.rows), *readout, *CELL]
     return pd.DataFrame(lines, columns=columns).astype({"version": "Int64"})
 
 
 ROW = ("row", "group", "method", "shots")
-"""The first columns of the CSV; the keys of the constraint follow, empty without one."""
+"""The first columns of the CSV; the keys of the constraint follow, empty without one, and the readout."""
 
 CELL = (
     "measure", "mean", "se", "low", "high", "n",
@@ -169,7 +170,7 @@ def _tidy_line(
     return {
         "row": row.title, "group": row.role, "method": row.method, "shots": row.shots,
         **{key: row.setting.get(f"lipschitz.{key}") for key in _constraint_keys(selection.rows)},
-        **_readout(row, selection.rows),
+        **({"readout": _readout(row)} if _has_readouts(selection.rows) else {}),
         "measure": column.name,
         "mean": cell.mean, "se": None if column.shared else cell.error, "n": cell.n, "best": best,
         "low": _end(interval.low if interval else None),
@@ -183,12 +184,15 @@ def _tidy_line(
     }  # fmt: skip
 
 
-def _readout(row: Row, rows: Sequence[Row]) -> dict[str, str]:
-    """The column of readouts, which is there where some row has one: empty at a fit's own end."""
-    if not any(Readout.of(other.records[0].trial) for other in rows):
-        return {}
+def _has_readouts(rows: Sequence[Row]) -> bool:
+    """Whether there is a column of readouts: where some row has one."""
+    return any(Readout.of(row.records[0].trial) for row in rows)
+
+
+def _readout(row: Row) -> str:
+    """Name a row's readout; empty at the fit's own end."""
     readout = Readout.of(row.records[0].trial)
-    return {"readout": readout.short if readout else ""}
+    return readout.short if readout else ""
 
 
 def _end(value: float | None) -> float | None:

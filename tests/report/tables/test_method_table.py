@@ -145,6 +145,24 @@ def test_csv_says_which_constraint(make):
     assert pd.isna(line["penalty"])
 
 
+def test_csv_and_table_tell_a_fits_readouts_apart(make):
+    readouts = [None, {"kind": "scale", "value": 0.5}, {"kind": "steps", "value": 60}]
+    records = []
+    for number, readout in enumerate(readouts):
+        plain = make(scores={"dino": 0.1 * number})
+        trial = {**plain.trial, **({"readout": readout} if readout else {})}
+        records.append(plain.model_copy(update={"key": f"k{number}", "trial": trial}))
+    parsed = pd.read_csv(io.StringIO(table(records, format="csv")), keep_default_na=False)
+    assert parsed[["row", "readout"]].values.tolist() == [
+        ["DreamBooth", ""],
+        ["DreamBooth, at 60 steps", "steps:60"],
+        ["DreamBooth, α = 0.5", "scale:0.5"],
+    ]
+    assert "readout" not in table(records[:1], format="csv")
+    only = table(records, where=["readout=scale:0.5"], format="csv")
+    assert "α = 0.5" in only and "60 steps" not in only
+
+
 def test_structural_zeros_are_exact(make):
     records = [make("frozen", subject=s, drift={"weight_l2": 0.0}) for s in "ab"]
     records += [make(subject=s, drift={"weight_l2": v}) for s, v in (("a", 1.0), ("b", 2.0))]
