@@ -82,7 +82,7 @@ def best(rows: Sequence[Row], column: Column) -> list[Row]:
     sign = 1 if column.direction == "higher" else -1
     rivals: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        if row.role == "method" and column.name in row.cells and not _structural(row, column):
+        if row.role == "method" and column.name in row.cells and not structural(row, column):
             rivals.setdefault(row.comparison_group, []).append(row)
     chosen = []
     for group in rivals.values():
@@ -106,7 +106,7 @@ def _leads(row: Row, rivals: Sequence[Row], name: str) -> list[stats.Interval]:
     return [found for found in intervals if found is not None and found.n >= LEAST_SHARED]
 
 
-def _structural(row: Row, column: Column) -> bool:
+def structural(row: Row, column: Column) -> bool:
     """Say whether a drift or a cost is exactly 0 for every subject: nothing was changed, or nothing done."""
     return column.kind != "score" and not any(row.cells[column.name].by_subject.values())
 
@@ -214,7 +214,7 @@ def _block(selection: Selection, columns: Sequence[Column], caption: str) -> Blo
 
     def line(row: Row) -> tuple[Text, ...]:
         cells = (
-            Text(_words(row.cells.get(c.name), row, c, places[c.name]), bold=id(row) in bold[c.name])
+            Text(cell_words(row.cells.get(c.name), row, c, places[c.name]), bold=id(row) in bold[c.name])
             for c in columns
         )
         return (Text(row.title), Text(str(row.subjects)), *cells)
@@ -255,10 +255,11 @@ def _measured(selection: Selection, columns: Sequence[Column]) -> str:
     ) + "."  # fmt: skip
 
 
-def _words(cell: Cell | None, row: Row, column: Column, places: int | None) -> str:
+def cell_words(cell: Cell | None, row: Row, column: Column, places: int | None) -> str:
+    """Write a cell as tables do: mean ± s.e., an exact 0 without digits, the n where it is not the row's."""
     if cell is None:
         return EMPTY
     fewer = "" if cell.n == row.subjects else f" (n {cell.n})"
-    if _structural(row, column):
+    if structural(row, column):
         return f"0{fewer}"  # no digits to suggest a measurement
     return spread(cell.mean, cell.error, places, finer=column.unit != "s") + fewer
