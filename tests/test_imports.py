@@ -62,6 +62,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "harness.sweep.preflight": ("torch", "ray", "mlflow"),
     "harness.report.figures.render_all": ("torch", "ray", "mlflow"),
     "harness.report.publish": ("torch", "ray", "mlflow"),
+    "harness.report.html.document": ("torch", "ray", "mlflow"),
     "harness.cli.listing": ("torch", "ray", "mlflow", "pandas"),
     "harness.cli.main": ("torch", "ray", "mlflow", "pandas", "numpy", "pydantic", "yaml", "matplotlib"),
     "harness.diffusion": ("torch", "ray", "mlflow", "pandas"),

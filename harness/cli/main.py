@@ -11,7 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.doctor import doctor
-from harness.cli.report import Experiment, best, compare, current_records, figures, note, run_folder_of, table
+from harness.cli.report import (
+    Experiment,
+    best,
+    compare,
+    current_records,
+    figures,
+    note,
+    report,
+    run_folder_of,
+    table,
+)
 from harness.cli.score import score
 from harness.cli.sweep import INTERRUPTED, MLflow, Runs, sweep
 from harness.cli.toybox.commands import pretrain, toybox
@@ -31,7 +41,7 @@ app.command()(sweep)
 app.command()(score)
 app.command()(doctor)
 app.command()(pretrain)
-for command in (table, best, compare, figures):
+for command in (table, best, compare, figures, report):
     app.command()(command)
 app.add_typer(toybox, name="toybox")
 

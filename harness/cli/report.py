@@ -1,4 +1,4 @@
-"""The commands that read records: ``harness table``, ``best``, ``compare`` and ``figures``."""
+"""The commands that read records: ``harness table``, ``best``, ``compare``, ``figures`` and ``report``."""
 
 from __future__ import annotations
 
@@ -155,6 +155,28 @@ def figures(
         say=note,
     ):
         typer.echo(path)
+
+
+def report(
+    experiments: Annotated[
+        list[str], typer.Argument(metavar="EXPERIMENT...", help="YAML files, or names under runs/.")
+    ],
+    runs: Runs = Path("runs"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file [default: the run's report.html; RUNS/report.html for several]."),
+    ] = None,
+    light: Annotated[bool, typer.Option("--light", help="Fewer pictures, compressed.")] = False,
+) -> None:
+    """Write one HTML file: verdict, tables, figures, pictures; several experiments side by side.
+
+    Example:  harness report fewshot lipschitz_bounds --runs results --out report.html
+    """
+    folders = list(dict.fromkeys(run_folder_of(name, runs) for name in experiments))
+    from harness.report.html import document
+
+    default = folders[0] if len(folders) == 1 else runs
+    typer.echo(document.write(folders, out or default / document.FILE, light=light))
 
 
 def note(line: str) -> None:

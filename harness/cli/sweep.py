@@ -45,8 +45,11 @@ def sweep(
     address: Annotated[
         str | None, typer.Option(metavar="A", help="A Ray cluster, host:port or auto.")
     ] = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write report.html at the end.")
+    ] = True,
 ) -> None:
-    """Run what an experiment still lacks: fit, sample, score; then tables, figures, MLflow.
+    """Run what an experiment still lacks: fit, sample, score; then tables, figures, report, MLflow.
 
     The same command continues after an interruption and does nothing twice.
 
@@ -68,6 +71,8 @@ def sweep(
     except OSError as error:
         raise ConfigError(f"--runs {runs}: cannot be made: {error.strerror or error}") from None
     summary = _swept(loaded, catalog, trials, runs, mlflow=mlflow, workers=workers, address=address)
+    if report and not summary.interrupted:
+        _report(runs.resolve() / loaded.name)
     _conclude(summary, experiment, runs / loaded.name)
 
 
@@ -109,6 +114,15 @@ def _publish(folder: Path, say: Callable[[str], None]) -> list[Path]:
     from harness.report import publish
 
     return publish.published(folder) if publish.is_current(folder) else publish.publish(folder, say=say)
+
+
+def _report(folder: Path) -> None:
+    """Write ``report.html`` where a trial is done, unless it is of these very records."""
+    from harness.report import publish
+    from harness.report.html import document
+
+    if publish.is_current(folder) and not document.is_current(folder):
+        document.write([folder], folder / document.FILE)
 
 
 def _show_plan(experiment: Experiment, catalog: Installed, runs: Path) -> None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from harness.report import stats
+from harness.report.figures import tips
 from harness.report.figures.style import drawing, heading, legend_below, mixed, palette_of
 from harness.report.rows import Row, Selection
 from harness.report.series import reference_shots, series_of
@@ -73,6 +74,8 @@ def _bar(axes: Axes, place: int, spent: Mapping[str, float], colour: str) -> Non
     left = 0.0
     for stage in STAGES:
         axes.barh(place, spent[stage], left=left, height=0.66, **_look(stage, colour))
+        if spent[stage]:
+            tips.leave(axes, left + spent[stage] / 2, place, f"{STAGES[stage]} {spent[stage]:.3g} s")
         left += spent[stage]
     axes.text(left, place, f"  {left:.3g} s", va="center", fontsize=8, color="#444444")
 

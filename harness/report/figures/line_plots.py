@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from harness.diffusion.constraints.base import Constraint
 from harness.metrics.registry import shown_in
+from harness.report.figures import tips
 from harness.report.figures.style import (
     STAR,
     Palette,
@@ -111,6 +112,8 @@ def _band(axes: Axes, rows: Sequence[Row], name: str, palette: Palette) -> None:
         markeredgecolor="white",
         zorder=3,
     )
+    for row in rows:
+        tips.leave(axes, row.shots, row.cells[name].mean, tips.measured(row, name))
 
 
 def along_constraint(
@@ -170,6 +173,9 @@ def _curve(axes: Axes, curve: Series, name: str, places: Mapping[float, float], 
         color=palette[curve.rows[0][1]], linestyle=line_of(curve), marker=mark_of(curve),
         markeredgecolor="white", elinewidth=1, zorder=3,
     )  # fmt: skip
+    for value, row in [*curve.rows, *([(UNCONSTRAINED, curve.anchor)] if curve.anchor else [])]:
+        if name in row.cells:
+            tips.leave(axes, places[value], row.cells[name].mean, tips.measured(row, name))
     if curve.anchor and name in curve.anchor.cells:
         cell = curve.anchor.cells[name]
         axes.errorbar(

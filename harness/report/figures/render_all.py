@@ -42,7 +42,7 @@ def render_all(
     """
     written: list[Path] = []
     experiment = ", ".join([experiment or "", *where]).strip(", ") or None
-    for suffix, selection in _settings(select(records, where)):
+    for suffix, selection in by_setting(select(records, where)):
         for name, plot in PLOTS.items():
             path = out_dir / f"{name}{suffix}.png"
             with matplotlib.rc_context(style.STYLE):
@@ -75,7 +75,7 @@ PLOTS: dict[str, Plot] = {
 }
 
 
-def _settings(selection: Selection) -> Iterator[tuple[str, Selection]]:
+def by_setting(selection: Selection) -> Iterator[tuple[str, Selection]]:
     """Split a selection by data set and backbone; one alone needs no suffix."""
     pairs = sorted({(row.setting["dataset"], row.setting["backbone"]) for row in selection.rows})
     for dataset, backbone in pairs:

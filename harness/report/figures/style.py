@@ -26,6 +26,7 @@ from PIL import Image
 from harness import methods
 from harness.api import Role
 from harness.diffusion.constraints.base import Look
+from harness.report.figures import tips
 from harness.report.rows import COLUMNS, Row, Selection
 from harness.report.series import Series, unconstrained
 from harness.report.tables.footnotes import encoder
@@ -224,6 +225,7 @@ def reference_lines(axes: Axes, rows: Iterable[Row], name: str, palette: Palette
                 dashes=_dashes(row.method),
                 zorder=1,
             )
+            tips.leave_across(axes, row, name)
 
 
 def reference_handles(rows: Iterable[Row], palette: Palette) -> list[Line2D]:

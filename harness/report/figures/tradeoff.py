@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.metrics.registry import shown_in
-from harness.report.figures import point_labels
+from harness.report.figures import point_labels, tips
 from harness.report.figures.line_plots import measured
 from harness.report.figures.style import (
     STAR,
@@ -112,6 +112,7 @@ def _point(axes: Axes, row: Row, drift: str, score: str, colour: str, mark: str)
         [x.mean], [y.mean], linestyle="", marker=mark, color=colour, zorder=5 if star else 4,
         markersize=12 if star else 5.5, markeredgecolor="white", markeredgewidth=0.8, clip_on=False,
     )  # fmt: skip
+    tips.leave(axes, x.mean, y.mean, tips.measured(row, score, drift))
 
 
 def _label(axes: Axes, rows: Sequence[Row], drift: str, score: str, palette: Palette) -> None:

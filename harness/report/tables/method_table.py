@@ -108,16 +108,16 @@ def _leads(row: Row, rivals: Sequence[Row], name: str) -> list[stats.Interval]:
     return [found for found in intervals if found is not None and found.n >= LEAST_SHARED]
 
 
-def _structural(row: Row, column: Column) -> bool:
+def structural(row: Row, column: Column) -> bool:
     """Say whether a drift or a cost is exactly 0 for every subject: nothing was changed, or nothing done."""
     return column.kind != "score" and not any(row.cells[column.name].by_subject.values())
 
 
 def _base_model_s(row: Row, column: Column) -> bool:
     """Say whether a drift is the base model's own: exactly 0, or of prior images that did not change."""
-    if _structural(row, column):
+    if structural(row, column):
         return True
-    unmoved = [name in row.cells and _structural(row, COLUMNS[name]) for name in ("weight_l2", "image_drift")]
+    unmoved = [name in row.cells and structural(row, COLUMNS[name]) for name in ("weight_l2", "image_drift")]
     return column.kind == "drift" and all(unmoved) and column.encoder is not None
 
 
@@ -237,7 +237,7 @@ def _block(selection: Selection, columns: Sequence[Column], caption: str) -> Blo
 
     def line(row: Row) -> tuple[Text, ...]:
         cells = (
-            Text(_words(row.cells.get(c.name), row, c, places[c.name]), bold=id(row) in bold[c.name])
+            Text(cell_words(row.cells.get(c.name), row, c, places[c.name]), bold=id(row) in bold[c.name])
             for c in columns
         )
         return (Text(row.title), Text(str(row.subjects)), *cells)
@@ -280,11 +280,12 @@ def _measured(selection: Selection, columns: Sequence[Column]) -> str:
     ) + "."  # fmt: skip
 
 
-def _words(cell: Cell | None, row: Row, column: Column, places: int | None) -> str:
+def cell_words(cell: Cell | None, row: Row, column: Column, places: int | None) -> str:
+    """Write a cell as tables do: mean ± s.e., an exact 0 without digits, the n where it is not the row's."""
     if cell is None:
         return EMPTY
     fewer = "" if cell.n == row.subjects else f" (n {cell.n})"
-    if _structural(row, column):
+    if structural(row, column):
         return f"0{fewer}"  # no digits to suggest a measurement
     error = None if column.shared else cell.error
     return spread(cell.mean, error, places, finer=column.unit != "s") + fewer
