@@ -137,7 +137,7 @@ def stem(network: str, version: int) -> str:
 
 
 def load_dino(weights: Path = WEIGHTS, *, version: int = 1) -> tuple[nn.Module, Callable]:
-    """Toybox-dino through timm: (model giving the class token [n, 192], preprocessing of a PIL image)."""
+    """Toybox-dino through timm: (model giving features [n, d], preprocessing of a PIL image)."""
     import timm
     from torchvision import transforms
 
@@ -149,7 +149,7 @@ def load_dino(weights: Path = WEIGHTS, *, version: int = 1) -> tuple[nn.Module, 
         checkpoint_path=str(weights / f"{name}.safetensors"),
         **settings["options"],
     )
-    size = settings["options"]["img_size"]
+    size = settings.get("size") or settings["options"]["img_size"]
     preprocess = transforms.Compose(
         [
             transforms.Resize(size, interpolation=transforms.InterpolationMode.BICUBIC),

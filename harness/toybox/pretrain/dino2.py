@@ -1,10 +1,11 @@
 """Stage ``dino2``: toybox-dino, version 2, learns what version 1 overlooked by comparing near misses.
 
-It begins with version 1. Each batch shows groups of things that differ in one property (class, pattern,
-shape, which material has which colour), two views of each: views of one thing attract each other, all else
-repels. A thing whose hues are turned by 15 to 30 degrees has a cosine of its own to come to. Colours are
-permuted and images mirrored, alike within a group. Two linear heads, thrown away afterwards, name class and
-pattern.
+A vision transformer of 8-pixel patches, version 1's kind, learns palettes first and patterns hardly at all:
+this is a convolutional network with group normalization, from scratch. Each batch shows groups of things that
+differ in one property (class, pattern, shape, which material has which colour), two views of each: views of
+one thing attract each other, all else repels. A thing whose hues are turned by 15 to 30 degrees has a cosine
+of its own to come to. Colours are permuted and images mirrored, alike within a group. Two linear heads,
+thrown away afterwards, name class and pattern.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,8 +27,18 @@ from harness.toybox.scenes.attributes import LABELS, numbers
 from harness.toybox.scenes.renditions import RENDITIONS
 from harness.toybox.scenes.world import lab
 
+ARCHITECTURE: dict[str, Any] = {
+    "architecture": "resnet10t",
+    "options": {
+        "layers": (2, 2, 2, 1), "channels": (96, 128, 160, 224), "stem_type": "deep", "stem_width": 32,
+        "norm_layer": "groupnorm", "num_classes": 0,
+    },
+    "size": 64,
+    "mean": (0.5, 0.5, 0.5),
+    "std": (0.5, 0.5, 0.5),
+}  # fmt: skip
 COURSE = TrainingSchedule(
-    pictures=240_000, batch=120, lr=0.01, adam=5e-4, warmup=100, cooldown=0.4, average=0.99, seed=17,
+    pictures=240_000, batch=120, lr=0.02, adam=1e-3, warmup=100, cooldown=0.4, average=0.99, seed=17,
     evaluate_every=20_000,
 )  # fmt: skip
 THINGS = ("itself", *RENDITIONS)
@@ -36,29 +48,32 @@ GROUPS = COURSE.batch // (VIEWS * len(THINGS))
 TEMPERATURE = 0.1
 FORGOTTEN = 50.0
 """Distance of palettes, L*a*b* units, at which the cosine of a turned thing should have come to nothing."""
-HUE_WEIGHT, NAMED_WEIGHT = 2.0, 0.25
+HUE_WEIGHT, NAMED_WEIGHT = 2.0, 0.5
 NAMED = ("category", "pattern")
 RECONSTRUCTED = 4  # one in so many images has passed through the autoencoder
 
 
 class Learner(nn.Module):
-    """The vision transformer with the heads that name class and pattern."""
+    """The encoder with the heads that name class and pattern."""
 
-    def __init__(self, vit: Any) -> None:
+    def __init__(self, encoder: Any) -> None:
         super().__init__()
-        self.vit = vit
-        self.heads = nn.ModuleDict({name: nn.Linear(vit.num_features, len(LABELS[name])) for name in NAMED})
+        self.encoder = encoder
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(encoder.num_features, len(LABELS[name])) for name in NAMED}
+        )
 
     def forward(self, images: Tensor) -> Tensor:
-        """The class token [n, d] of images [n, 3, 64, 64] in [-1, 1]."""
-        return self.vit(images)
+        """Features [n, d] of images [n, 3, 64, 64] in [-1, 1]."""
+        return self.encoder(images)
 
 
 def build() -> Learner:
     """Make the network with its initial weights."""
-    vit = dino.build()
     torch.manual_seed(COURSE.seed)
-    return Learner(vit)
+    return Learner(
+        timm.create_model(ARCHITECTURE["architecture"], pretrained=False, **ARCHITECTURE["options"])
+    )
 
 
 def relations() -> tuple[Tensor, Tensor]:
@@ -143,7 +158,7 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
         features = torch.cat([network(part) for part in shown.split(100)])
         return told_apart(features, near_recipe("validation_near"))
 
-    train("dino2", begun(), loss=loss, evaluate=evaluate, course=course, workdir=workdir)
+    train("dino2", build(), loss=loss, evaluate=evaluate, course=course, workdir=workdir)
 
 
 def near_recipe(pool: str) -> NearMisses:
@@ -151,13 +166,6 @@ def near_recipe(pool: str) -> NearMisses:
     recipe = POOLS[pool]
     assert isinstance(recipe, NearMisses)
     return recipe
-
-
-def begun() -> Learner:
-    """The network that training begins with: version 1 as shipped."""
-    learner = build()
-    shipping.read(learner.vit, shipping.SHIPPED / "dino.safetensors")
-    return learner
 
 
 def told_apart(features: Tensor, recipe: NearMisses) -> dict[str, float]:
@@ -176,12 +184,12 @@ def told_apart(features: Tensor, recipe: NearMisses) -> dict[str, float]:
 
 def export(*, workdir: Path, weights: Path) -> None:
     """Write ``dino-2.json``, timm's constructor and arguments, and ``dino-2.safetensors``."""
-    shipping.write(averaged("dino2", build(), workdir).vit, weights / "dino-2.safetensors")
-    (weights / "dino-2.json").write_text(json.dumps(dino.ARCHITECTURE, indent=2) + "\n")
+    shipping.write(averaged("dino2", build(), workdir).encoder, weights / "dino-2.safetensors")
+    (weights / "dino-2.json").write_text(json.dumps(ARCHITECTURE, indent=2) + "\n")
 
 
 def adopt(*, workdir: Path, weights: Path) -> None:
     """Begin with ``dino-2.safetensors``; the heads begin anew."""
     learner = build()
-    shipping.read(learner.vit, weights / "dino-2.safetensors")
+    shipping.read(learner.encoder, weights / "dino-2.safetensors")
     shipping.begin("dino2", learner, course=COURSE, workdir=workdir)
