@@ -227,9 +227,7 @@ class Experiment(_MayHaveReadouts):
         if isinstance(value, str | list | tuple):
             return _as_axis(value)
         if not isinstance(value, dict | SubjectSplit):
-            raise ValueError(
-                "must be development, test, confirmation, all, names of subjects, or {split: …, count: …}"
-            )
+            raise ValueError("must be development, test, confirmation, all, names, or {split: …, count: …}")
         return value
 
     @field_validator("scores", mode="before")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,15 +30,29 @@ ASSEMBLY_VERSION = 1
 """Raised when ``assemble`` writes another folder from the same weights: part of the folder's name."""
 
 
+LATER = re.compile(r"-\d+\.(json|safetensors)$")
+"""What the names of later versions' files end in: ``dino-2.safetensors`` is version 2 of ``dino``."""
+
+
 @cache
-def revision(weights: Path = WEIGHTS) -> str:
-    """A content hash of all shipped weights and configurations: 12 hexadecimal digits."""
-    return folder_digest(weights)
+def revision(weights: Path = WEIGHTS, *, network: str = "", version: int = 1) -> str:
+    """A content hash of shipped weights and configurations: 12 hexadecimal digits.
+
+    The first versions, trained together, share one; a later version of a network has its own.
+    """
+    if version > 1:
+        return files_digest(weights, sorted(weights.glob(f"{network}-{version}.*")))
+    paths = sorted(path for path in weights.rglob("*") if path.is_file())
+    return files_digest(weights, [path for path in paths if not LATER.search(path.name)])
 
 
 def folder_digest(folder: Path) -> str:
     """A content hash of a folder's files and their names; raises ``FileNotFoundError`` if there are none."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return files_digest(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
+
+
+def files_digest(folder: Path, paths: Sequence[Path]) -> str:
+    """A content hash of files and their names in a folder; raises ``FileNotFoundError`` if there are none."""
     if not paths:
         raise FileNotFoundError(f"{folder}: no weights there; `harness pretrain` makes them")
     total = hashlib.sha256()
@@ -116,19 +131,25 @@ def load_clip(weights: Path = WEIGHTS) -> tuple[nn.Module, Callable, Callable]:
     return model.eval().requires_grad_(False), preprocess, tokenize
 
 
-def load_dino(weights: Path = WEIGHTS) -> tuple[nn.Module, Callable]:
-    """Toybox-dino through timm: (model giving the class token [n, 192], preprocessing of a PIL image)."""
+def stem(network: str, version: int) -> str:
+    """The name, without its ending, of a version's files."""
+    return network if version == 1 else f"{network}-{version}"
+
+
+def load_dino(weights: Path = WEIGHTS, *, version: int = 1) -> tuple[nn.Module, Callable]:
+    """Toybox-dino through timm: (model giving features [n, d], preprocessing of a PIL image)."""
     import timm
     from torchvision import transforms
 
-    settings = json.loads((weights / "dino.json").read_text())
+    name = stem("dino", version)
+    settings = json.loads((weights / f"{name}.json").read_text())
     model = timm.create_model(
         settings["architecture"],
         pretrained=False,
-        checkpoint_path=str(weights / "dino.safetensors"),
+        checkpoint_path=str(weights / f"{name}.safetensors"),
         **settings["options"],
     )
-    size = settings["options"]["img_size"]
+    size = settings.get("size") or settings["options"]["img_size"]
     preprocess = transforms.Compose(
         [
             transforms.Resize(size, interpolation=transforms.InterpolationMode.BICUBIC),

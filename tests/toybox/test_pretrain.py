@@ -291,6 +291,7 @@ SHIPPED = {
     "text": "sd/text_encoder/model.safetensors",
     "clip": "clip.safetensors",
     "dino": "dino.safetensors",
+    "dino2": "dino-2.safetensors",
     "probe": "probe.safetensors",
     "unet": "sd/unet/diffusion_pytorch_model.safetensors",
     "autoencoder": "sd/vae/diffusion_pytorch_model.safetensors",

@@ -14,18 +14,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.cli.toybox.check_dino import check_apart, check_dino
 from harness.cli.toybox.figures import Figure
 from harness.cli.toybox.networks import SEED, ToyboxNetworks
 from harness.metrics.scores.kid import kid
 from harness.toybox import loading
 from harness.toybox.captions import ACCESSORY_PHRASES, article, caption, look_phrase
 from harness.toybox.confirmation import confirmation
-from harness.toybox.pretrain.dino import separation
 from harness.toybox.probe import Reading
 from harness.toybox.scenes import attributes
 from harness.toybox.scenes.backdrops import BACKDROPS
 from harness.toybox.scenes.render import rays, render, screen, trace
-from harness.toybox.scenes.world import CLASSES, Scene, Split, another_view, sample_scene
+from harness.toybox.scenes.world import Scene, Split, sample_scene
 from harness.toybox.subjects import ToySubject, prompts, references, shots, subjects
 
 MEGABYTE = 1e6
@@ -86,36 +86,6 @@ def recall(shelf: ToyboxNetworks, scenes: Sequence[Scene], texts: Sequence[str])
         (text @ image.T).argmax(1) == torch.arange(len(text)) for text, image in zip(said, shown, strict=True)
     ]
     return torch.cat(hits).float().mean().item()
-
-
-def check_dino(shelf: ToyboxNetworks) -> Iterator[Figure]:
-    """Subjects against each other, and new instances against others of their class."""
-    yield from check_apart(shelf, "dino", subjects())
-    features, instances, kinds = new_instances(shelf)
-    others = separation(features, instances, kinds)
-    yield Figure("dino: new instances of one class, AUC", others["auc_class"], 0.90)
-
-
-def check_apart(shelf: ToyboxNetworks, part: str, everyone: Sequence[ToySubject]) -> Iterator[Figure]:
-    """Whether photos of one subject are told from those of another, and of another of its class."""
-    photos = [scene for subject in everyone for scene in subject.photos]
-    count = len(photos) // len(everyone)
-    kinds = torch.tensor([CLASSES.index(scene.category) for scene in photos])
-    ours = separation(shelf.dino_features(render(photos)), torch.arange(len(photos)) // count, kinds)
-    yield Figure(f"{part}: same or different subject, AUC", ours["auc"], 0.95)
-    yield Figure(f"{part}: subjects of one class, AUC", ours["auc_class"], 0.90)
-    yield Figure(f"{part}: real-vs-real above real-vs-other", ours["gap"], 0.25)
-
-
-def new_instances(shelf: ToyboxNetworks, count: int = 200, views: int = 4) -> tuple[Tensor, Tensor, Tensor]:
-    """Features, instance and class of unseen wide instances, ``views`` pictures each."""
-    rng = np.random.default_rng([SEED, 3])
-    scenes: list[Scene] = []
-    for _ in range(count):
-        scene = sample_scene(rng, split="any", looks="wide")
-        scenes += [scene, *(another_view(scene, rng) for _ in range(views - 1))]
-    kinds = torch.tensor([CLASSES.index(scene.category) for scene in scenes])
-    return shelf.dino_features(render(scenes)), torch.arange(len(scenes)) // views, kinds
 
 
 def agreement(reading: Reading, truths: Sequence[dict[str, str]], name: str) -> float:

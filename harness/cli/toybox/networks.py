@@ -48,8 +48,13 @@ class ToyboxNetworks:
 
     @cached_property
     def dino(self) -> tuple:
-        """Toybox-dino: model, preprocessing."""
+        """Toybox-dino, version 1: model, preprocessing."""
         return loading.load_dino(self.weights)
+
+    @cached_property
+    def dino2(self) -> tuple:
+        """Toybox-dino, version 2: model, preprocessing."""
+        return loading.load_dino(self.weights, version=2)
 
     @cached_property
     def probe(self) -> Probe:
@@ -58,7 +63,7 @@ class ToyboxNetworks:
 
     def load(self) -> None:
         """Load every network that is not loaded yet."""
-        _ = self.pipeline, self.clip, self.dino, self.probe
+        _ = self.pipeline, self.clip, self.dino, self.dino2, self.probe
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor) -> Tensor:
@@ -108,9 +113,9 @@ class ToyboxNetworks:
         return torch.cat(kept)
 
     @torch.no_grad()
-    def dino_features(self, images: Tensor) -> Tensor:
-        """Compute class tokens, normalized: [n, 192]."""
-        model, preprocess = self.dino
+    def dino_features(self, images: Tensor, *, version: int = 1) -> Tensor:
+        """Compute class tokens of uint8 images [n, 3, h, w], normalized: [n, 192]."""
+        model, preprocess = self.dino if version == 1 else self.dino2
         shown = torch.stack([preprocess(image) for image in as_images(images)])
         return F.normalize(torch.cat([model(part) for part in shown.split(100)]), dim=-1)
 

@@ -63,6 +63,16 @@ def local_folder(spec: EncoderSpec) -> Path | None:
     return Path(folder) if folder and not prefix else None
 
 
+def embedded_version(embedded: str | None, model: str) -> int | None:
+    """Return which version of an embedded encoder a name means: ``toybox-dino`` and ``toybox-dino:1`` the
+    first, ``toybox-dino:2`` the second; None for another encoder's name.
+    """
+    name, colon, version = model.partition(":")
+    if embedded is None or name != embedded or (colon and not version.isdecimal()):
+        return None
+    return int(version) if colon else 1
+
+
 def checkpoint_file(spec: EncoderSpec) -> Path:
     """Return the local weights of a spec; EncoderError where they are missing or no safetensors file."""
     folder = local_folder(spec)

@@ -16,7 +16,13 @@ from typing import Any
 
 from harness.files import file_digest
 from harness.metrics.encoders import kinds
-from harness.metrics.encoders.base import EncoderEntry, EncoderError, checkpoint_file, local_folder
+from harness.metrics.encoders.base import (
+    EncoderEntry,
+    EncoderError,
+    checkpoint_file,
+    embedded_version,
+    local_folder,
+)
 from harness.plugins import Offer, by_name, only, plug_ins
 from harness.specs import BackboneSpec, EncoderSpec
 
@@ -81,10 +87,10 @@ def revision(spec: EncoderSpec) -> str:
         described = [file_digest(each) for each in sorted(folder.glob("*.json"))] if folder else [spec.model]
         content = "\n".join([file_digest(path), *described])
         return f"{own}sha256:{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-    if spec.model == entry(offer).toybox:
+    if (version := embedded_version(entry(offer).toybox, spec.model)) is not None:
         from harness.toybox.loading import revision as toybox_revision
 
-        return f"toybox:{toybox_revision()}"
+        return f"toybox:{toybox_revision(network=entry(offer).kind, version=version)}"
     return f"{own}hub:{entry(offer).hub_name(spec.model)}"
 
 

@@ -165,6 +165,12 @@ def trained(workdir: Path) -> Any:
     return network
 
 
+def shipped() -> Any:
+    """The autoencoder that the package ships, in float32, not to be trained."""
+    network = shipping.read(build(), shipping.SHIPPED / "sd" / "vae" / shipping.DIFFUSERS_FILE)
+    return network.requires_grad_(False).eval()
+
+
 def export(*, workdir: Path, weights: Path) -> None:
     """Write ``sd/vae``."""
     trained(workdir).half().save_pretrained(weights / "sd" / "vae")

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from harness.errors import ConfigError
 from harness.toybox.scenes.render import render
+from harness.toybox.scenes.renditions import RENDITIONS, strong_view
 from harness.toybox.scenes.world import Looks, Scene, Split, another_view, sample_scene
 
 SHARD = 1_000
@@ -46,12 +47,37 @@ class Recipe:
         return drawn[:size]
 
 
-POOLS = {
+@dataclass(frozen=True)
+class NearMisses(Recipe):
+    """Groups of pictures: ``views`` of an instance, then ``others`` of each of its renditions."""
+
+    others: int = 3
+
+    @property
+    def group(self) -> int:
+        """Pictures in a group."""
+        return self.views + self.others * len(RENDITIONS)
+
+    def scenes(self, shard: int, size: int) -> list[Scene]:
+        """Draw the scenes of a shard."""
+        rng = np.random.default_rng([self.seed, shard])
+        drawn: list[Scene] = []
+        while len(drawn) < size:
+            scene = sample_scene(rng, split=self.split, looks=self.looks)
+            things = [(scene, self.views)]
+            things += [(change(scene, rng), self.others) for change in RENDITIONS.values()]
+            drawn += [strong_view(thing, rng) for thing, views in things for _ in range(views)]
+        return drawn[:size]
+
+
+POOLS: dict[str, Recipe] = {
     "validation": Recipe(seed=101, pictures=1_000),
     "validation_heldout": Recipe(seed=102, pictures=1_000, split="heldout"),
     "validation_wide": Recipe(seed=103, pictures=1_000, looks="wide", views=4),
+    "validation_near": NearMisses(seed=104, pictures=2_000, split="any", looks="wide", views=5),
     "named": Recipe(seed=1, pictures=60_000),
     "wide": Recipe(seed=2, pictures=40_000, looks="wide", views=4),
+    "near": NearMisses(seed=3, pictures=60_000, looks="wide", views=5),
 }
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from harness.errors import ConfigError
 from harness.toybox.pretrain.loop import Training, TrainingSchedule
 
+SHIPPED = Path(__file__).parents[1] / "weights"
 DIFFUSERS_FILE = "diffusion_pytorch_model.safetensors"
 TRANSFORMERS_FILE = "model.safetensors"
 

@@ -14,8 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-STAGES = ("renders", "autoencoder", "text", "clip", "dino", "probe", "unet", "decoder")
-ADOPTING = ("autoencoder", "text", "clip", "dino", "probe", "unet")
+STAGES = ("renders", "autoencoder", "text", "clip", "dino", "dino2", "probe", "unet", "decoder")
+ADOPTING = ("autoencoder", "text", "clip", "dino", "dino2", "probe", "unet")
 """Stages with weights of their own to begin with; ``decoder`` begins with the autoencoder's."""
 
 

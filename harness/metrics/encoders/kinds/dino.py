@@ -8,7 +8,9 @@ from harness.metrics.encoders.base import EncoderEntry
 from harness.specs import EncoderSpec
 
 MODELS = {
-    "toybox-dino": "DINO of the embedded benchmark (timm; supervised by instance)",
+    "toybox-dino": "DINO of the embedded benchmark (timm; supervised by instance), version 1",
+    "toybox-dino:1": "the same",
+    "toybox-dino:2": "version 2, trained on near misses: sees class and pattern beside the palette",
     "vit_small_patch16_224.dino": "DINO ViT-S/16; any timm name (DINOv2: vit_small_patch14_dinov2.lvd142m)",
 }
 
