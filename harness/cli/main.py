@@ -23,6 +23,7 @@ from harness.cli.report import (
     table,
 )
 from harness.cli.score import score
+from harness.cli.shipped import init
 from harness.cli.sweep import INTERRUPTED, MLflow, Runs, sweep
 from harness.cli.toybox.commands import pretrain, toybox
 from harness.errors import ConfigError, HarnessError, one_line, one_of
@@ -38,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(sweep)
+app.command()(init)
 app.command()(score)
 app.command()(doctor)
 app.command()(pretrain)
