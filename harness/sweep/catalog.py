@@ -151,15 +151,9 @@ class Installed:
         for subject, wanted in dict.fromkeys((t.subject, t.sampling.prompts) for t in trials):
             chosen_prompts(self.dataset, subject, wanted)
 
-        asked = {(t.backbone.model_dump_json(), t.sampling.sampler): t.backbone for t in trials}
-        for (_, sampler), backbone in asked.items():
-            checks.check(backbone, sampler)
-
     def subjects(self, split: str, count: int | None = None) -> list[str]:
         chosen = cast("Split", split)
         return self.dataset.subjects(chosen) if count is None else self.dataset.subjects(chosen, count)
-    def subjects(self, split: str) -> list[str]:
-        return self.dataset.subjects(cast("Split", split))
 
     def most_shots(self, subject: str) -> int:
         return self.dataset.most_shots(subject)

@@ -270,6 +270,8 @@ def test_a_readout_is_a_parameter_a_tag_and_numbers_of_its_run(folder):
     assert run.data.metrics["readout.alpha"] == 0.5 and run.data.metrics["seconds.fit"] == 1.0
     assert run.info.end_time - run.info.start_time == 5000
     assert not any("readout" in name for name in (*runs["b"].data.params, *runs["b"].data.tags))
+
+
 def toybox_record(key: str, method: str, subject: str, score: float) -> Record:
     trial = {**record(key).trial, "method": method, "title": method.title(), "subject": subject}
     trial |= {"sampling": {"sampler": "ddim", "steps": 5, "guidance": 5.0}, "params": {}, "lipschitz": None}
