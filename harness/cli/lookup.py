@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.cli.shipped import shipped
 from harness.config import strict_yaml
 from harness.errors import ConfigError, one_of
 from harness.records import FILE, Record, read
@@ -33,9 +34,11 @@ def is_yaml(path: Path) -> bool:
 
 
 def experiment_file(experiment: Path, runs: Path) -> Path:
-    """The YAML file that is meant: a path, or the resolved copy in the run directory of a name."""
+    """The YAML file that is meant: a path, a run directory's resolved copy, an experiment of the package."""
+    if is_yaml(experiment) or experiment.exists():
+        return experiment
     saved = runs / experiment.name / "experiment.yaml"
-    return saved if not is_yaml(experiment) and not experiment.exists() and saved.is_file() else experiment
+    return saved if saved.is_file() else shipped().get(experiment.as_posix(), experiment)
 
 
 def find_record(key: str, runs: Path) -> tuple[Path, Record]:

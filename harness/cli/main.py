@@ -23,6 +23,7 @@ from harness.cli.report import (
     table,
 )
 from harness.cli.score import score
+from harness.cli.shipped import init
 from harness.cli.sweep import INTERRUPTED, MLflow, Runs, sweep
 from harness.cli.toybox.commands import pretrain, toybox
 from harness.errors import ConfigError, HarnessError, one_line, one_of
@@ -38,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(sweep)
+app.command()(init)
 app.command()(score)
 app.command()(doctor)
 app.command()(pretrain)
@@ -64,17 +66,15 @@ def ui(
 
     Example:  harness ui --port 5001
     """
-    import subprocess
-
-    from harness.tracking.mlflow_store import QUIET, default_uri
+    from harness.tracking.environment import check_address
+    from harness.tracking.mlflow_store import default_uri
+    from harness.tracking.server import serve
 
     if mlflow is None and not (runs / "mlflow.db").is_file():
         raise ConfigError(f"{runs / 'mlflow.db'}: not there yet; a sweep or `harness mirror` makes it")
-    uri = mlflow or default_uri(runs)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    note(f"http://{host}:{port}  (Ctrl-C ends it)")
-    where = ["--host", host, "--port", str(port)]
-    raise typer.Exit(subprocess.call([*command, *where], env={**QUIET, **os.environ}))
+    check_address(mlflow)
+    note(f"http://{host}:{port}  (Ctrl-C ends it); the runs of each experiment:")
+    raise typer.Exit(serve(mlflow or default_uri(runs), host, port, say=note))
 
 
 @app.command()
@@ -83,8 +83,10 @@ def mirror(experiment: Experiment, runs: Runs = Path("runs"), mlflow: MLflow = N
 
     Example:  harness mirror fewshot --mlflow http://tracking.example:5000
     """
+    from harness.tracking.environment import check_address
     from harness.tracking.mirror import Store, catch_up
 
+    check_address(mlflow)
     folder = run_folder_of(experiment, runs)
     current_records(folder)  # says what is left out
     store = Store(folder.parent, folder.name, mlflow)
@@ -138,12 +140,13 @@ def export(
     Example:  harness export 3fa9 /tmp/my-mug
     """
     from harness.cli.lookup import find_record
-    from harness.cli.progress import meter
-    from harness.sweep.export import export_trial
 
     if out.exists():
         raise ConfigError(f"{out}: is there already; give a new folder")
     folder, record = find_record(key, runs)
+    from harness.cli.progress import meter
+    from harness.sweep.export import export_trial  # loads torch
+
     with meter() as progress:
         lines = export_trial(folder, record, out, progress=progress, device=device)
     typer.echo("\n".join(["# pipe: the base model's pipeline in diffusers", *lines]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +37,7 @@ def table(
     Example:  harness table fewshot --where shots=5 --format tex
     """
     folder = run_folder_of(experiment, runs)
+    check_conditions(where or ())
     from harness.report.tables import method_table, published_table
 
     if published:
@@ -115,6 +117,7 @@ def compare(
     Example:  harness compare tuning-toybox --against dreambooth --runs results --power
     """
     folder = run_folder_of(experiment, runs)
+    check_conditions(where or ())
     from harness.report.tables import comparison_table as comparison
 
     text = comparison.table(
@@ -144,6 +147,7 @@ def figures(
     Example:  harness figures lipschitz_bounds --out paper/figures
     """
     folder = run_folder_of(experiment, runs)
+    check_conditions(where or ())
     from harness.report.figures import render_all as drawing
 
     for path in drawing.render_all(
@@ -182,6 +186,14 @@ def report(
 def note(line: str) -> None:
     """Say a line on stderr."""
     typer.echo(line, err=True)
+
+
+def check_conditions(conditions: Sequence[str]) -> None:
+    """Refuse a malformed condition before pandas is loaded. Raises ConfigError."""
+    from harness.report import filters
+
+    for condition in conditions:
+        filters.split(condition)
 
 
 def current_records(folder: Path) -> list[Any]:

@@ -35,16 +35,18 @@ def score(
     from harness.datasets.registry import load_dataset
     from harness.metrics.encoders.registry import default_encoders
     from harness.specs import BackboneSpec, DatasetSpec
-    from harness.trial import external
+    from harness.trial.external_images import ExternalImages, read_templates
 
     data = load_dataset(DatasetSpec(name=dataset, path=str(path) if path else None))
+    data.check([subject], [shots])
     if prompts is None:
-        data.check([subject], [0])
         templates = [prompt.template for prompt in data.prompts(subject)]
     else:
-        templates = external.read_templates(prompts)
-    made = external.ExternalImages.found_in(folder, len(templates))
+        templates = read_templates(prompts)
+    made = ExternalImages.found_in(folder, len(templates))
     backbone = BackboneSpec(name="toybox") if dataset == "toybox" else BackboneSpec(name="none", path="none")
+    from harness.trial import external  # loads torch: what can be wrong without it was looked at
+
     report = external.score(
         made,
         templates,

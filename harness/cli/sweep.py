@@ -58,8 +58,13 @@ def sweep(
     from harness.cli.lookup import experiment_file
     from harness.config import experiment as config
     from harness.sweep.catalog import Installed
+    from harness.sweep.cluster_probe import check_cluster
     from harness.sweep.grid import expand
+    from harness.tracking.environment import check_address
 
+    check_address(mlflow)
+    if address is not None and not dry_run:
+        check_cluster(address)
     loaded = config.load(experiment_file(experiment, runs), changes or ())
     if dry_run:
         _show_plan(loaded, Installed(loaded, plan_only=True), runs)

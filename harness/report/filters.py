@@ -59,12 +59,7 @@ def parse(conditions: Sequence[str], records: Sequence[Record]) -> Conditions:
     """
     wanted: dict[str, set[str]] = {}
     for condition in conditions:
-        key, equals, values = condition.partition("=")
-        key = key.strip()
-        if not equals or not values.strip():
-            raise ConfigError(f"--where {condition}: write it as key=value, for example shots=5")
-        if key not in KEYS:
-            raise ConfigError(f"--where {condition}: {one_of(key, KEYS, noun='key')}")
+        key, values = split(condition)
         present = _present(key, records)
         # Titles hold commas: "Real photos, autoencoded".
         texts = [values] if values.strip() in present else values.split(",")
@@ -74,6 +69,17 @@ def parse(conditions: Sequence[str], records: Sequence[Record]) -> Conditions:
                 raise ConfigError(f"--where {condition}: {one_of(value, present, noun=key)}")
             wanted.setdefault(key, set()).update(present[value])
     return {key: frozenset(values) for key, values in wanted.items()}
+
+
+def split(condition: str) -> tuple[str, str]:
+    """Take a condition apart into key and values. Raises ConfigError for another form and an unknown key."""
+    key, equals, values = condition.partition("=")
+    key = key.strip()
+    if not equals or not values.strip():
+        raise ConfigError(f"--where {condition}: write it as key=value, for example shots=5")
+    if key not in KEYS:
+        raise ConfigError(f"--where {condition}: {one_of(key, KEYS, noun='key')}")
+    return key, values
 
 
 def _present(key: str, records: Sequence[Record]) -> dict[str, set[str]]:

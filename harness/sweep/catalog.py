@@ -134,20 +134,22 @@ class Installed:
         return method.skip(self._bare[subject], backbone.family or "")
 
     def check(self, trials: Sequence[Trial]) -> None:
+        from harness.datasets.base import chosen_prompts
+        from harness.diffusion.backbones import checks
+        from harness.metrics.encoders.names import check_name
+
+        for kind, spec in self._encoders.items():
+            check_name(kind, spec)
+        asked = {(t.backbone.model_dump_json(), t.sampling.sampler, t.sampling.steps): t for t in trials}
+        for trial in asked.values():
+            checks.check(trial.backbone, trial.sampling.sampler, trial.sampling.steps)
         shots: dict[str, set[int]] = {}
         for trial in trials:
             shots.setdefault(trial.subject, set()).add(trial.shots)
         for subject, counts in shots.items():
             self.dataset.check([subject], sorted(counts))
-        from harness.datasets.base import chosen_prompts
-        from harness.diffusion.backbones import checks
-
         for subject, wanted in dict.fromkeys((t.subject, t.sampling.prompts) for t in trials):
             chosen_prompts(self.dataset, subject, wanted)
-
-        asked = {(t.backbone.model_dump_json(), t.sampling.sampler): t.backbone for t in trials}
-        for (_, sampler), backbone in asked.items():
-            checks.check(backbone, sampler)
 
     def subjects(self, split: str, count: int | None = None) -> list[str]:
         chosen = cast("Split", split)

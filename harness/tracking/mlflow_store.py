@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
@@ -21,19 +20,16 @@ from filelock import FileLock
 from harness import files, records
 from harness.records import Record
 from harness.specs import Readout
+from harness.tracking import description
+from harness.tracking.environment import hush
 
 KEY, DIGEST, KIND = "harness.key", "harness.digest", "harness.kind"
+NOTE = "mlflow.note.content"
 MARK = "mirrored.json"
+BATCH = 1000
+"""MLflow's limit for the metrics of one request."""
 DESCRIBING = ("title", "label", "backbone", "dataset")
 """Words of a trial that may change while its key stays: tags, for MLflow's parameters cannot change."""
-QUIET = {
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
 
 
 def default_uri(runs: Path) -> str:
@@ -78,8 +74,7 @@ class Store:
 
     def open(self) -> None:
         """Import MLflow (slow), create schema and experiment, and find the runs that are there."""
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
+        hush()
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         logging.getLogger("alembic").setLevel(logging.ERROR)
         from mlflow import MlflowClient
@@ -96,6 +91,8 @@ class Store:
             self._parent = parents[0].info.run_id if parents else self._new_parent()
             for run in self._find(f"tags.`{KIND}` = 'trial'"):
                 self._known[run.data.tags[KEY]] = (run.info.run_id, run.data.tags.get(DIGEST))
+            for name, value in self._about_parent().items():
+                self._client.set_tag(self._parent, name, value)
             self._client.update_run(self._parent, status="RUNNING")
 
     def put(self, record: Record) -> None:
@@ -121,6 +118,7 @@ class Store:
                 elif path.is_file():
                     self._client.log_artifact(self._parent, str(path))
             status = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
+            self._describe()
             self._client.set_terminated(self._parent, status=status)
         mark = self._mark()
         mirrored = {key: digest for key, (_, digest) in self._known.items()}
@@ -129,6 +127,38 @@ class Store:
             for record in records.read_current(self.folder).records
         ):
             files.write_atomically(self.folder / MARK, json.dumps(mark).encode())
+
+    def _describe(self) -> None:
+        """Put description, mean scores and data set on the experiment and its parent run."""
+        current = records.read_current(self.folder).records
+        note = description.note(self.folder, current)
+        self._client.set_experiment_tag(self._id, NOTE, note)
+        self._client.set_tag(self._parent, NOTE, note)
+        done = [record for record in current if record.status == "done"]
+        if done:
+            from mlflow.entities import Metric
+
+            stamp = max(map(_milliseconds, done))
+            means = [Metric(name, v, stamp, 0) for name, v in description.mean_scores(done).items()]
+            for start in range(0, len(means), BATCH):
+                self._client.log_batch(self._parent, metrics=means[start : start + BATCH])
+            self._log_dataset(self._parent, done)
+
+    def _log_dataset(self, run_id: str, made_from: Sequence[Record]) -> None:
+        """Say in MLflow's own terms which data a run was made from; nothing where the records do not."""
+        digest = description.dataset_digest(made_from)
+        if digest is None:
+            return
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        name = str(made_from[0].trial["dataset"])
+        dataset = Dataset(name, digest, source_type="code", source=json.dumps({"dataset": name}))
+        self._client.log_inputs(
+            run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+        )
+
+    def _about_parent(self) -> dict[str, str]:
+        return description.source(f"harness sweep {self._experiment}")
 
     def _mark(self) -> dict[str, Any]:
         """What was mirrored, and where to; a database that was deleted and made anew is another one."""
@@ -141,6 +171,13 @@ class Store:
         }
 
     def _experiment_id(self) -> str:
+        """Find or make the experiment, so tagged that MLflow's UI opens it at its runs."""
+        found = self._found_or_created()
+        for name, value in description.MODEL_TRAINING.items():
+            self._client.set_experiment_tag(found, name, value)
+        return found
+
+    def _found_or_created(self) -> str:
         found = self._client.get_experiment_by_name(self._experiment)
         if found is not None:
             if found.lifecycle_stage == "deleted":
@@ -160,13 +197,16 @@ class Store:
                 return found
 
     def _new_parent(self) -> str:
-        run = self._client.create_run(self._id, run_name=self._experiment, tags={KIND: "sweep"})
+        tags = {KIND: "sweep", **self._about_parent()}
+        run = self._client.create_run(self._id, run_name=self._experiment, tags=tags)
         return str(run.info.run_id)
 
     def _new_run(self, record: Record) -> str:
         name = f"{record.trial['title']} · {record.trial['subject']} · {record.trial['shots']} shots"
         tags = {KIND: "trial", KEY: record.key, "mlflow.parentRunId": self._parent}
         start = _milliseconds(record) - round(1000 * sum(record.own_seconds.values()))
+        tags |= description.source(f"harness sweep {self._experiment}", record)
+        start = _milliseconds(record) - round(1000 * sum(record.seconds.values()))
         run = self._client.create_run(self._id, start_time=start, run_name=name, tags=tags)
         return str(run.info.run_id)
 
@@ -181,8 +221,9 @@ class Store:
         self._client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
         folder = self.folder / record.key
         losses = [Metric("loss", value, stamp, step) for step, value in enumerate(_losses(folder), start=1)]
-        for start in range(0, len(losses), 1000):  # MLflow's limit for one batch
-            self._client.log_batch(run_id, metrics=losses[start : start + 1000])
+        for start in range(0, len(losses), BATCH):
+            self._client.log_batch(run_id, metrics=losses[start : start + BATCH])
+        self._log_dataset(run_id, [record])
         self._client.log_text(run_id, json.dumps(record.trial, indent=1, ensure_ascii=False), "trial.json")
         if (folder / "contact_sheet.png").is_file():
             self._client.log_artifact(run_id, str(folder / "contact_sheet.png"))

@@ -6,7 +6,9 @@ import io
 import textwrap
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from harness.report.lettering import dejavu
 
 CELL, GAP, LINE, COLUMNS = 96, 4, 11, 6
 CAPTION_LINES, CAPTION_WIDTH = 3, 18
@@ -30,7 +32,7 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[tuple[Image.Image, str]]]])
 
     ``rows``: (title, [(image, caption)]). Images keep their proportions inside square cells.
     """
-    font = ImageFont.load_default(size=9)
+    font = dejavu(9)
     cell_height = CELL + CAPTION_LINES * LINE + GAP
     heights = [LINE + GAP + _lines(len(cells)) * cell_height for _, cells in rows]
     sheet = Image.new("RGB", (COLUMNS * (CELL + GAP) + GAP, sum(heights) + GAP), "white")

@@ -270,3 +270,47 @@ def test_a_readout_is_a_parameter_a_tag_and_numbers_of_its_run(folder):
     assert run.data.metrics["readout.alpha"] == 0.5 and run.data.metrics["seconds.fit"] == 1.0
     assert run.info.end_time - run.info.start_time == 5000
     assert not any("readout" in name for name in (*runs["b"].data.params, *runs["b"].data.tags))
+
+
+def toybox_record(key: str, method: str, subject: str, score: float) -> Record:
+    trial = {**record(key).trial, "method": method, "title": method.title(), "subject": subject}
+    trial |= {"sampling": {"sampler": "ddim", "steps": 5, "guidance": 5.0}, "params": {}, "lipschitz": None}
+    provenance = {**record(key).provenance, "data_revision": "d1a2"}
+    return record(key, trial=trial, scores={"dino_heldout": score}, provenance=provenance)
+
+
+def test_experiment_and_parent_say_what_was_asked_found_and_measured_and_on_which_data(folder):
+    (folder / "experiment.yaml").write_text("name: x\nquestion: Which one keeps it?\n")
+    lead = {"dreambooth": 0.2, "textual_inversion": 0.0}
+    base = {"s0": 0.5, "s1": 0.6, "s2": 0.3, "s3": 0.45}
+    for method, more in lead.items():
+        for number, (subject, score) in enumerate(base.items()):
+            made = toybox_record(f"{method}{number}", method, subject, score + more + number / 1000 * more)
+            Lines(folder).append(made)
+    for _ in range(2):
+        catch_up(Store(folder.parent, folder.name))
+    client, (parent,), runs = stored(folder)
+    experiment = client.get_experiment_by_name(folder.name)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    note = experiment.tags["mlflow.note.content"]
+    assert note == parent.data.tags["mlflow.note.content"]
+    assert note.startswith("**Which one keeps it?**\n\n") and "| Textual_Inversion" in note
+    assert "(n = 4): best Dreambooth (0.663)\n" in note  # 0.4625 + 0.2 · 1.0015, the other is told from it
+    metrics = parent.data.metrics
+    assert metrics["mean/dino_heldout/Dreambooth/3 shots"] == pytest.approx(0.4625 + 0.2 * 1.0015)
+    assert metrics["mean/dino_heldout/Textual_Inversion/3 shots"] == pytest.approx(0.4625)
+    for run in (parent, runs[0]):
+        (data,) = run.inputs.dataset_inputs
+        assert (data.dataset.name, data.dataset.digest) == ("toybox", "d1a2")
+        assert run.data.tags["mlflow.source.name"] == f"harness sweep {folder.name}"
+        assert run.info.user_id == run.data.tags["mlflow.user"] != ""
+
+
+def test_a_name_of_a_metric_has_only_what_mlflow_takes():
+    from mlflow.utils.validation import _validate_metric_name
+
+    from harness.tracking.description import metric_name
+
+    name = metric_name("mean/clip_t/DreamBooth (lr=1e-05, λ=20, ‖Δθ‖ ≤ 3)/5 shots")
+    _validate_metric_name(name)
+    assert name == "mean/clip_t/DreamBooth lr 1e-05 λ 20 Δθ 3 /5 shots"

@@ -12,7 +12,8 @@ from harness.cli.main import app
 from harness.datasets.registry import load_dataset
 from harness.metrics.encoders.registry import default_encoders
 from harness.specs import BackboneSpec, DatasetSpec, DriftSet, Sampling, Trial
-from harness.trial.external import ExternalImages, ExternalImagesError, read_templates, score
+from harness.trial.external import score
+from harness.trial.external_images import ExternalImages, ExternalImagesError, read_templates
 from harness.trial.plan import Keys, Plan
 from harness.trial.worker import Worker
 

@@ -40,3 +40,12 @@ def test_sheet_is_small():
     noisy = [(Image.effect_noise((512, 512), 90).convert("RGB"), "noise")] * 25
     buffer = io.BytesIO(to_png(contact_sheet([("row", noisy)])))
     assert len(buffer.getvalue()) < 300_000
+
+
+def test_the_letters_of_titles_are_in_the_font():
+    from harness.report.lettering import dejavu
+
+    missing = dejavu(9).getmask("\ufffe")  # no character: the box that stands for what a font lacks
+    for letter in "λΔθε‖≤·×é":
+        drawn = dejavu(9).getmask(letter)
+        assert (drawn.size, bytes(drawn)) != (missing.size, bytes(missing)), letter

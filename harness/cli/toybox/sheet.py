@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from harness.cli.toybox.networks import ToyboxNetworks
+from harness.report.lettering import dejavu
 from harness.toybox.captions import caption
 from harness.toybox.confirmation import COUNT, confirmation
 from harness.toybox.scenes.render import render
@@ -53,7 +54,7 @@ CAPTIONS = (
 """What samples are made of: every class noun, background, pattern and accessory, and a rare word."""
 
 
-def title_lines(title: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
+def title_lines(title: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
     """Break a title between words into lines of at most ``width`` pixels; a longer word stands alone."""
     lines = [""]
     for word in title.split():
@@ -74,7 +75,7 @@ def grid(images: Tensor, columns: int, titles: Sequence[str], *, magnify: int = 
         raise ValueError(f"a sheet needs images and as many titles, got {len(images)} and {len(titles)}")
     columns = min(columns, len(images))
     height, width = images.shape[2] * magnify, images.shape[3] * magnify
-    font = ImageFont.load_default(size=LETTERS)
+    font = dejavu(LETTERS)
     lines = [title_lines(title, width, font) for title in titles]
     cell = height + GAP // 2 + LINE * max(map(len, lines)) + GAP
     rows = -(-len(images) // columns)

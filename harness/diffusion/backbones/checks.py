@@ -12,9 +12,11 @@ from harness.diffusion.backbones.locate import PICKLES, find_local
 from harness.errors import BackboneError, one_of
 from harness.specs import BackboneSpec
 
+TIMESTEPS = "num_train_timesteps"
 
-def check(spec: BackboneSpec, sampler: str) -> None:
-    """Refuse what can be known without loading: a wrong family, option or sampler. Raises BackboneError.
+
+def check(spec: BackboneSpec, sampler: str, steps: int = 1) -> None:
+    """Refuse what can be known without loading: family, option, sampler, steps. Raises BackboneError.
 
     A model that still has to be downloaded is only checked as far as ``spec`` says its family.
     """
@@ -26,6 +28,30 @@ def check(spec: BackboneSpec, sampler: str) -> None:
     if sampler not in FAMILIES[family].samplers:
         raise BackboneError(
             f"backbone {spec.name!r} ({family}): {one_of(sampler, FAMILIES[family].samplers, noun='sampler')}"
+        )
+    if folder is not None:
+        _check_steps(spec, folder, steps)
+        for part in FAMILIES[family].networks:
+            _refuse_pickles(folder / part)
+
+
+def _check_steps(spec: BackboneSpec, folder: Path, steps: int) -> None:
+    """Refuse to sample in more steps than the model learnt noise levels."""
+    try:
+        there = int(json.loads((folder / "scheduler" / "scheduler_config.json").read_text())[TIMESTEPS])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # what is missing or damaged is told where it is loaded
+    if steps > there:
+        raise BackboneError(f"sampling.steps: {steps}: backbone {spec.name!r} has {there} timesteps")
+
+
+def _refuse_pickles(folder: Path) -> None:
+    """Refuse a network's folder whose weights are pickles only."""
+    pickles = sorted(path.name for end in PICKLES for path in folder.glob(end))
+    if pickles and not list(folder.glob("*.safetensors")):
+        raise BackboneError(
+            f"{folder}: only pickled weights ({', '.join(pickles)}), which are refused; "
+            "save them as safetensors"
         )
 
 
@@ -84,10 +110,9 @@ def check_parts(spec: BackboneSpec, folder: Path, networks: tuple[str, ...], oth
 
 def check_weights(folder: Path) -> None:
     """Refuse a network's folder without weights in safetensors, or with a part missing."""
+    _refuse_pickles(folder)
     if not list(folder.glob("*.safetensors")):
-        pickles = sorted(path.name for end in PICKLES for path in folder.glob(end))
-        found = f"only pickled weights ({', '.join(pickles)}), which are refused" if pickles else "no weights"
-        raise BackboneError(f"{folder}: {found}; save them as safetensors")
+        raise BackboneError(f"{folder}: no weights; save them as safetensors")
     for index in sorted(folder.glob("*.safetensors.index.json")):
         shards = set(json.loads(index.read_text())["weight_map"].values())
         absent = sorted(name for name in shards if not (folder / name).exists())

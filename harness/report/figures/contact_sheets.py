@@ -9,14 +9,13 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from matplotlib import font_manager
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from harness.records import Record
 from harness.report.figures.style import heading
+from harness.report.lettering import dejavu
 from harness.report.rows import Row, Selection
 from harness.report.series import reference_shots, series_of
 
@@ -128,14 +127,14 @@ def draw(strips: Sequence[Strip], photos: Sequence[Image.Image], *, line: str) -
     sheet = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(sheet)
     for down, words in enumerate(headings):
-        pen.text((MARGIN, 9 + 14 * down), words, fill=_GREY, font=_font(11))
+        pen.text((MARGIN, 9 + 14 * down), words, fill=_GREY, font=dejavu(11))
     if photos:
         shown = tuple(("", photo) for photo in evenly(photos, len(longest)))
         _strip(sheet, pen, top, Strip("photos of the subject", shown, quiet=True))
     top += photo_height + caption_height
     for column, lines in enumerate(captions):
         for up, words in enumerate(reversed(lines), start=1):
-            pen.text((_left(column), top - 6 - 14 * up), words, fill=_INK, font=_font(11))
+            pen.text((_left(column), top - 6 - 14 * up), words, fill=_INK, font=dejavu(11))
     for place, strip in enumerate(strips):
         _strip(sheet, pen, top + place * (CELL + GAP), strip)
     return sheet
@@ -145,7 +144,7 @@ def _strip(sheet: Image.Image, pen: ImageDraw.ImageDraw, top: int, strip: Strip)
     lines = _wrapped(strip.label, LABEL - 10, 12, lines=5)
     start = top + (CELL - 15 * len(lines)) // 2
     for line, words in enumerate(lines):
-        pen.text((MARGIN, start + 15 * line), words, fill=_GREY if strip.quiet else _INK, font=_font(12))
+        pen.text((MARGIN, start + 15 * line), words, fill=_GREY if strip.quiet else _INK, font=dejavu(12))
     for column, (_, picture) in enumerate(strip.pictures):
         scale = CELL / max(picture.size)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
@@ -159,10 +158,5 @@ def _left(column: int) -> int:
 
 def _wrapped(words: str, width: int, size: int, *, lines: int) -> list[str]:
     """Break words into lines of at most ``width`` pixels."""
-    letters = max(4, int(width / (_font(size).getlength("abcdefghij klmnop") / 17)))
+    letters = max(4, int(width / (dejavu(size).getlength("abcdefghij klmnop") / 17)))
     return textwrap.wrap(words, letters, max_lines=lines, placeholder=" …") or [""]
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)

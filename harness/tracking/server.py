@@ -1,0 +1,79 @@
+"""MLflow's UI as a child of this process: where its experiments are, and an end that leaves nothing behind.
+
+Imports MLflow only to ask the store for its experiments, while the server is starting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from harness.tracking.environment import hush, quiet
+
+PATIENCE = 5.0
+"""Seconds that the server's processes get to end by themselves."""
+RUNS_PAGE = "#/experiments/{}/runs?workflowType=machine_learning"
+"""MLflow's address of an experiment's runs, in its mode for training models."""
+
+
+def serve(uri: str, host: str, port: int, *, say: Callable[[str], None]) -> int:
+    """Run MLflow's UI until it ends or this process is told to; return its exit status.
+
+    The server and its workers have a process group of their own, and are ended with it: at SIGTERM, SIGHUP
+    and SIGINT (Ctrl-C), and after any error here.
+    """
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    command += ["--host", host, "--port", str(port)]
+    environment = {**os.environ, **quiet(os.environ)}
+    with _told_to_end():
+        server = subprocess.Popen(command, env=environment, start_new_session=True)
+        try:
+            for line in links(uri, f"http://{host}:{port}/"):
+                say(line)
+            return server.wait()
+        finally:
+            end_group(server)
+
+
+def links(uri: str, address: str) -> list[str]:
+    """Write a line for each experiment: its name, the address of its runs; without any, the address alone."""
+    hush()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = MlflowClient(tracking_uri=uri).search_experiments(order_by=["name"])
+    except MlflowException:  # the server says what is wrong
+        return [address]
+    rows = [(each.name, each.experiment_id) for each in found if each.name != "Default"]
+    width = max((len(name) for name, _ in rows), default=0)
+    return [f"{name:{width}}  {address}{RUNS_PAGE.format(number)}" for name, number in rows] or [address]
+
+
+def end_group(server: subprocess.Popen[bytes], patience: float = PATIENCE) -> None:
+    """End a process that leads a group, and all of the group: asked first, then killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(patience)
+
+
+@contextlib.contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP leave the block as Ctrl-C does."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
