@@ -143,7 +143,7 @@ def test_the_resolved_copy_stands_for_the_same_trials(make):
         (FROZEN + "subjects: {split: test, count: 9}\n", ": subjects: count: 9 requested, the split"),
         (
             FROZEN + "subjects: 5\n",
-            ": subjects: must be development, test, confirmation, all, names of subjects, or {split",
+            ": subjects: must be development, test, confirmation, all, names, or {split",
         ),
         (FROZEN + "subjects: [s0, 5]\n", ": subjects[1]: must be a valid string, not 5"),
         (

@@ -40,7 +40,7 @@ class Penalty(Constraint):
     @property
     def forms(self) -> list[str]:
         """What is not as usual: ["sum", "decoupled"]."""
-        norm = [] if self.norm == "tensor_mean" else [self.norm]
+        norm: list[str] = [] if self.norm == "tensor_mean" else [self.norm]
         return [*norm, "decoupled"] if self.decoupled else norm
 
     @property
