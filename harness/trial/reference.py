@@ -106,7 +106,7 @@ class ReferenceSampler:
         ]
         prompts = tuple(PriorPrompt(SUBJECT, text, *pair) for text, pair in zip(texts, seeds, strict=True))
         (entry,) = self._by_group(
-            "base-subject", prompts, lambda part: {"pictures": self._sample(part, [p.seed for p in part])}
+            "base-subject", prompts, lambda part: {"pictures": self.sample(part, [p.seed for p in part])}
         )
         return self._probe("base-subject-noise", prompts, entry["pictures"])
 
