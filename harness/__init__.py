@@ -1,6 +1,6 @@
 """Benchmark and experiment harness for few-shot personalization of text-to-image diffusion models.
 
-In Python and notebooks: ``harness.load("fewshot")``, ``table``, ``compare`` and ``trial`` (see
+In Python and notebooks: ``harness.load("fewshot")``, ``table``, ``compare`` and ``show`` (see
 :mod:`harness.cli.interactive`), each imported when it is first asked for. Importing this does no work.
 """
 
@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    if name not in ("load", "table", "compare", "trial"):
+    if name not in ("load", "table", "compare", "show"):
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
     from importlib import import_module
 

@@ -1,6 +1,6 @@
 """What a notebook asks of finished sweeps: numbers as data frames, tables, a trial's images. Loads no torch.
 
-``harness.load``, ``harness.table``, ``harness.compare`` and ``harness.trial`` are these.
+``harness.load``, ``harness.table``, ``harness.compare`` and ``harness.show`` are these.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class FinishedTrial:
         return sorted((self.folder / "pictures").glob("*.png"))
 
 
-def trial(key: str, *, runs: Path | str = RUNS) -> FinishedTrial:
+def show(key: str, *, runs: Path | str = RUNS) -> FinishedTrial:
     """Find a trial by its key, or how it starts. Raises ConfigError."""
     folder, record = find_record(key, Path(runs))
     return FinishedTrial(record, folder / record.key)

@@ -103,10 +103,12 @@ def assemble(folder: Path, *, weights: Path = WEIGHTS) -> None:
 
 def widen(path: Path) -> None:
     """Rewrite a safetensors file in single precision."""
-    from safetensors.torch import load, save
+    import numpy as np
+    from safetensors.numpy import load, save
 
     tensors = load(path.read_bytes())
-    path.write_bytes(save({name: tensor.float() for name, tensor in tensors.items()}, {"format": "pt"}))
+    wide = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+    path.write_bytes(save(wide, {"format": "pt"}))
 
 
 def export(folder: Path) -> None:

@@ -206,7 +206,6 @@ class Store:
         tags = {KIND: "trial", KEY: record.key, "mlflow.parentRunId": self._parent}
         start = _milliseconds(record) - round(1000 * sum(record.own_seconds.values()))
         tags |= description.source(f"harness sweep {self._experiment}", record)
-        start = _milliseconds(record) - round(1000 * sum(record.seconds.values()))
         run = self._client.create_run(self._id, start_time=start, run_name=name, tags=tags)
         return str(run.info.run_id)
 

@@ -161,6 +161,7 @@ WRONG = {
     "token": ["", " "],
     "init": [""],
     "targets": [[], ["to_q", ""]],
+    "lr_decay": ["cosine"],
     "template": ["a photo"],
     "optimizer": ["sgd"],
     "start": ["zero"],

@@ -13,6 +13,7 @@ import pytest
 import harness
 from harness.errors import ConfigError
 from harness.records import read
+from harness.report.rows import outdated
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -25,7 +26,11 @@ def test_a_frame_has_a_line_for_each_trial_and_measure_or_one_for_each_trial():
     for line in long[long["measure"] == "dino_heldout"].itertuples():
         assert line.value == records[line.key].scores["dino_heldout"]
         assert line.subject == records[line.key].trial["subject"]
-    held = sum(v is not None for r in records.values() for v in (*r.scores.values(), *r.drift.values()))
+    held = sum(
+        value is not None and outdated(record, name) is None
+        for record in records.values()
+        for name, value in (*record.scores.items(), *record.drift.items())
+    )
     costs = sum(len(r.seconds) + (r.peak_memory_bytes is not None) for r in records.values())
     assert len(long) == held + costs
     assert set(wide["lipschitz.penalty"].dropna()) == {20.0}
@@ -48,11 +53,11 @@ def test_tables_show_as_markdown_and_a_trial_as_its_contact_sheet(tmp_path):
     (tmp_path / "x").mkdir()
     shutil.copy(RESULTS / "fewshot" / "records.jsonl", tmp_path / "x")
     key = read(tmp_path / "x")[0].key
-    assert harness.trial(key, runs=tmp_path)._repr_png_() is None
+    assert harness.show(key, runs=tmp_path)._repr_png_() is None
     (tmp_path / "x" / key / "pictures").mkdir(parents=True)
     (tmp_path / "x" / key / "contact_sheet.png").write_bytes(b"png")
     (tmp_path / "x" / key / "pictures" / "00-00.png").write_bytes(b"png")
-    found = harness.trial(key[:12], runs=tmp_path)
+    found = harness.show(key[:12], runs=tmp_path)
     assert found._repr_png_() == b"png" and [path.name for path in found.images()] == ["00-00.png"]
 
 

@@ -268,7 +268,7 @@ SKIPS = {
 
 @pytest.mark.parametrize("name", methods.known())
 def test_methods_skip_no_family_but_for_the_reasons_listed(name):
-    subject = Subject("rex", "dog", (), "red dog")
+    subject = Subject("rex", "dog", (), "red dog", renderable=True)
     kind = methods.load(name)
     for family in FAMILIES:
         assert kind().skip(subject, family) is None

@@ -110,7 +110,7 @@ invented = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(invented)
 records = [
     invented.make_record(subject=subject, lipschitz=constraint, drift={"weight_l2": 1.0 / (1 + place)},
-                         scores={"dino_heldout": 0.5, "prompt_accuracy": 0.5})
+                         scores={"dino_context": 0.5, "prompt_accuracy_accessory": 0.5})
     for subject in "ab"
     for place, constraint in enumerate(
         (None, {"penalty": 5.0}, {"pull": 0.5, "gentle": False}, {"pull": 0.1, "gentle": False})
