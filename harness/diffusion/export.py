@@ -49,8 +49,8 @@ def write(backbone: Backbone, folder: Path) -> list[str]:
         lines.append(_write_adapters(backbone, family, folder))
     if delta.rows:
         lines += _write_token(delta, folder)
-    part = family.denoiser
-    if len(delta.weights) == len(backbone.adaptation.weights.parameters):
+    part, weights = family.denoiser, backbone.adaptation.weights
+    if delta.weights and len(weights.out) == len(weights.parameters):
         backbone.networks.denoiser.save_pretrained(folder / part)
         kind = type(backbone.networks.denoiser).__name__
         lines.append(f"pipe.{part} = diffusers.{kind}.from_pretrained({str(folder / part)!r})")
