@@ -6,11 +6,11 @@ Loads no torch. Knows nothing of how trials are run.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from rich.table import Table
@@ -138,10 +138,15 @@ def _folded(words: Sequence[str]) -> str:
     """Write texts that differ in one place as one: "DreamBooth (lr=1e-05, 1e-06)"."""
     if len(words) == 1:
         return words[0]
-    before = re.sub(r"[^\s=(]*$", "", os.path.commonprefix(list(words)))
-    reverse = os.path.commonprefix([text[len(before) :][::-1] for text in words])[::-1]
+    before = re.sub(r"[^\s=(]*$", "", _opening(words))
+    reverse = _opening([text[len(before) :][::-1] for text in words])[::-1]
     after = re.sub(r"^[^\s,)]*", "", reverse)
     values = [text[len(before) : len(text) - len(after)] for text in words]
     if len(values) > SHOWN:
         values = [*values[:2], f"… {values[-1]} ({len(values)} values)"]
     return f"{before}{', '.join(values)}{after}"
+
+
+def _opening(words: Sequence[str]) -> str:
+    """The longest text that all of them begin with."""
+    return "".join(letters[0] for letters in takewhile(lambda each: len(set(each)) == 1, zip(*words)))
