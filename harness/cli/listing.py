@@ -15,56 +15,37 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from harness.cli.plan_table import plan_table
 from harness.config.experiment import Experiment
 from harness.errors import HarnessError, one_line
 from harness.plugins import Offer, only
 from harness.records import Lines
 from harness.sweep.catalog import Catalog
 from harness.sweep.grid import expand
-from harness.sweep.worklist import STAGES, Task, tasks
+from harness.sweep.worklist import Task, tasks
+
+PIPE = 100
+"""Columns of what goes to a file or pipe."""
 
 
 def console() -> Console:
-    """Print for a terminal at its width, for a file or pipe without cutting."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    """Print for a terminal at its width, for a file or pipe at :data:`PIPE` columns."""
+    return Console(width=None if sys.stdout.isatty() else PIPE, highlight=False)
 
 
-def dry_run(experiment: Experiment, catalog: Catalog, folder: Path) -> tuple[Table, list[Task], list[str]]:
-    """Say what a sweep would do: a table by row, the worklist, and a line for each thing that is skipped."""
+def dry_run(
+    experiment: Experiment, catalog: Catalog, folder: Path, *, everything: bool = False
+) -> tuple[Table, list[Task], list[str]]:
+    """Say what a sweep would do: a table by row, the worklist, a line for each thing left out or skipped.
+
+    ``everything``: a row for each setting, however many there are.
+    """
     expansion = expand(experiment, catalog)
     work = tasks(experiment, catalog, Lines(folder), folder, expanded=expansion.trials)
     reasons = Counter((skip.title, skip.reason) for skip in expansion.skips)
     skips = [f"skipped: {title}: {reason}" + f" (×{n})" * (n > 1) for (title, reason), n in reasons.items()]
-    return _plan_table(work), work, skips
-
-
-def _plan_table(work: Sequence[Task]) -> Table:
-    rows: dict[tuple[str, str, str], list[Task]] = {}
-    for task in work:
-        trial = task.trial
-        sampling = f"{trial.sampling.sampler} {trial.sampling.steps} × {trial.sampling.guidance:g}"
-        rows.setdefault((trial.backbone.name, trial.title, sampling), []).append(task)
-    table = Table(box=None, padding=(0, 2), header_style="bold", show_footer=True)
-    counted = ("trials", "done", "score", "sample", "run")
-    names = ("backbone", "method", "sampling", "shots", "subjects", "seeds", *counted)
-    stages = Counter(task.stage for task in work)
-    totals = [str(n) for n in (len(work), *(stages[stage] for stage in STAGES))]
-    for name, footer in zip(names, ["total", *[""] * 5, *totals]):
-        right = name in (*counted, "subjects", "seeds")
-        table.add_column(name, footer=footer, justify="right" if right else "left", no_wrap=True)
-    for (backbone, title, sampling), group in rows.items():
-        shots = sorted({task.trial.shots for task in group})
-        counts = Counter(task.stage for task in group)
-        table.add_row(
-            backbone,
-            title,
-            sampling,
-            ", ".join(map(str, shots)) if shots != [0] else "–",
-            str(len({task.trial.subject for task in group})),
-            str(len({task.trial.seed for task in group})),
-            *(str(n) for n in (len(group), *(counts[stage] for stage in STAGES))),
-        )
-    return table
+    table, left_out = plan_table(work, everything=everything)
+    return table, work, [left_out, *skips] if left_out else skips
 
 
 def methods_table() -> Table:
@@ -171,7 +152,7 @@ def _origins(offers: Sequence[Offer]) -> str:
 
 
 def _table(*names: str) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in names:
         table.add_column(name, overflow="fold")
     return table

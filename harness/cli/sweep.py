@@ -37,6 +37,9 @@ def sweep(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the trials and run none.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With --dry-run: a row for each setting, however many.")
+    ] = False,
     runs: Runs = Path("runs"),
     workers: Annotated[
         int | None, typer.Option(min=1, help="Trials at a time [default: resources.workers].")
@@ -67,7 +70,7 @@ def sweep(
         check_cluster(address)
     loaded = config.load(experiment_file(experiment, runs), changes or ())
     if dry_run:
-        _show_plan(loaded, Installed(loaded, plan_only=True), runs)
+        _show_plan(loaded, Installed(loaded, plan_only=True), runs, everything=everything)
         return
     catalog = Installed(loaded)
     trials = expand(loaded, catalog).trials  # says what is wrong before anything slow
@@ -130,11 +133,11 @@ def _report(folder: Path) -> None:
         document.write([folder], folder / document.FILE)
 
 
-def _show_plan(experiment: Experiment, catalog: Installed, runs: Path) -> None:
+def _show_plan(experiment: Experiment, catalog: Installed, runs: Path, *, everything: bool) -> None:
     from harness.cli.listing import console, dry_run
     from harness.cli.progress import what_is_left
 
-    plan, work, skips = dry_run(experiment, catalog, runs / experiment.name)
+    plan, work, skips = dry_run(experiment, catalog, runs / experiment.name, everything=everything)
     console().print(plan)
     for line in skips:
         typer.echo(line)

@@ -91,6 +91,15 @@ def test_lists(harness, what):
     assert (status, err) == (0, "") and expected.get(what, "clip") in out
 
 
+@pytest.mark.parametrize("what", ["methods", "datasets", "scores"])
+def test_a_list_wraps_to_100_columns_in_a_pipe_and_to_its_width_in_a_terminal(harness, monkeypatch, what):
+    assert max(map(len, harness("list", what)[1].splitlines())) <= 100
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "132")
+    plain = re.sub(r"\x1b\[\d*m", "", harness("list", what)[1])
+    assert 100 < max(map(len, plain.splitlines())) <= 132
+
+
 def photos(folder: Path) -> None:
     """A data set of two subjects, and a folder that looks like a base model."""
     from PIL import Image
@@ -123,6 +132,23 @@ def test_a_dry_run_shows_the_trials_and_writes_nothing(harness, tmp_path):
     assert (status, err) == (0, "")
     assert "DreamBooth (lr=1e-05)" in out and out.endswith("10 trials: 0 done, 10 to run\n")
     assert not Path("runs").exists()
+
+
+def test_a_long_dry_run_groups_what_differs_in_one_axis_and_fits_a_screen(harness, tmp_path):
+    photos(tmp_path)
+    lrs = [f"{n}e-6" for n in range(1, 41)]
+    grid = EXPERIMENT.replace("[1e-5, 1e-6]", f"[{', '.join(lrs)}]").replace("[frozen, ", "[frozen, real, ")
+    Path("mine.yaml").write_text(grid.replace("}}]", ", steps: [10, 20]}}]"))
+    status, out, _ = harness("sweep", "mine.yaml", "--dry-run")
+    told = " ".join(out.split())
+    assert status == 0 and len(out.splitlines()) < 24 and out.count("DreamBooth") == 2
+    assert "… 82 rows in all, those that differ in one axis share a line; --all shows each" in told
+    assert "40 values" in told and out.endswith("324 trials: 0 done, 324 to run\n")
+    everything = harness("sweep", "mine.yaml", "--dry-run", "--all")[1]
+    assert everything.count("DreamBooth") == 80 and "--all" not in everything
+    Path("mine.yaml").write_text(grid.replace("}}]", f", steps: [10, 20], batch: {list(range(1, 16))}}}}}]"))
+    out = harness("sweep", "mine.yaml", "--dry-run")[1]
+    assert "… 8 more lines with 1,280 trials; 1,202 rows in all" in " ".join(out.split())
 
 
 def test_a_dry_run_and_a_sweep_count_fits_and_readouts(harness, tmp_path):
