@@ -42,7 +42,11 @@ COMMON = "--pretrained_model_name_or_path {model} --instance_data_dir {shots} --
 PLAIN = f"{COMMON} --resolution 64 --max_train_steps 1000 --train_batch_size 1 --lr_warmup_steps 0"
 CLASSES = "--with_prior_preservation --prior_loss_weight 1.0 --class_data_dir {classes} --num_class_images 4"
 # At 128 pixels a shrunk image keeps some cells of its mask; at Toybox's own 64 their division is by zero.
-CUSTOM = f"{COMMON} --resolution 128 --max_train_steps 1000 --train_batch_size 2 --lr_warmup_steps 0"
+# No loader in other processes: their masks would not be recorded.
+CUSTOM = (
+    f"{COMMON} --resolution 128 --max_train_steps 1000 --train_batch_size 2 --lr_warmup_steps 0 "
+    "--dataloader_num_workers 0"
+)
 WORD = ["--modifier_token", "<new1>", "--initializer_token", "sks"]
 
 

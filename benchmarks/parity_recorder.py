@@ -53,10 +53,9 @@ class Recorder:
         self.done += 1
         if self.done < self.steps:
             return
-        drawn = [
-            {**one, "mask": self.masks[i] if i < len(self.masks) else None}
-            for i, one in enumerate(self.drawn)
-        ]
+        if len(self.masks) < len(self.drawn):
+            raise RuntimeError("not every batch was seen: load them in this process (0 workers)")
+        drawn = [{**one, "mask": self.masks[i]} for i, one in enumerate(self.drawn)]
         torch.save({"drawn": drawn, "start": self.start, "end": tensors(optimizer)}, self.target)
         sys.stdout.flush()
         os._exit(0)
