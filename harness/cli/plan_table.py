@@ -60,12 +60,13 @@ def plan_table(work: Sequence[Task], *, everything: bool = False) -> tuple[Table
 
 
 def _stages(work: Sequence[Task]) -> list[str]:
-    there = Counter(task.stage for task in work)
+    there: Counter[str] = Counter(task.stage for task in work)
     return [stage for stage in STAGES if there[stage] or stage == "fit"]
 
 
 def _headed(work: Sequence[Task]) -> Table:
-    stages, count = _stages(work), Counter(task.stage for task in work)
+    stages = _stages(work)
+    count: Counter[str] = Counter(task.stage for task in work)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_footer=True)
     for name in ("backbone", "method", "sampling", "shots"):
         table.add_column(name, footer="total" if name == "backbone" else "", overflow="fold")
