@@ -46,7 +46,7 @@ def plan_table(work: Sequence[Task], *, everything: bool = False) -> tuple[Table
     stages = _stages(work)
     for line in shown:
         shots = sorted({task.trial.shots for task in line.tasks})
-        counts = Counter(task.stage for task in line.tasks)
+        counts: Counter[str] = Counter(task.stage for task in line.tasks)
         table.add_row(
             _folded(line.backbones),
             _folded(line.titles),
