@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -62,6 +63,11 @@ def end_group(server: subprocess.Popen[bytes], patience: float = PATIENCE) -> No
             os.killpg(server.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(patience)
+    deadline = time.monotonic() + patience
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:  # a killed process takes a moment to go
+            os.killpg(server.pid, 0)
+            time.sleep(0.02)
 
 
 @contextlib.contextmanager
