@@ -13,6 +13,7 @@ from harness.report.html.scoreboard import scoreboard
 from harness.report.html.source import read
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+pytest.importorskip("selenium.webdriver.support.ui")
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no chromium and chromedriver on the PATH")
 
@@ -40,6 +41,8 @@ def page(chromium, file):
     """The report freshly opened; nothing it did may have reached the console."""
     resize(chromium, 1200)
     chromium.get(file.as_uri())
+    wait = webdriver.support.ui.WebDriverWait(chromium, 30)
+    wait.until(lambda driver: all_of(driver, "#explorer .strip .cell img"))  # drawn after the page is loaded
     yield chromium
     assert chromium.get_log("browser") == []
 
