@@ -132,8 +132,7 @@ class Trainer:
         self.checkpoints.begin(len(self.losses))
         _check(parameters, examples, steps=steps, lr=lr, batch=batch, accumulate=accumulate)
         generator = torch.Generator().manual_seed(named_seed("training", self.seed, len(self.losses)))
-        subject = TrainingSet.prepare(backbone, examples, augment, generator)
-        beside = _class_set(backbone, prior, generator)
+        subject, beside = _training_sets(backbone, examples, augment, prior, generator)
         batches = (self.draws or iter)(stream(backbone, subject, beside, batch=batch, generator=generator))
         terms = _terms(backbone, parameters, self.lipschitz)
         constraints = ActiveConstraints(self.lipschitz, terms, backbone=backbone, subject=subject, lr=lr)
@@ -144,12 +143,13 @@ class Trainer:
         objective = partial(_loss, backbone, prior=prior, precondition=precondition, reduction=reduction)
         _make_ready(backbone, trained, subject, beside)
         try:
-            for step in range(1, steps + 1):
-                set_rate(update, lr, lr_decay, step=step, steps=steps)
-                loss = _backward(backbone, objective, batches, accumulate, scaler, start)
-                log.add(loss)
-                _step(update, scaler, constraints, clip, loss)
-                self.checkpoints.passed(step, backbone, constraints)
+            with start_token(backbone.networks.denoiser, backbone.cross_attention, start):
+                for step in range(1, steps + 1):
+                    set_rate(update, lr, lr_decay, step=step, steps=steps)
+                    loss = _backward(objective, batches, accumulate, scaler, backbone.device)
+                    log.add(loss)
+                    _step(update, scaler, constraints, clip, loss)
+                    self.checkpoints.passed(step, backbone, constraints)
             log.flush()
             self.bound = _proof(constraints, trained, steps)
         except torch.OutOfMemoryError as error:
@@ -159,11 +159,18 @@ class Trainer:
             _require_grad(trained, False)
 
 
-def _class_set(backbone: Backbone, prior: Prior | None, generator: torch.Generator) -> TrainingSet | None:
-    """Class images ready to be drawn; None without a prior, or at weight 0."""
+def _training_sets(
+    backbone: Backbone,
+    examples: Sequence[Example],
+    augment: Augment | None,
+    prior: Prior | None,
+    generator: torch.Generator,
+) -> tuple[TrainingSet, TrainingSet | None]:
+    """The subject's images and the class images, ready to be drawn; none of the class without a prior."""
+    subject = TrainingSet.prepare(backbone, examples, augment, generator)
     if prior is None or not prior.weight:
-        return None
-    return TrainingSet.prepare(backbone, prior.examples, None, generator)
+        return subject, None
+    return subject, TrainingSet.prepare(backbone, prior.examples, None, generator)
 
 
 def _make_ready(
@@ -179,20 +186,18 @@ def _make_ready(
 
 
 def _backward(
-    backbone: Backbone,
     objective: Callable[[MicroBatch], Tensor],
     batches: Iterator[MicroBatch],
     accumulate: int,
     scaler: torch.amp.GradScaler,
-    start: StartToken,
+    device: torch.device,
 ) -> Tensor:
     """Add the gradients of a step's micro-batches, averaged; return its loss []."""
-    loss = torch.zeros((), device=backbone.device)
-    with start_token(backbone.networks.denoiser, backbone.cross_attention, start):
-        for _ in range(accumulate):
-            part = objective(next(batches)) / accumulate
-            scaler.scale(part).backward()
-            loss += part.detach()
+    loss = torch.zeros((), device=device)
+    for _ in range(accumulate):
+        part = objective(next(batches)) / accumulate
+        scaler.scale(part).backward()
+        loss += part.detach()
     return loss
 
 

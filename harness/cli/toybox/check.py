@@ -133,7 +133,8 @@ def check_photos(shelf: ToyboxNetworks, words: str, everyone: Sequence[ToySubjec
 
 def check_confirmation(shelf: ToyboxNetworks) -> Iterator[Figure]:
     """The subjects drawn by rule: the floors of the listed ones."""
-    yield from check_apart(shelf, "confirmation", confirmation())
+    for version in (1, 2):
+        yield from check_apart(shelf, f"confirmation, dino {version}", confirmation(), version=version)
     yield from check_photos(shelf, "confirmation: probe, {}", confirmation())
 
 

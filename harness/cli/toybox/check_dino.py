@@ -33,7 +33,7 @@ def check_dino(shelf: ToyboxNetworks) -> Iterator[Figure]:
 
 
 def check_apart(
-    shelf: ToyboxNetworks, part: str, everyone: Sequence[ToySubject], *, version: int = 2
+    shelf: ToyboxNetworks, part: str, everyone: Sequence[ToySubject], *, version: int
 ) -> Iterator[Figure]:
     """Whether photos of one subject are told from those of another, and of another of its class."""
     photos = [scene for subject in everyone for scene in subject.photos]
