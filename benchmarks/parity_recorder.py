@@ -10,6 +10,7 @@ What is replaced, because present library versions lack it or it names a model o
 
 * ``huggingface_hub.HfFolder`` and ``Repository``, ``transformers.CLIPFeatureExtractor``, ``clip_retrieval``:
   imported by the paper's code, not used in training; empty stand-ins.
+* ``CLIPTextModel.text_model``: the model itself, which took its place; the paper's code freezes parts by it.
 * ``StableDiffusionPipeline.from_pretrained`` of a name on the hub: the exported Toybox backbone.
 """
 
@@ -123,6 +124,8 @@ def replace_what_is_gone() -> None:
     ):
         if name not in vars(owner):  # a lazy module may claim to have what it cannot import
             setattr(sys.modules[owner.__name__], name, type(name, (nn.Module,), {}))
+    if not hasattr(transformers.CLIPTextModel, "text_model"):
+        transformers.CLIPTextModel.text_model = property(lambda self: self)
     for name in ("clip_retrieval", "clip_retrieval.clip_client"):
         sys.modules.setdefault(name, types.ModuleType(name))
     sys.modules["clip_retrieval.clip_client"].ClipClient = object  # type: ignore[attr-defined]
