@@ -41,7 +41,15 @@ from harness.toybox.scenes.world import Scene
 from harness.toybox.subjects import subjects
 from harness.trial.data import subject_photos
 
-SCORES = ("dino_heldout", "clip_i_heldout", "subject_pattern", "prompt_accuracy", "clip_t", "copying")
+SCORES = (
+    "dino_heldout",
+    "clip_i_heldout",
+    "subject_pattern",
+    "subject_shape",
+    "prompt_accuracy",
+    "clip_t",
+    "copying",
+)
 SHOTS = 5
 
 Table = dict[str, dict[str, list[float]]]

@@ -146,8 +146,11 @@ class ToyboxDataset:
         ]
 
     def looks(self, subject: str) -> dict[str, str]:
-        """Return the subject's pattern."""
-        return {"pattern": self._subject(subject).look.pattern}
+        """Return the subject's class, pattern and the third of its range of each shape parameter."""
+        from harness.toybox.scenes.attributes import shape_words
+
+        look = self._subject(subject).look
+        return {"class": look.category, "pattern": look.pattern, **shape_words(look)}
 
     def as_asked(self, subject: str, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Image]:
         """Render the subject with what each prompt asks for; views are drawn by the seeds."""

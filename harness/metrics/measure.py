@@ -23,8 +23,8 @@ GROUPS = ("class", "other", "empty")
 ATTRIBUTES = ("class", "background", "colour", "accessory")
 """Attributes that a prompt can ask for and the probe reads off a Toybox image."""
 
-LOOKS = ("pattern",)
-"""What the probe reads of a subject's own looks, which no prompt of its own asks for."""
+LOOKS = {"pattern": ("pattern",), "shape": ("shape_1", "shape_2", "shape_3", "shape_4")}
+"""A subject's own looks, which no prompt of its own asks for → what the probe reads of them."""
 
 
 class Missing(Exception):

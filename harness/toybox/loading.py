@@ -163,13 +163,14 @@ def load_dino(weights: Path = WEIGHTS, *, version: int = 1) -> tuple[nn.Module, 
     return model.float().eval().requires_grad_(False), preprocess
 
 
-def load_probe(weights: Path = WEIGHTS) -> Probe:
-    """The attribute probe."""
+def load_probe(weights: Path = WEIGHTS, *, version: int = 1) -> Probe:
+    """A version of the attribute probe."""
     from safetensors.torch import load_file
 
     from harness.toybox.probe import Probe, ProbeNetwork
 
-    settings = json.loads((weights / "probe.json").read_text())
+    name = stem("probe", version)
+    settings = json.loads((weights / f"{name}.json").read_text())
     network = ProbeNetwork(settings["channels"], settings["labels"])
-    network.load_state_dict(load_file(weights / "probe.safetensors"))
+    network.load_state_dict(load_file(weights / f"{name}.safetensors"))
     return Probe(network.float(), settings["labels"])

@@ -184,4 +184,8 @@ def test_other_scenes_are_always_the_same_and_none_is_a_photo(toybox, tmp_path):
 
 
 def test_the_pattern_is_known(toybox):
-    assert toybox.looks("mint-duck") == {"pattern": "zigzag"}
+    assert toybox.looks("mint-duck") == {
+        "class": "duck",
+        "pattern": "zigzag",
+        **{"shape_1": "high", "shape_2": "low", "shape_3": "high", "shape_4": "low"},
+    }

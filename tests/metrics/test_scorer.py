@@ -55,7 +55,9 @@ def encoders():
     return Encoders({"clip": MeanColour(), "dino": MeanColour(), "probe": ReadsColour()})
 
 
-RINGED = SubjectPhotos([image(RED)], [], [0], looks={"pattern": "rings"})
+RINGED = SubjectPhotos([image(RED)], [], [0], looks={"class": "mug", "pattern": "rings"})
+SHAPES = {"shape_1": "low", "shape_2": "high", "shape_3": "middle", "shape_4": "high"}
+SHAPED = SubjectPhotos([image(RED)], [], [0], looks={"class": "mug", **SHAPES})
 
 
 def prior(*groups, tuned=BLUE, base=RED, floor=RED):
@@ -114,7 +116,7 @@ def test_copying_is_the_share_nearer_to_a_shot_than_to_the_subject_elsewhere(enc
 
 
 def test_the_subject_s_pattern_is_read_where_the_prompt_leaves_it_alone(encoders):
-    subject = SubjectPhotos([image(RED)], [], [0], looks={"pattern": "rings"})
+    subject = SubjectPhotos([image(RED)], [], [0], looks={"class": "mug", "pattern": "rings"})
     images = [image(RED), image(RED, (5, 5)), image(RED, (5, 5)), image(RED, (5, 5))]
     result = scores(
         encoders, "subject_pattern", images=images, subject=subject, kinds=["accessory", "property"]
@@ -126,9 +128,32 @@ def test_the_subject_s_pattern_is_read_where_the_prompt_leaves_it_alone(encoders
 
 def test_photos_of_the_subject_show_its_pattern(encoders):
     photos = [image(RED), image(BLUE, (5, 5)), image(BLUE)]
-    subject = SubjectPhotos(photos, [], [0], looks={"pattern": "rings"})
+    subject = SubjectPhotos(photos, [], [0], looks={"class": "mug", "pattern": "rings"})
     result = Scorer(ScorerInputs(photos, subject, photo_of=range(3)), encoders).scores(["subject_pattern"])
     assert result.by_image["subject_pattern"] == [1, 0, 1]
+
+
+class ReadsShape:
+    """A probe that reads one more parameter right with every picture, and the last picture as a cat."""
+
+    def read(self, images):
+        wrong = dict.fromkeys(SHAPES, "nothing")
+        right = [dict(list(SHAPES.items())[:number]) for number in range(len(images))]
+        kinds = ["mug"] * (len(images) - 1) + ["cat"]
+        return [{"class": kind, **wrong, **known} for kind, known in zip(kinds, right, strict=True)]
+
+
+def test_a_subject_s_shape_is_the_share_of_its_parameters_and_none_on_another_class():
+    images = [image(RED, (size, size)) for size in range(4, 10)]
+    photos = ScorerInputs(images, SHAPED, photo_of=range(6))
+    result = Scorer(photos, Encoders({"probe": ReadsShape()})).scores(["subject_shape"])
+    assert result.by_image["subject_shape"] == [0.0, 0.25, 0.5, 0.75, 1.0, 0.0]
+
+
+def test_a_pattern_on_another_class_is_not_the_subject_s(encoders):
+    subject = SubjectPhotos([image(RED)], [], [0], looks={"class": "cat", "pattern": "rings"})
+    photos = ScorerInputs([image(RED)], subject, photo_of=range(1))
+    assert Scorer(photos, encoders).scores(["subject_pattern"]).by_image["subject_pattern"] == [0]
 
 
 def test_prompt_accuracy_by_attribute(encoders):
@@ -167,6 +192,8 @@ def test_preservation_compares_class_images_with_photos(encoders):
         ("copying", {}, "needs renders of the subject in other scenes (Toybox only)"),
         ("subject_pattern", {}, "the subject's looks are not known (Toybox only)"),
         ("subject_pattern", {"subject": RINGED, "kinds": ["property"] * 2}, "no prompt is known to leave"),
+        ("subject_shape", {}, "the subject's looks are not known (Toybox only)"),
+        ("subject_shape", {"subject": SHAPED}, "the attribute probe does not read shape_1"),
         ("subject_pattern", {"subject": RINGED, "requested": [{}, {}]}, "no prompt is known to leave"),
         ("copying", {"subject": SubjectPhotos([image(RED)], [], [0])}, "nothing was learnt from photos"),
         ("prompt_accuracy", {"requested": [{}, {}]}, "ground truth is not known"),

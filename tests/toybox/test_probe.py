@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from harness.toybox import loading
+from harness.toybox.pretrain.probe import ORDER, answer_loss
+from harness.toybox.pretrain.renders import POOLS
 from harness.toybox.probe import NOTHING, Probe, ProbeNetwork, Reading
-from harness.toybox.scenes.attributes import LABELS, NAMELESS, numbers, words
+from harness.toybox.scenes.attributes import LABELS, NAMELESS, numbers, shape_words, words
 from harness.toybox.scenes.render import render
-from harness.toybox.scenes.world import sample_scene
+from harness.toybox.scenes.world import is_heldout, sample_scene, triple
 
 CHOICES = {"category": ("mug", "cat", NOTHING)}
 
@@ -48,9 +52,33 @@ def test_labels_of_scenes_are_numbered_in_order() -> None:
     assert any(words(scene)["colour"] == NAMELESS for scene in scenes)
 
 
-def test_the_shipped_probe_reads_plain_renders() -> None:
+def test_shape_parameters_are_told_by_the_third_of_their_range() -> None:
+    scene = replace(sample_scene(np.random.default_rng(0)), shape=(0.0, 0.34, 0.66, 1.0))
+    assert list(shape_words(scene).values()) == ["low", "middle", "middle", "high"]
+    assert numbers([scene], shape=True)[0, -4:].tolist() == [0, 1, 1, 2]
+    assert numbers([scene], shape=True)[0, :-4].tolist() == numbers([scene])[0].tolist()
+
+
+def test_the_loss_leaves_out_what_is_not_asked_by_hand() -> None:
+    logits = {"category": torch.tensor([[2.0, 0.0], [0.0, 1.0]]), "shape_2": torch.zeros(2, 3)}
+    targets = torch.full((2, len(ORDER)), -100)
+    targets[0, ORDER.index("category")], targets[1, ORDER.index("shape_2")] = 0, 2
+    smooth = 0.99 * 2 - np.log(np.exp(2) + 1)
+    assert answer_loss(logits, targets).item() == pytest.approx((np.log(3) - smooth) / 2, rel=1e-5)
+
+
+def test_pictures_as_asked_for_show_no_held_out_triple_and_are_mostly_recoloured() -> None:
+    recipe = POOLS["asked"]
+    scenes = recipe.scenes(0, 200)
+    assert scenes == recipe.scenes(0, 200) and len(scenes) == 200
+    assert not any(is_heldout(*triple(scene)) for scene in scenes)
+    assert 0.6 < np.mean([len({*scene.colours}) == 1 and None not in scene.colours for scene in scenes]) < 0.8
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_shipped_probe_reads_plain_renders(version: int) -> None:
     rng = np.random.default_rng(1)
     scenes = [sample_scene(rng) for _ in range(20)]
-    reading = loading.load_probe().attributes(render(scenes))
+    reading = loading.load_probe(version=version).attributes(render(scenes))
     right = [word == scene.category for word, scene in zip(reading.words("category"), scenes, strict=True)]
     assert sum(right) >= 18

@@ -15,15 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.cli.toybox.check_dino import check_apart, check_dino
+from harness.cli.toybox.check_probe import agreement, asked, check_photos, check_probe
 from harness.cli.toybox.figures import Figure
 from harness.cli.toybox.networks import SEED, ToyboxNetworks
 from harness.metrics.scores.kid import kid
 from harness.toybox import loading
-from harness.toybox.captions import ACCESSORY_PHRASES, article, caption, look_phrase
+from harness.toybox.captions import caption, look_phrase
 from harness.toybox.confirmation import confirmation
-from harness.toybox.probe import Reading
-from harness.toybox.scenes import attributes
-from harness.toybox.scenes.backdrops import BACKDROPS
 from harness.toybox.scenes.render import rays, render, screen, trace
 from harness.toybox.scenes.world import Scene, Split, sample_scene
 from harness.toybox.subjects import ToySubject, prompts, references, shots, subjects
@@ -88,79 +86,12 @@ def recall(shelf: ToyboxNetworks, scenes: Sequence[Scene], texts: Sequence[str])
     return torch.cat(hits).float().mean().item()
 
 
-def agreement(reading: Reading, truths: Sequence[dict[str, str]], name: str) -> float:
-    """Share of pictures whose likeliest label is the true one, of those whose truth names the attribute."""
-    pairs = [
-        (word, truth[name]) for word, truth in zip(reading.words(name), truths, strict=True) if name in truth
-    ]
-    return float(np.mean([word == true for word, true in pairs]))
-
-
-def truth(scene: Scene) -> dict[str, str]:
-    """A scene's labels, without a main colour that has no name."""
-    words = attributes.words(scene)
-    return {
-        name: word for name, word in words.items() if not (name == "colour" and word == attributes.NAMELESS)
-    }
-
-
-def check_probe(shelf: ToyboxNetworks) -> Iterator[Figure]:
-    """Accuracies on autoencoded unseen renders and subjects, and rejections of garbage."""
-    rng = np.random.default_rng([SEED, 4])
-    scenes = [sample_scene(rng, split="any") for _ in range(500)]
-    reading = shelf.probe.attributes(shelf.reconstruct(render(scenes)))
-    truths = [truth(scene) for scene in scenes]
-    for name, floor in (
-        ("category", 0.95),
-        ("background", 0.95),
-        ("colour", 0.90),
-        ("accessory", None),
-        ("pattern", None),
-    ):
-        yield Figure(f"probe: {name}, autoencoded", agreement(reading, truths, name), floor)
-    yield from check_photos(shelf, "probe: {}, subjects", subjects())
-    yield from check_rejection(shelf, [text for text, _ in asked(rng, 100, "train")])
-
-
-def check_photos(shelf: ToyboxNetworks, words: str, everyone: Sequence[ToySubject]) -> Iterator[Figure]:
-    """What the probe reads off autoencoded photos of subjects."""
-    photos = [scene for subject in everyone for scene in subject.photos]
-    reading = shelf.probe.attributes(shelf.reconstruct(render(photos)))
-    for name in ("category", "background"):
-        right = agreement(reading, [truth(scene) for scene in photos], name)
-        yield Figure(words.format(name), right, 0.95)
-
-
 def check_confirmation(shelf: ToyboxNetworks) -> Iterator[Figure]:
     """The subjects drawn by rule: the floors of the listed ones."""
     for version in (1, 2):
         yield from check_apart(shelf, f"confirmation, dino {version}", confirmation(), version=version)
-    yield from check_photos(shelf, "confirmation: probe, {}", confirmation())
-
-
-def check_rejection(shelf: ToyboxNetworks, texts: Sequence[str]) -> Iterator[Figure]:
-    """How much of decoded noise and of half-denoised samples the probe rejects."""
-    noise = torch.randn(len(texts), 16, 8, 8, generator=torch.Generator().manual_seed(SEED))
-    for name, latents in (
-        ("decoded noise", noise),
-        ("half-denoised samples", shelf.latents(texts, until=0.5)),
-    ):
-        rejected = shelf.probe.attributes(shelf.decode(latents)).rejected().float().mean().item()
-        yield Figure(f"probe: rejects {name}", rejected, 0.90)
-
-
-def asked(rng: np.random.Generator, count: int, split: Split) -> list[tuple[str, dict[str, str]]]:
-    """Prompts naming class, main colour, background and, for half of them, an accessory; their truths."""
-    found: dict[str, dict[str, str]] = {}
-    while len(found) < count:
-        scene = sample_scene(rng, split=split)
-        thing = article(f"{scene.colours[0]} {scene.category}")
-        extra = f" {ACCESSORY_PHRASES[scene.accessory]}" if scene.accessory != "none" else ""
-        wanted = {name: truth(scene)[name] for name in ("category", "background", "colour")}
-        if extra:
-            wanted["accessory"] = scene.accessory
-        found[f"a photo of {thing}{extra} {BACKDROPS[scene.background].phrase}"] = wanted
-    return list(found.items())
+    for version in (1, 2):
+        yield from check_photos(shelf, f"confirmation, probe {version}", confirmation(), version=version)
 
 
 def check_generation(shelf: ToyboxNetworks) -> Iterator[Figure]:
@@ -169,10 +100,10 @@ def check_generation(shelf: ToyboxNetworks) -> Iterator[Figure]:
     pairs = asked(rng, 200, "train") + asked(rng, 100, "heldout")
     pictures = shelf.generate([text for text, _ in pairs])
     floors = {"category": 0.85, "background": 0.90, "colour": 0.75, "accessory": 0.60}
-    reading, truths = shelf.probe.attributes(pictures), [wanted for _, wanted in pairs]
+    reading, truths = shelf.read(pictures, version=2), [wanted for _, wanted in pairs]
     for name, floor in floors.items():
         yield Figure(f"sd: {name} as asked", agreement(reading, truths, name), floor)
-    held = shelf.probe.attributes(pictures[200:])
+    held = shelf.read(pictures[200:], version=2)
     for name in floors:
         yield Figure(f"sd: {name} as asked, held-out triples", agreement(held, truths[200:], name))
     rejected = reading.rejected().float().mean().item()

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from harness.toybox import loading
-from harness.toybox.probe import Probe
+from harness.toybox.probe import Probe, Reading
 
 SEED = 977
 STEPS, GUIDANCE = 20, 5.0
@@ -57,13 +57,17 @@ class ToyboxNetworks:
         return loading.load_dino(self.weights, version=2)
 
     @cached_property
-    def probe(self) -> Probe:
-        """The attribute probe."""
-        return loading.load_probe(self.weights)
+    def probes(self) -> dict[int, Probe]:
+        """The attribute probe by version."""
+        return {version: loading.load_probe(self.weights, version=version) for version in (1, 2)}
+
+    def read(self, images: Tensor, *, version: int) -> Reading:
+        """Read uint8 images [n, 3, 64, 64] with a version of the attribute probe."""
+        return self.probes[version].attributes(images)
 
     def load(self) -> None:
         """Load every network that is not loaded yet."""
-        _ = self.pipeline, self.clip, self.dino, self.dino2, self.probe
+        _ = self.pipeline, self.clip, self.dino, self.dino2, self.probes
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor) -> Tensor:

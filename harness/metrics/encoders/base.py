@@ -64,13 +64,14 @@ def local_folder(spec: EncoderSpec) -> Path | None:
 
 
 def embedded_version(embedded: str | None, model: str) -> int | None:
-    """Return which version of an embedded encoder a name means: ``toybox-dino`` and ``toybox-dino:1`` the
-    first, ``toybox-dino:2`` the second; None for another encoder's name.
+    """Return which version of an embedded encoder a name means; None for another encoder's name.
+
+    ``embedded`` says the newest, "toybox-dino:2": that is what a name without a version means.
     """
-    name, colon, version = model.partition(":")
-    if embedded is None or name != embedded or (colon and not version.isdecimal()):
+    (known, _, newest), (name, colon, version) = (each.partition(":") for each in (embedded or "", model))
+    if name != known or (colon and not version.isdecimal()):
         return None
-    return int(version) if colon else 1
+    return int(version) if colon else int(newest or 1)
 
 
 def checkpoint_file(spec: EncoderSpec) -> Path:

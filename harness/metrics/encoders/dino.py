@@ -9,6 +9,7 @@ from torch import Tensor
 
 from harness.errors import one_of
 from harness.metrics.encoders.base import EncoderError, embedded_version
+from harness.metrics.encoders.kinds.dino import EMBEDDED
 from harness.metrics.encoders.open_clip_names import known_names
 from harness.metrics.encoders.pixels import Images, Preprocessing, in_batches
 from harness.metrics.encoders.weights import from_hub, load_into, read_tensors
@@ -46,12 +47,13 @@ class TimmEncoder:
 
 
 def load_dino(spec: EncoderSpec, *, device: torch.device | str, revision: str) -> TimmEncoder:
-    """Load the image encoder of a spec: ``toybox-dino`` (``:1``, ``:2``) or a timm name, whose tag picks the
-    hub's weights.
+    """Load the image encoder of a spec: ``toybox-dino`` (``:1``, ``:2``) or a timm name.
+
+    A timm name's tag picks the hub's weights.
 
     With ``checkpoint`` the weights come from that safetensors file and nothing is downloaded.
     """
-    if (version := embedded_version("toybox-dino", spec.model)) is not None:
+    if (version := embedded_version(EMBEDDED, spec.model)) is not None:
         from harness.toybox.loading import load_dino as load_toybox
 
         network, transform = load_toybox(version=version)

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
+from harness.metrics.encoders.base import embedded_version
+from harness.metrics.encoders.kinds.probe import EMBEDDED
 from harness.metrics.encoders.pixels import Images, as_pil
-from harness.metrics.measure import ATTRIBUTES, LOOKS
 from harness.specs import EncoderSpec
 
 SIZE = 64
@@ -29,15 +30,14 @@ class AttributeProbe:
         return self
 
     def read(self, images: Images) -> list[dict[str, str]]:
-        """Read class, background, colour, accessory and pattern off each image.
+        """Read class, background, colour, accessory, pattern and, from version 2 on, shape off each image.
 
         Every attribute of an image on which no object is recognized reads "nothing": it follows no prompt.
         """
         fitted = [self._fit(each) for each in as_pil(images)]
         reading = self.probe.attributes(torch.stack([pil_to_tensor(each) for each in fitted]))
-        columns = {
-            name: reading.words("category" if name == "class" else name) for name in (*ATTRIBUTES, *LOOKS)
-        }
+        columns = {"class": reading.words("category")}
+        columns |= {name: reading.words(name) for name in reading.labels if name != "category"}
         rejected = reading.rejected().tolist()
         return [
             {name: NOTHING if rejected[i] else words[i] for name, words in columns.items()}
@@ -52,4 +52,5 @@ def load_probe(spec: EncoderSpec, *, device: torch.device | str, revision: str) 
     """Load the probe of the embedded benchmark."""
     from harness.toybox.loading import load_probe as load_toybox
 
-    return AttributeProbe(load_toybox(), name=spec.model, revision=revision)
+    version = embedded_version(EMBEDDED, spec.model) or 1
+    return AttributeProbe(load_toybox(version=version), name=spec.model, revision=revision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,26 @@ if TYPE_CHECKING:
     from harness.metrics.scorer_inputs import Encoders, ScorerInputs
 
 
-def kept(inputs: ScorerInputs, encoders: Encoders, *, looks: str) -> Values:
-    """1 for each image off which the probe reads the subject's own looks, else 0; None: other looks asked."""
-    if looks not in inputs.subject.looks:
+def kept(inputs: ScorerInputs, encoders: Encoders, *, parts: tuple[str, ...]) -> Values:
+    """How many of a look's parts the probe reads off each image as the subject's, [0, 1].
+
+    0 for an image that it reads as another class; None: other looks asked.
+    """
+    own = inputs.subject.looks
+    if not {"class", *parts} <= set(own):
         raise Missing("the subject's looks are not known (Toybox only)")
     counts = _keeping(inputs)
     if not any(counts):
         raise Missing("no prompt is known to leave the subject's looks alone")
-    own = inputs.subject.looks[looks]
     readings = encoders.readings(inputs.images)
-    return [float(read[looks] == own) if counted else None for read, counted in zip(readings, counts)]
+    if not set(parts) <= set(readings[0]):
+        raise Missing(f"the attribute probe does not read {parts[0]}")
+    return [_agreement(read, own, parts) if counted else None for read, counted in zip(readings, counts)]
+
+
+def _agreement(read: Mapping[str, str], own: Mapping[str, str], parts: tuple[str, ...]) -> float:
+    same = sum(read[part] == own[part] for part in parts)
+    return same / len(parts) if read["class"] == own["class"] else 0.0
 
 
 def _keeping(inputs: ScorerInputs) -> list[bool]:
@@ -33,19 +44,33 @@ def _keeping(inputs: ScorerInputs) -> list[bool]:
     return [known[prompt] for prompt in inputs.prompt_of]
 
 
-ENTRIES = tuple(
+ENTRIES = (
     Measure(
-        name=f"subject_{name}",
-        title=f"Subject {name}",
+        name="subject_pattern",
+        title="Subject pattern",
+        unit="share",
+        direction="higher",
+        version=2,
+        encoder="probe",
+        definition="Share of images in which the attribute probe reads the subject's own class and pattern, "
+        "over the prompts that do not ask for other looks (Toybox only).",
+        formula=partial(kept, parts=LOOKS["pattern"]),
+        per="image",
+        order=55,
+        shown=Shown(table=25),
+    ),
+    Measure(
+        name="subject_shape",
+        title="Subject shape",
         unit="share",
         direction="higher",
         encoder="probe",
-        definition=f"Share of images in which the attribute probe reads the subject's own {name}, over the "
-        "prompts that do not ask for other looks (Toybox only).",
-        formula=partial(kept, looks=name),
+        definition="Share of the subject's four shape parameters whose third of the range the attribute "
+        "probe reads, 0 in images that it reads as another class, over the prompts that do not ask for other "
+        "looks (Toybox only). A shape at random has a third.",
+        formula=partial(kept, parts=LOOKS["shape"]),
         per="image",
-        order=55 + number,
-        shown=Shown(table=25),
-    )
-    for number, name in enumerate(LOOKS)
+        order=56,
+        shown=Shown(table=26),
+    ),
 )

@@ -8,6 +8,8 @@ Garbage is what a failing generator gives: latents far from clean, decoded, and 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +22,49 @@ from harness.toybox.pretrain.loop import Draw, TrainingSchedule, averaged, short
 from harness.toybox.pretrain.renders import Pool, as_signed
 from harness.toybox.pretrain.unet import alphas, noised
 from harness.toybox.probe import NOTHING, ProbeNetwork
-from harness.toybox.scenes.attributes import LABELS, numbers
+from harness.toybox.scenes.attributes import LABELS, SHAPE, numbers
 
 CHANNELS = (48, 96, 160, 224)
 ANSWERS = {name: LABELS[name] for name in ("category", "background", "colour", "pattern", "accessory")}
 ANSWERS = {**ANSWERS, "category": (*ANSWERS["category"], NOTHING)}
-COURSE = TrainingSchedule(
-    pictures=250_000, batch=64, warmup=200, cooldown=0.4, average=0.995, seed=16, evaluate_every=25_000
-)
-WIDE_SHARE = 0.4
 DECODED, FAINT, GARBAGE = 16, 8, 8  # of each batch: autoencoded, slightly noisy in latents, garbage
 FAINT_UNTIL, GARBAGE_FROM = 80, 350  # time steps
 
 
-def build() -> ProbeNetwork:
-    """Make the network with its initial weights."""
-    torch.manual_seed(COURSE.seed)
-    return ProbeNetwork(CHANNELS, ANSWERS)
+ORDER = [*LABELS, *SHAPE]  # of the columns of targets
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a version of the probe learns, and for how long.
+
+    ``shares``: how many pictures of each batch come from each pool; ``first``: how many pictures of a pool
+    are used, the first ones, where not all.
+    """
+
+    stage: str
+    answers: Mapping[str, tuple[str, ...]]
+    shares: Mapping[str, int]
+    first: Mapping[str, int]
+    unseen: tuple[str, ...]
+    course: TrainingSchedule
+
+    def build(self) -> ProbeNetwork:
+        """Make the network with its initial weights."""
+        torch.manual_seed(self.course.seed)
+        return ProbeNetwork(CHANNELS, self.answers)
+
+
+LESSON = Lesson(
+    stage="probe",
+    answers=ANSWERS,
+    shares={"named": 38, "wide": 26},
+    first={},
+    unseen=("validation", "validation_wide"),
+    course=TrainingSchedule(
+        pictures=250_000, batch=64, warmup=200, cooldown=0.4, average=0.995, seed=16, evaluate_every=25_000
+    ),
+)
 
 
 def decoded_at(coder: Any, pictures: Tensor, steps: Tensor, noise: Tensor) -> Tensor:
@@ -61,26 +89,32 @@ def disturb(coder: Any, pictures: Tensor, draw: Draw) -> Tensor:
 
 
 def answer_loss(logits: dict[str, Tensor], targets: Tensor) -> Tensor:
-    """Mean cross-entropy over attributes of logits [n, labels]; targets [n, attributes], -100: left out."""
-    columns = {name: targets[:, list(LABELS).index(name)] for name in ANSWERS}
+    """Mean cross-entropy over attributes of logits [n, labels]; targets [n, ORDER], -100: left out."""
     losses = [
-        F.cross_entropy(logits[name].float(), column, label_smoothing=0.02)
-        for name, column in columns.items()
+        F.cross_entropy(told.float(), targets[:, ORDER.index(name)], label_smoothing=0.02)
+        for name, told in logits.items()
     ]
     return torch.stack(losses).mean()
 
 
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:
     """Train on named and wide looks; the curve holds accuracies, autoencoded and unseen, and rejections."""
-    course = shortened(COURSE, pictures, cooldown)
-    pools, coder = (Pool(workdir, "named"), Pool(workdir, "wide")), autoencoder.trained(workdir)
-    labels = [numbers(pool.scenes) for pool in pools]
-    wide = round(WIDE_SHARE * course.batch)
-    unseen = {name: unseen_batch(workdir, name, coder) for name in ("validation", "validation_wide")}
+    course = shortened(LESSON.course, pictures, cooldown)
+    coder, digest = autoencoder.trained(workdir), autoencoder.encoder_digest(workdir)
+    teach(LESSON, coder, workdir=workdir, course=course, encoder=digest)
+
+
+def teach(
+    lesson: Lesson, coder: Any, *, workdir: Path, course: TrainingSchedule, encoder: str | None = None
+) -> None:
+    """Train a version of the probe with an autoencoder; ``encoder``: its digest, where it may change."""
+    pools = [Pool(workdir, name, first=lesson.first.get(name)) for name in lesson.shares]
+    labels = [numbers(pool.scenes, shape=True) for pool in pools]
+    unseen = {name: unseen_batch(workdir, name, coder) for name in lesson.unseen}
     garbage = unseen_garbage(workdir, coder)
 
     def loss(network: Any, draw: Draw) -> Tensor:
-        sizes = (course.batch - wide, wide)
+        sizes = lesson.shares.values()
         indices = [draw.numpy.integers(len(pool), size=size) for pool, size in zip(pools, sizes, strict=True)]
         shown = torch.cat([pool.pictures(chosen) for pool, chosen in zip(pools, indices, strict=True)])
         targets = torch.cat([rows[chosen] for rows, chosen in zip(labels, indices, strict=True)])
@@ -90,21 +124,21 @@ def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = 
             shown = disturb(coder, shown, draw)
         rejected = slice(DECODED + FAINT, DECODED + FAINT + GARBAGE)
         targets[rejected] = -100
-        targets[rejected, 0] = ANSWERS["category"].index(NOTHING)
+        targets[rejected, 0] = lesson.answers["category"].index(NOTHING)
         return answer_loss(network(shown), targets)
 
     def evaluate(network: Any) -> dict[str, float]:
         figures = {}
         for pool, (shown, targets) in unseen.items():
             for name, logits in network(shown).items():
-                right = logits.argmax(1) == targets[:, list(LABELS).index(name)]
+                right = logits.argmax(1) == targets[:, ORDER.index(name)]
                 figures[f"{name}_{pool}"] = right.float().mean().item()
         confidence = network(garbage)["category"].softmax(1)[:, :-1].amax(1)
         return {**figures, "rejected": (confidence < 0.5).float().mean().item()}
 
     train(
-        "probe", build(), loss=loss, evaluate=evaluate, course=course, workdir=workdir,
-        encoder=autoencoder.encoder_digest(workdir),
+        lesson.stage, lesson.build(), loss=loss, evaluate=evaluate, course=course, workdir=workdir,
+        encoder=encoder,
     )  # fmt: skip
 
 
@@ -113,7 +147,7 @@ def unseen_batch(workdir: Path, name: str, coder: Any, count: int = 500) -> tupl
     """Autoencoded pictures of a validation pool and their labels."""
     pool = Pool(workdir, name)
     shown = autoencoder.reconstruct(coder, as_signed(pool.pictures(range(count))))
-    return shown, numbers(pool.scenes[:count])
+    return shown, numbers(pool.scenes[:count], shape=True)
 
 
 @torch.no_grad()
@@ -125,15 +159,25 @@ def unseen_garbage(workdir: Path, coder: Any, count: int = 200) -> Tensor:
     return decoded_at(coder, shown, steps, draw.normal(count, 16, 8, 8))
 
 
-def export(*, workdir: Path, weights: Path) -> None:
-    """Write ``probe.json``, channels and labels, and ``probe.safetensors``."""
-    shipping.write(averaged("probe", build(), workdir), weights / "probe.safetensors")
-    (weights / "probe.json").write_text(
-        json.dumps({"channels": CHANNELS, "labels": ANSWERS}, indent=2) + "\n"
+def ship(lesson: Lesson, *, workdir: Path, weights: Path, name: str) -> None:
+    """Write ``<name>.json``, channels and labels, and ``<name>.safetensors``."""
+    shipping.write(averaged(lesson.stage, lesson.build(), workdir), weights / f"{name}.safetensors")
+    (weights / f"{name}.json").write_text(
+        json.dumps({"channels": CHANNELS, "labels": lesson.answers}, indent=2) + "\n"
     )
+
+
+def begin(lesson: Lesson, *, workdir: Path, weights: Path, name: str) -> None:
+    """Begin with ``<name>.safetensors``."""
+    network = shipping.read(lesson.build(), weights / f"{name}.safetensors")
+    shipping.begin(lesson.stage, network, course=lesson.course, workdir=workdir)
+
+
+def export(*, workdir: Path, weights: Path) -> None:
+    """Write ``probe.json`` and ``probe.safetensors``."""
+    ship(LESSON, workdir=workdir, weights=weights, name="probe")
 
 
 def adopt(*, workdir: Path, weights: Path) -> None:
     """Begin with ``probe.safetensors``."""
-    network = shipping.read(build(), weights / "probe.safetensors")
-    shipping.begin("probe", network, course=COURSE, workdir=workdir)
+    begin(LESSON, workdir=workdir, weights=weights, name="probe")

@@ -20,9 +20,22 @@ import torch
 from torch import Tensor
 
 from harness.errors import ConfigError
+from harness.toybox.requested import requested
 from harness.toybox.scenes.render import render
 from harness.toybox.scenes.renditions import RENDITIONS, strong_view
-from harness.toybox.scenes.world import Looks, Scene, Split, another_view, sample_scene
+from harness.toybox.scenes.world import (
+    ACCESSORIES,
+    BACKGROUNDS,
+    COLOURS,
+    Looks,
+    Scene,
+    Split,
+    another_view,
+    is_heldout,
+    pick,
+    sample_scene,
+    triple,
+)
 
 SHARD = 1_000
 
@@ -70,14 +83,37 @@ class NearMisses(Recipe):
         return drawn[:size]
 
 
+@dataclass(frozen=True)
+class Asked(Recipe):
+    """Pictures as prompts ask for them, of things off the vocabulary: most of them recoloured as a whole."""
+
+    recoloured: float = 0.7
+
+    def scenes(self, shard: int, size: int) -> list[Scene]:
+        """Draw the scenes of a shard; none shows a held-out triple."""
+        rng = np.random.default_rng([self.seed, shard])
+        drawn: list[Scene] = []
+        while len(drawn) < size:
+            look = sample_scene(rng, split=self.split, looks=self.looks)
+            asked = {"background": pick(rng, BACKGROUNDS), "accessory": pick(rng, ACCESSORIES)}
+            if rng.random() < self.recoloured:
+                asked["colour"] = pick(rng, tuple(COLOURS))
+            scene = requested(look, asked, rng)
+            if not is_heldout(*triple(scene)):
+                drawn.append(scene)
+        return drawn
+
+
 POOLS: dict[str, Recipe] = {
     "validation": Recipe(seed=101, pictures=1_000),
     "validation_heldout": Recipe(seed=102, pictures=1_000, split="heldout"),
     "validation_wide": Recipe(seed=103, pictures=1_000, looks="wide", views=4),
     "validation_near": NearMisses(seed=104, pictures=2_000, split="any", looks="wide", views=5),
+    "validation_asked": Asked(seed=105, pictures=1_000, looks="wide"),
     "named": Recipe(seed=1, pictures=60_000),
     "wide": Recipe(seed=2, pictures=40_000, looks="wide", views=4),
     "near": NearMisses(seed=3, pictures=60_000, looks="wide", views=5),
+    "asked": Asked(seed=4, pictures=20_000, looks="wide"),
 }
 
 
@@ -128,11 +164,11 @@ def run(*, workdir: Path, pictures: int | None = None, part: tuple[int, int] = (
 
 
 class Pool:
-    """The shards of a pool that exist, as one sequence of pictures and scenes."""
+    """A pool's shards that exist, or those of its ``first`` pictures, as one sequence."""
 
-    def __init__(self, workdir: Path, name: str) -> None:
+    def __init__(self, workdir: Path, name: str, *, first: int | None = None) -> None:
         folder = pool_folder(workdir, name)
-        self.paths = sorted(folder.glob("?????.npy"))
+        self.paths = sorted(folder.glob("?????.npy"))[: None if first is None else -(-first // SHARD)]
         if not self.paths:
             raise ConfigError(f"{folder}: no shards; run the stage 'renders' first")
         self.shards = [np.load(path, mmap_mode="r") for path in self.paths]

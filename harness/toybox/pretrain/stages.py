@@ -2,8 +2,9 @@
 
 The stages, in the order in which they depend on each other: ``renders`` draws the pools of images;
 ``autoencoder``, ``text``, ``clip`` and ``dino`` learn from them; ``unet`` needs the autoencoder and the text
-tower, ``probe`` the autoencoder; ``decoder`` polishes the autoencoder's second half. Each stage keeps its
-state in the working folder and can be killed at any moment; running it again continues.
+tower, ``probe`` the autoencoder; ``decoder`` polishes the autoencoder's second half; ``dino2`` and ``probe2``
+take the shipped autoencoder. Each stage keeps its state in the working folder and can be killed at any
+moment; running it again continues.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-STAGES = ("renders", "autoencoder", "text", "clip", "dino", "dino2", "probe", "unet", "decoder")
-ADOPTING = ("autoencoder", "text", "clip", "dino", "dino2", "probe", "unet")
+STAGES = ("renders", "autoencoder", "text", "clip", "dino", "dino2", "probe", "probe2", "unet", "decoder")
+ADOPTING = ("autoencoder", "text", "clip", "dino", "dino2", "probe", "probe2", "unet")
 """Stages with weights of their own to begin with; ``decoder`` begins with the autoencoder's."""
 
 

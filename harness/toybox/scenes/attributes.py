@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from harness.toybox.scenes.parts import SHAPE_PARAMETERS
 from harness.toybox.scenes.patterns import HELDOUT_PATTERNS, PATTERNS
 from harness.toybox.scenes.world import ACCESSORIES, BACKGROUNDS, CLASSES, COLOURS, Scene
 
@@ -21,6 +22,9 @@ LABELS: dict[str, tuple[str, ...]] = {
     "pattern": (*PATTERNS, *HELDOUT_PATTERNS),
     "accessory": ACCESSORIES,
 }
+THIRDS = ("low", "middle", "high")
+SHAPE: dict[str, tuple[str, ...]] = {f"shape_{number + 1}": THIRDS for number in range(SHAPE_PARAMETERS)}
+"""In which third of its range each shape parameter lies; no prompt can ask for it."""
 
 
 def words(scene: Scene) -> dict[str, str]:
@@ -37,7 +41,17 @@ def words(scene: Scene) -> dict[str, str]:
     }
 
 
-def numbers(scenes: Sequence[Scene]) -> Tensor:
-    """The scenes' labels as indices into ``LABELS``, in its order: int64 [n, attributes]."""
-    rows = [[LABELS[name].index(word) for name, word in words(scene).items()] for scene in scenes]
+def shape_words(scene: Scene) -> dict[str, str]:
+    """In which third of its range each of a scene's shape parameters lies."""
+    return {name: THIRDS[min(int(value * 3), 2)] for name, value in zip(SHAPE, scene.shape, strict=True)}
+
+
+def numbers(scenes: Sequence[Scene], *, shape: bool = False) -> Tensor:
+    """The scenes' labels as indices into ``LABELS``, in its order, and with ``shape`` then into ``SHAPE``.
+
+    int64 [n, attributes].
+    """
+    known = {**LABELS, **SHAPE}
+    told = [{**words(scene), **(shape_words(scene) if shape else {})} for scene in scenes]
+    rows = [[known[name].index(word) for name, word in each.items()] for each in told]
     return torch.tensor(rows, dtype=torch.int64)

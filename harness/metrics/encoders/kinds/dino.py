@@ -7,9 +7,10 @@ from typing import Any
 from harness.metrics.encoders.base import EncoderEntry
 from harness.specs import EncoderSpec
 
+EMBEDDED = "toybox-dino:2"
 MODELS = {
-    "toybox-dino": "DINO of the embedded benchmark (timm; supervised by instance), version 1",
-    "toybox-dino:1": "the same",
+    "toybox-dino": "DINO of the embedded benchmark (timm; supervised by instance), the newest version",
+    "toybox-dino:1": "version 1: sees little but the palette",
     "toybox-dino:2": "version 2, trained on near misses: sees class and pattern beside the palette",
     "vit_small_patch16_224.dino": "DINO ViT-S/16; any timm name (DINOv2: vit_small_patch14_dinov2.lvd142m)",
 }
@@ -38,6 +39,6 @@ ENCODER = EncoderEntry(
     takes_the_rest=True,
     models=MODELS,
     photos="vit_small_patch16_224.dino",
-    toybox="toybox-dino",
+    toybox=EMBEDDED,
     hub_id=hub_id,
 )

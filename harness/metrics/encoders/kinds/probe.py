@@ -7,7 +7,12 @@ from typing import Any
 from harness.metrics.encoders.base import EncoderEntry
 from harness.specs import EncoderSpec
 
-MODELS = {"toybox-probe": "attribute probe of the embedded benchmark"}
+EMBEDDED = "toybox-probe:2"
+MODELS = {
+    "toybox-probe": "attribute probe of the embedded benchmark, the newest version",
+    "toybox-probe:1": "version 1: misses the colour and pattern of things recoloured as a whole",
+    "toybox-probe:2": "version 2: reads what prompts ask for, and subjects' patterns and shapes",
+}
 
 
 def load(spec: EncoderSpec, device: Any, revision: str) -> Any:
@@ -17,6 +22,4 @@ def load(spec: EncoderSpec, device: Any, revision: str) -> Any:
     return load_probe(spec, device=device, revision=revision)
 
 
-ENCODER = EncoderEntry(
-    kind="probe", load=load, answers=MODELS.__contains__, models=MODELS, toybox="toybox-probe"
-)
+ENCODER = EncoderEntry(kind="probe", load=load, answers=MODELS.__contains__, models=MODELS, toybox="toybox-probe:1")
