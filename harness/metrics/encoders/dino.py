@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import one_of
-from harness.metrics.encoders.base import EncoderError, embedded_version
-from harness.metrics.encoders.kinds.dino import EMBEDDED
+from harness.metrics.encoders.base import EncoderError
 from harness.metrics.encoders.open_clip_names import known_names
 from harness.metrics.encoders.pixels import Images, Preprocessing, in_batches
 from harness.metrics.encoders.weights import from_hub, load_into, read_tensors
@@ -46,17 +45,19 @@ class TimmEncoder:
         return in_batches(self.preprocess(images), self.network, device=self.device, batch=self.batch)
 
 
-def load_dino(spec: EncoderSpec, *, device: torch.device | str, revision: str) -> TimmEncoder:
-    """Load the image encoder of a spec: ``toybox-dino`` (``:1``, ``:2``) or a timm name.
+def load_dino(
+    spec: EncoderSpec, *, device: torch.device | str, revision: str, embedded: int | None = None
+) -> TimmEncoder:
+    """Load the image encoder of a spec: a version of the ``embedded`` one, or a timm name.
 
     A timm name's tag picks the hub's weights.
 
     With ``checkpoint`` the weights come from that safetensors file and nothing is downloaded.
     """
-    if (version := embedded_version(EMBEDDED, spec.model)) is not None:
+    if embedded is not None:
         from harness.toybox.loading import load_dino as load_toybox
 
-        network, transform = load_toybox(version=version)
+        network, transform = load_toybox(version=embedded)
     else:
         network = _network(spec)
         transform = _transform(network)

@@ -8,8 +8,6 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from harness.metrics.encoders.base import embedded_version
-from harness.metrics.encoders.kinds.probe import EMBEDDED
 from harness.metrics.encoders.pixels import Images, as_pil
 from harness.specs import EncoderSpec
 
@@ -48,9 +46,10 @@ class AttributeProbe:
         return image if image.size == (SIZE, SIZE) else image.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
 
 
-def load_probe(spec: EncoderSpec, *, device: torch.device | str, revision: str) -> AttributeProbe:
-    """Load the probe of the embedded benchmark."""
+def load_probe(
+    spec: EncoderSpec, *, device: torch.device | str, revision: str, version: int
+) -> AttributeProbe:
+    """Load a version of the probe of the embedded benchmark."""
     from harness.toybox.loading import load_probe as load_toybox
 
-    version = embedded_version(EMBEDDED, spec.model) or 1
     return AttributeProbe(load_toybox(version=version), name=spec.model, revision=revision)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.metrics.encoders.base import EncoderEntry
+from harness.metrics.encoders.base import EncoderEntry, embedded_version
 from harness.specs import EncoderSpec
 
 EMBEDDED = "toybox-dino:2"
@@ -29,7 +29,8 @@ def load(spec: EncoderSpec, device: Any, revision: str) -> Any:
     """Load the network."""
     from harness.metrics.encoders.dino import load_dino
 
-    return load_dino(spec, device=device, revision=revision)
+    version = embedded_version(EMBEDDED, spec.model)
+    return load_dino(spec, device=device, revision=revision, embedded=version)
 
 
 ENCODER = EncoderEntry(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.metrics.encoders.base import EncoderEntry
+from harness.metrics.encoders.base import EncoderEntry, embedded_version
 from harness.specs import EncoderSpec
 
 EMBEDDED = "toybox-probe:2"
@@ -19,7 +19,11 @@ def load(spec: EncoderSpec, device: Any, revision: str) -> Any:
     """Load the network."""
     from harness.metrics.encoders.probe import load_probe
 
-    return load_probe(spec, device=device, revision=revision)
+    version = embedded_version(EMBEDDED, spec.model)
+    assert version is not None, spec.model
+    return load_probe(spec, device=device, revision=revision, version=version)
 
 
-ENCODER = EncoderEntry(kind="probe", load=load, answers=MODELS.__contains__, models=MODELS, toybox="toybox-probe:1")
+ENCODER = EncoderEntry(
+    kind="probe", load=load, answers=MODELS.__contains__, models=MODELS, toybox="toybox-probe:1"
+)
