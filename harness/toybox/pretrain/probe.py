@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.toybox.pretrain import autoencoder, shipping
@@ -39,7 +40,8 @@ class Lesson:
     """What a version of the probe learns, and for how long.
 
     ``shares``: how many pictures of each batch come from each pool; ``first``: how many pictures of a pool
-    are used, the first ones, where not all.
+    are used, the first ones, where not all; ``begins``: the shipped network whose layers it begins with,
+    those that it shares.
     """
 
     stage: str
@@ -48,11 +50,16 @@ class Lesson:
     first: Mapping[str, int]
     unseen: tuple[str, ...]
     course: TrainingSchedule
+    begins: str | None = None
 
     def build(self) -> ProbeNetwork:
         """Make the network with its initial weights."""
         torch.manual_seed(self.course.seed)
-        return ProbeNetwork(CHANNELS, self.answers)
+        network = ProbeNetwork(CHANNELS, self.answers)
+        if self.begins is not None:
+            known = load_file(shipping.SHIPPED / f"{self.begins}.safetensors")
+            network.load_state_dict({**network.state_dict(), **known})
+        return network
 
 
 LESSON = Lesson(
@@ -89,12 +96,16 @@ def disturb(coder: Any, pictures: Tensor, draw: Draw) -> Tensor:
 
 
 def answer_loss(logits: dict[str, Tensor], targets: Tensor) -> Tensor:
-    """Mean cross-entropy over attributes of logits [n, labels]; targets [n, ORDER], -100: left out."""
-    losses = [
-        F.cross_entropy(told.float(), targets[:, ORDER.index(name)], label_smoothing=0.02)
+    """Mean cross-entropy over attributes of logits [n, labels]; targets [n, ORDER], -100: left out.
+
+    The parameters of the shape count as one attribute together.
+    """
+    losses = {
+        name: F.cross_entropy(told.float(), targets[:, ORDER.index(name)], label_smoothing=0.02)
         for name, told in logits.items()
-    ]
-    return torch.stack(losses).mean()
+    }
+    shape = [losses.pop(name) for name in SHAPE if name in losses]
+    return torch.stack([*losses.values(), *([torch.stack(shape).mean()] if shape else [])]).mean()
 
 
 def run(*, workdir: Path, pictures: int | None = None, cooldown: float | None = None) -> None:

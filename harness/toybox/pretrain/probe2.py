@@ -1,9 +1,9 @@
 """Stage ``probe2``: the attribute probe, version 2, reads subjects as well as words.
 
 Version 1 was taught named looks and plain views: it missed the colour of a thing recoloured as a prompt asks,
-and the pattern on it. Version 2 also learns from near misses, seen from farther around, and from pictures as
-prompts ask for them (:mod:`harness.toybox.requested`); four more heads say in which third of its range each
-shape parameter lies.
+and the pattern on it. Version 2 begins with it and also learns from near misses, seen from farther around,
+and from pictures as prompts ask for them (:mod:`harness.toybox.requested`). Four more heads say in which
+third of its range each shape parameter lies.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ LESSON = Lesson(
     first={"named": 20_000},
     unseen=("validation", "validation_wide", "validation_near", "validation_asked"),
     course=TrainingSchedule(
-        pictures=300_000, batch=64, warmup=200, cooldown=0.4, average=0.995, seed=18, evaluate_every=25_000
+        pictures=250_000, batch=64, warmup=200, cooldown=0.4, average=0.995, seed=18, evaluate_every=25_000
     ),
+    begins="probe",
 )
 
 
