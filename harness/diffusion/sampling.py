@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.diffusion.backbones.conditioning import Conditioning
+from harness.diffusion.contexts import remembered_contexts
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -74,15 +75,16 @@ def sample(
     conditioning = backbone.conditioning(prompts)
     if guided:
         conditioning = Conditioning.cat([*[backbone.unconditional()] * len(seeds), conditioning])
-    for t in scheduler.timesteps:
-        noisy = torch.cat([latents, latents]) if guided else latents
-        if hasattr(scheduler, "scale_model_input"):
-            noisy = scheduler.scale_model_input(noisy, t)
-        prediction = backbone.predict(noisy, t, conditioning)
-        if guided:
-            without, with_prompt = prediction.chunk(2)
-            prediction = without + guidance * (with_prompt - without)
-        latents = scheduler.step(prediction, t, latents, return_dict=False)[0]
+    with remembered_contexts(backbone.networks.denoiser):
+        for t in scheduler.timesteps:
+            noisy = torch.cat([latents, latents]) if guided else latents
+            if hasattr(scheduler, "scale_model_input"):
+                noisy = scheduler.scale_model_input(noisy, t)
+            prediction = backbone.predict(noisy, t, conditioning)
+            if guided:
+                without, with_prompt = prediction.chunk(2)
+                prediction = without + guidance * (with_prompt - without)
+            latents = scheduler.step(prediction, t, latents, return_dict=False)[0]
     return latents
 
 
