@@ -63,7 +63,7 @@ class CustomDiffusion:
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # "ktn" is a piece of words in CLIP's vocabulary, and no word of Toybox has it; "sks" is known there.
-        "toybox": {"steps": 150, "lr": 2e-3, "scale": False, "prior_count": 32, "init": "sks"},
+        "toybox": {"steps": 150, "lr": 5e-4, "scale": False, "prior_count": 32, "init": "sks"},
         # rlgnswk/Preserve-and-Personalize @ 2da3509. SD1.5/README.md: steps, batch, lr of 3e-5 that
         # --scale_lr multiplies by 2, --hflip, no class images; pnp_sd15_custom_diffusion.py: decay,
         # max_grad_norm, initializer_token; src/diffusers_data_pipeline.py: scales, and from .6 of the side

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from harness.toybox import loading
-from harness.toybox.pretrain.probe import ORDER, answer_loss
+from harness.toybox.pretrain import autoencoder
+from harness.toybox.pretrain.probe import ORDER, answer_loss, decoded_at
 from harness.toybox.pretrain.renders import POOLS
 from harness.toybox.probe import NOTHING, Probe, ProbeNetwork, Reading
 from harness.toybox.scenes.attributes import LABELS, NAMELESS, numbers, shape_words, words
@@ -73,6 +74,15 @@ def test_pictures_as_asked_for_show_no_held_out_triple_and_are_mostly_recoloured
     assert scenes == recipe.scenes(0, 200) and len(scenes) == 200
     assert not any(is_heldout(*triple(scene)) for scene in scenes)
     assert 0.6 < np.mean([len({*scene.colours}) == 1 and None not in scene.colours for scene in scenes]) < 0.8
+
+
+def test_garbage_is_as_noisy_as_what_a_sampler_holds() -> None:
+    coder = autoencoder.shipped()
+    shown = render([sample_scene(np.random.default_rng(number)) for number in range(8)]).float() / 127.5 - 1
+    latents = coder.encode(shown).latent_dist.mode() * coder.config.scaling_factor
+    assert latents.std().item() == pytest.approx(1, abs=0.15)
+    again = decoded_at(coder, shown, torch.zeros(8, dtype=torch.int64), torch.zeros_like(latents))
+    assert (again - shown).abs().mean() < 0.05
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -166,8 +166,8 @@ def trained(workdir: Path) -> Any:
 
 
 def shipped() -> Any:
-    """The autoencoder that the package ships, in float32, not to be trained."""
-    network = shipping.read(build(), shipping.SHIPPED / "sd" / "vae" / shipping.DIFFUSERS_FILE)
+    """The autoencoder that the package ships, with its scaling factor, in float32, not to be trained."""
+    network = AutoencoderKL.from_pretrained(shipping.SHIPPED / "sd" / "vae", torch_dtype=torch.float32)
     return network.requires_grad_(False).eval()
 
 

@@ -24,6 +24,4 @@ def load(spec: EncoderSpec, device: Any, revision: str) -> Any:
     return load_probe(spec, device=device, revision=revision, version=version)
 
 
-ENCODER = EncoderEntry(
-    kind="probe", load=load, answers=MODELS.__contains__, models=MODELS, toybox="toybox-probe:1"
-)
+ENCODER = EncoderEntry(kind="probe", load=load, answers=MODELS.__contains__, models=MODELS, toybox=EMBEDDED)
