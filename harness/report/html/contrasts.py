@@ -12,7 +12,8 @@ from harness.report.comparison.verdicts import ALPHA, Contrast, verdicts
 from harness.report.figures.contact_sheets import evenly
 from harness.report.figures.line_plots import measured
 from harness.report.rows import COLUMNS, Row
-from harness.report.tables.comparison_table import MARGIN, SCORES
+from harness.report.comparison.protocol import OTHER_MARGIN as MARGIN
+from harness.report.tables.curve_differences import SCORES
 
 MOST_RIVALS = 12
 
