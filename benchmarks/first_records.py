@@ -1,8 +1,8 @@
-"""What the first committed records say, beside what was stated of them: ``python benchmarks/first_records.py``.
+"""What the first records say, beside what was stated of them: ``python benchmarks/first_records.py``.
 
-Reads the records of tuning-toybox, lipschitz_bounds, toybox_floors and fewshot as toybox-dino version 1 scored
-them, of which the numbers needed are kept beside the tests. Other records: ``python benchmarks/first_records.py
-results``. A line without "corrected" agrees to the last digit that was stated.
+Reads tuning-toybox, lipschitz_bounds, toybox_floors and fewshot as toybox-dino version 1 scored them; the
+numbers needed are kept beside the tests. Of other records: ``python benchmarks/first_records.py results``.
+A line without "corrected" agrees to the last digit that was stated.
 """
 
 from __future__ import annotations
@@ -108,7 +108,13 @@ def _damage(tuned: Selection) -> Iterator[Line]:
     arms = [arm for arm in arms_of(tuned) if arm.key != "textual_inversion"]
     rows = [row for arm in arms for row in arm.rows]
     yield Line("settings that change weights", "55", str(len(rows)))
-    stated = {"weight_l2": "+.92", "image_drift_other": "+.72", "kid": "+.36", "noise_l2": "+.17", "pres": "+.06"}
+    stated = {
+        "weight_l2": "+.92",
+        "image_drift_other": "+.72",
+        "kid": "+.36",
+        "noise_l2": "+.17",
+        "pres": "+.06",
+    }
     for name, words in stated.items():
         found = _ranks(rows, name, "prior_clip_t_fall")
         yield Line(f"ρ of {name} with the fall of prior CLIP-T", words, short(found, 2))
@@ -169,7 +175,9 @@ def _best(arm: Arm) -> Row:
 def _spread(records: dict[str, list[Record]]) -> Iterator[Line]:
     floors = {(r.trial["method"], r.trial["subject"]): r for r in records["toybox_floors"]}
     share = _within(floors, "dino_heldout", "dreambooth", "dreambooth_lora")
-    yield Line("variance of a paired DINO difference between prompts", "6 %", f"{share:.0%}".replace("%", " %"))
+    yield Line(
+        "variance of a paired DINO difference between prompts", "6 %", f"{share:.0%}".replace("%", " %")
+    )
     shares = [_within(floors, ACCESSORY, *pair) for pair in combinations(LEARNT, 2)]
     yield Line("of accessory accuracy", "27-61 %", f"{100 * min(shares):.0f}-{100 * max(shares):.0f} %")
     by_fit = {r.keys["fit"]: r for r in records["toybox_floors"]}
@@ -215,7 +223,11 @@ def _power(tuned: Selection, fewshot: Selection) -> Iterator[Line]:
         if name == "dino_heldout":
             text = f"{short(found.mean)} ± {short(found.deviation / found.n**0.5).removeprefix('+')}"
             yield Line("P&P less prior preservation in DINO", "+.091 ± .039", text)
-        yield Line(f"subjects that {name} would have needed", words, str(subjects_needed(found.mean, found.deviation)))
+        yield Line(
+            f"subjects that {name} would have needed",
+            words,
+            str(subjects_needed(found.mean, found.deviation)),
+        )
 
 
 def _deviation(pair) -> float:  # type: ignore[no-untyped-def]

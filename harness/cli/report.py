@@ -110,7 +110,7 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Scores [default: dino_context, prompt_accuracy_accessory, prior_accuracy_other, as recorded].",
+            help="Scores [default: the protocol's, dino_context and others, where recorded].",
         ),
     ] = None,
     power: Annotated[bool, typer.Option("--power", help="Say what so many subjects can show.")] = False,
@@ -121,7 +121,7 @@ def compare(
         ),
     ] = None,
 ) -> None:
-    """Compare methods: at drift budgets where they were read out at some, as curves over drift, at equal fidelity.
+    """Compare methods at equal drift, as curves or at drift budgets, and at equal fidelity.
 
     Every pair gets a verdict. Against dreambooth it is family Q1 of experiments/PROTOCOL.md, against
     dreambooth+penalty Q2; whatever departs from the protocol says that it is exploratory.

@@ -80,7 +80,9 @@ def arms_of(selection: Selection) -> list[Arm]:
             read = gathered.get(place, []) if readout_of(row) is None else []
             if fit_of(row) in {fit_of(other) for other in read}:
                 gathered[place] = [*read, row]
-    return [Arm(key, _name(key, rows[0]), tuple(rows), tuple(group)) for (key, *group), rows in gathered.items()]
+    return [
+        Arm(key, _name(key, rows[0]), tuple(rows), tuple(group)) for (key, *group), rows in gathered.items()
+    ]
 
 
 def floor_of(selection: Selection, arm: Arm) -> Row | None:

@@ -157,7 +157,7 @@ def differences_at(
     level: float = 0.95,
     seed: int = 0,
 ) -> list[Resampled]:
-    """Resample subjects; give ``first − second`` at each place of the axis, None where one does not reach it."""
+    """Resample subjects; give ``first − second`` at each place, None where one does not reach it."""
     where, count = np.asarray(places, dtype=np.float64), first.drift.shape[1]
     rng = np.random.default_rng(seed)
 
@@ -165,7 +165,9 @@ def differences_at(
         return difference_at(first.path(weights), second.path(weights), where)
 
     drawn = np.array([at(_weights(rng, count)) for _ in range(replicates)])
-    return [_resampled(value, column, level) for value, column in zip(at(np.ones(count)), drawn.T, strict=True)]
+    return [
+        _resampled(value, column, level) for value, column in zip(at(np.ones(count)), drawn.T, strict=True)
+    ]
 
 
 def _resampled(value: float, drawn: Vector, level: float) -> Resampled:

@@ -19,7 +19,6 @@ from harness.report.comparison.protocol import (
     BUDGETS,
     COMPOSITION,
     FIDELITY,
-    KEPT_PRIOR,
     MIDDLE,
     NEEDED,
     PENALTY,
@@ -42,7 +41,7 @@ class Splits:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two methods at one budget: the first less the second. ``verdicts`` by score, ``tested`` in the family."""
+    """Two methods at one budget, the first less the second; verdicts by score, those ``tested`` together."""
 
     first: AtBudget
     second: AtBudget
@@ -108,7 +107,10 @@ def families(reader: Reader, against: str, budgets: Sequence[float], splits: Spl
         found.append(_judged("Q1", question, pairs, (FIDELITY, COMPOSITION), reasons))
     for budget in budgets:
         pairs = [pair for method in rest if (pair := _pair(reader, method, against, budget))]
-        question, reasons = f"Every method against {against} at ‖Δε‖₂ ≤ {budget:g}", ["no family of the protocol"]
+        question, reasons = (
+            f"Every method against {against} at ‖Δε‖₂ ≤ {budget:g}",
+            ["no family of the protocol"],
+        )
         name = f"{against} at {budget:g}"
         if against == PENALTY and budget == MIDDLE:
             name, question, reasons = "Q2", "Q2: does a method beat P&P?", _reasons(pairs, budgets, splits)

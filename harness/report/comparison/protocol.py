@@ -1,4 +1,4 @@
-"""What experiments/PROTOCOL.md fixes before the run, as values: measures, margins, budgets, the method in question.
+"""What experiments/PROTOCOL.md fixes before the run, as values: measures, margins, budgets, methods.
 
 A test compares this with the file. Knows neither records nor statistics.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Score(NamedTuple):
-    """A measure by its column's name, what the protocol calls it, and the margin within which it is the same."""
+    """A measure: its column, what the protocol calls it, the margin within which it is the same."""
 
     name: str
     word: str

@@ -31,6 +31,9 @@ from harness.report.figures.style import (
 from harness.report.rows import Row, Selection
 from harness.report.series import reference_shots
 
+CAPTION = (
+    "lines: means over subjects, made monotone; bands: 95 % intervals, subjects resampled; dotted: budgets"
+)
 REPLICATES = 500
 PLACES = 80
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1, 1, 1)))
@@ -50,10 +53,17 @@ def over_drift(selection: Selection, *, experiment: str | None = None) -> Figure
         return None
     palette = palette_of(selection)
     line = heading(selection, shots=shots, experiment=experiment, spread=False)
-    figure, (grid,) = panels(len(names), across=3, heading=f"{line}\nlines: means over subjects, made monotone; bands: 95 % intervals, subjects resampled; dotted: budgets")
+    figure, (grid,) = panels(
+        len(names),
+        across=3,
+        heading=f"{line}\n{CAPTION}",
+    )
     looks = dict(zip((arm.key for arm in arms), zip(_LINES, _MARKS, strict=True), strict=False))
     references = [row for row in selection.rows if row.role != "method"]
-    furthest = max(max(BUDGETS), *(float(arm.matrix(DRIFT, sorted(arm.subjects([DRIFT]))).mean(axis=1).max()) for arm in arms))
+    furthest = max(
+        max(BUDGETS),
+        *(float(arm.matrix(DRIFT, sorted(arm.subjects([DRIFT]))).mean(axis=1).max()) for arm in arms),
+    )
     for axes, name in zip(grid, names, strict=True):
         reference_lines(axes, references, name, palette)
         for budget in BUDGETS:
@@ -63,7 +73,10 @@ def over_drift(selection: Selection, *, experiment: str | None = None) -> Figure
         axes.set_title(axis_name(name))
         axes.set_ylabel(encoder_line(selection, name), fontsize=7.5, color="#888888")
         axes.set_xlabel(axis_name(DRIFT))
-    handles = [handle(palette[arm.rows[0]], arm.name, line=looks[arm.key][0], marker=looks[arm.key][1]) for arm in arms]
+    handles = [
+        handle(palette[arm.rows[0]], arm.name, line=looks[arm.key][0], marker=looks[arm.key][1])
+        for arm in arms
+    ]
     shown = [row for row in references if any(name in row.cells for name in names)]
     legend_below(figure, [*handles, *reference_handles(shown, palette)])
     return figure
@@ -97,7 +110,13 @@ def _curve(
     axes.plot(places, middle, color=colour, linestyle=look[0], zorder=2)
     path = settings.path(np.ones(len(subjects)))
     axes.plot(
-        path.drift[1:], path.score[1:], linestyle="", marker=look[1], color=colour, markeredgecolor="white", zorder=3
+        path.drift[1:],
+        path.score[1:],
+        linestyle="",
+        marker=look[1],
+        color=colour,
+        markeredgecolor="white",
+        zorder=3,
     )
     _tips(axes, arm.rows, name)
 

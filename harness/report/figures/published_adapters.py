@@ -1,4 +1,4 @@
-"""The published adapters as a figure: similarity against drift, one curve. Not measured here, and marked so."""
+"""The published adapters as a figure, similarity against drift: not measured here, and marked so."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def against_drift() -> Figure:
     )
     axes.set_xlabel("drift (as published, lower is less)")
     axes.set_ylabel("similarity to the subject (as published, higher is better)")
-    words = f"one quadratic: {fit.explained:.0%} of the variance, n = {len(ADAPTERS)}; band: residual s.d. {fit.deviation:.3f}"
+    explained = f"one quadratic: {fit.explained:.0%} of the variance, n = {len(ADAPTERS)}"
+    words = f"{explained}; band: residual s.d. {fit.deviation:.3f}"
     legend_below(
         figure,
         [

@@ -92,7 +92,7 @@ def check_encoders(rows: Sequence[Row], names: Collection[str]) -> None:
     for name in dict.fromkeys(names):
         if " / " in (behind := encoder(records, name) or ""):
             raise ConfigError(
-                f"{name}: recorded with two encoders ({behind.replace(' / ', ' and ')}), which do not compare; "
+                f"{name}: recorded with two encoders ({behind.replace(' / ', ' and ')}), not comparable; "
                 "sweep again, which scores saved images with one"
             )
 
@@ -198,7 +198,7 @@ def power_block(found: Sequence[Comparison], scores: Sequence[str]) -> Block:
     margins = ", ".join(f"{protocol.margin(score):g}" for score in scores)
     return Block(
         "Power: s.d. between subjects of the difference at equal drift; the smallest effect that n subjects "
-        f"show with 80 % power (paired t, α .05); the subjects that an effect of the margin ({margins}) needs.",
+        f"show with 80 % power (paired t, α .05); the subjects that the margin ({margins}) needs.",
         ("Method", "At equal", "n", *(COLUMNS[score].title for score in scores)),
         plain(lines),
     )

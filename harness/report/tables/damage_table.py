@@ -17,9 +17,10 @@ from harness.report.tables.markup import EMPTY, Block
 
 PRIOR_FALLS = ("prior_accuracy_fall_other", "prior_clip_t_fall")
 """What kept prior is judged by: ground truth, else what CLIP says."""
-MEASURED = ("weight_l2", "weight_tensor_mean", "noise_l2", "noise_l2_class", "noise_l2_other", "noise_l2_subject",
-            "lipschitz_ratio", "image_drift", "image_drift_class", "image_drift_other", "kid", "kid_other",
-            "pres")  # fmt: skip
+MEASURED = (
+    *("weight_l2", "weight_tensor_mean", "noise_l2", "noise_l2_class", "noise_l2_other", "noise_l2_subject"),
+    *("lipschitz_ratio", "image_drift", "image_drift_class", "image_drift_other", "kid", "kid_other", "pres"),
+)
 LEAST_SETTINGS = 5
 WEAK, STRONG = 0.5, 0.8
 
@@ -98,5 +99,6 @@ def _sentence(found: dict[str, Resampled], title: str, settings: int, n: int) ->
     sentence += f"; ‖Δε‖₂ has {interval(axis, 2)}"
     strong = other is not None and (known[other].value or 0.0) > STRONG
     if axis.value < WEAK and strong and other:
-        return f"{sentence}: below {WEAK:g}, while {COLUMNS[other].title}, which needs no images, is above {STRONG:g}: the next budgets move there."
+        rule = f"below {WEAK:g}, while {COLUMNS[other].title}, which needs no images, is above {STRONG:g}"
+        return f"{sentence}: {rule}: the next budgets move there."
     return f"{sentence}: the budgets stay on ‖Δε‖₂."

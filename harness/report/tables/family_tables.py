@@ -1,4 +1,4 @@
-"""Verdicts in tables: the families at equal drift, dominance, and a verdict for every pair without budgets."""
+"""Verdicts in tables: the families at equal drift, dominance, every pair without budgets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ RULE = (
     "corrected for its family (Holm), is below .05 and the 95 % t interval excludes 0; the same where the "
     "90 % interval lies within the margin; otherwise it cannot be told."
 )
-DAGGER = "† trains on a distance of outputs, the budget's own axis: fidelity at equal drift is no win by itself."
+DAGGER = (
+    "† trains on a distance of outputs, the budget's own axis: fidelity at equal drift is no win by itself."
+)
 
 
 def family_block(family: Family) -> Block:
@@ -118,8 +120,8 @@ def pair_block(selection: Selection, against: str, scores: Sequence[str], drift:
             cells = [said[id(held[s])] if s in held else EMPTY for s in scores]
             lines.append((first.arm.name + dagger, str(group[2]), first.at, *cells))
     return Block(
-        f"Every method against {against}, exploratory: all settings tried, each subject's own curves; Holm over "
-        f"{len(asked)} tests.",
+        f"Every method against {against}, exploratory: all settings tried, each subject's own curves; "
+        f"Holm over {len(asked)} tests.",
         ("Method", "Shots", "At equal", *(COLUMNS[score].title for score in scores)),
         plain(lines),
     )
@@ -136,7 +138,11 @@ def _question(selection: Selection, arm: Arm, rival: Arm, score: str, drift: str
     found = curves(arm, rival, floor_for(selection, arm), drift, score)
     if found is None:
         return None
-    own = own_differences(*found) if moved(arm, drift) and moved(rival, drift) else [None] * _count(found[0].drift)
+    own = (
+        own_differences(*found)
+        if moved(arm, drift) and moved(rival, drift)
+        else [None] * _count(found[0].drift)
+    )
     held = {str(place): value for place, value in enumerate(own) if value is not None}
     return _Question(arm, score, COLUMNS[drift].title, len(own), held)
 

@@ -1,4 +1,4 @@
-"""How much is luck: variance components of paired differences of an experiment with several seeds, in a table."""
+"""How much is luck: variance components of paired differences, of an experiment with several seeds."""
 
 from __future__ import annotations
 
@@ -80,7 +80,10 @@ def differences(first: Row, second: Row, name: str) -> NDArray[np.float64]:
     unequal numbers of prompts the first prompts count, as many as the fewest have.
     """
     sides = [
-        {(record.trial["subject"], record.trial["seed"]): list(_values(record.by_prompt, name)) for record in row.records}
+        {
+            (record.trial["subject"], record.trial["seed"]): list(_values(record.by_prompt, name))
+            for record in row.records
+        }
         for row in (first, second)
     ]
     cells = sides[0].keys() & sides[1].keys()
