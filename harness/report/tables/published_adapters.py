@@ -22,7 +22,8 @@ REMARK = (
 _WRITTEN = """
 ln_tuning 0 .342 | fourierft .021 .347 | vblora .136 .570 | psoft .155 .598 | waveft .203 .614
 boft .207 .645 | ia3 .229 .648 | pvera .230 .655 | vera .231 .663 | shira .256 .704
-hra .260 .644 | loha .260 .662 | oft .262 .708 | lora .262 .697 | road .264 .673 | lily .265 .649 | adalora .267 .682 | lokr .268 .697
+hra .260 .644 | loha .260 .662 | oft .262 .708 | lora .262 .697 | road .264 .673
+lily .265 .649 | adalora .267 .682 | lokr .268 .697
 dora .275 .668 | gralora .275 .701 | deft .277 .709 | para .287 .689 | lora64 .288 .743 | glora .288 .701
 miss .309 .657 | peanut .317 .713 | c3a .362 .637 | randlora .439 .605 | delora .461 .539 | frod .463 .548
 """
