@@ -214,7 +214,7 @@ def interval(found: Resampled | None, places: int = 3) -> str:
     if found is None or found.value is None:
         return "no overlap"
     low, high = number(found.low, places), number(found.high, places)
-    defined = "" if found.share == 1 else f" ({found.share:.0%})"
+    defined = "" if round(found.share, 2) == 1 else f" ({found.share:.0%})"
     return f"{number(found.value, places)} [{low}, {high}]{defined}"
 
 

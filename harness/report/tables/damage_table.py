@@ -21,7 +21,8 @@ MEASURED = (
     *("weight_l2", "weight_tensor_mean", "noise_l2", "noise_l2_class", "noise_l2_other", "noise_l2_subject"),
     *("lipschitz_ratio", "image_drift", "image_drift_class", "image_drift_other", "kid", "kid_other", "pres"),
 )
-LEAST_SETTINGS = 5
+LEAST_SETTINGS, LEAST_WITHIN = 8, 5
+"""Settings that a correlation over all methods needs, and one within a method."""
 WEAK, STRONG = 0.5, 0.8
 
 
@@ -39,7 +40,7 @@ def damage_block(selection: Selection) -> tuple[Block, str] | None:
     subjects = sorted(everything.subjects([DRIFT, fall]))
     if len(everything.rows) < LEAST_SETTINGS or len(subjects) < LEAST_SUBJECTS:
         return None
-    within = [arm for arm in arms if len(arm.rows) >= LEAST_SETTINGS]
+    within = [arm for arm in arms if len(arm.rows) >= LEAST_WITHIN]
     names = [name for name in MEASURED if set(subjects) <= everything.subjects([name])]
     composition = _lost_composition(selection, everything, subjects)
     found = {name: agreement(*(everything.matrix(each, subjects) for each in (name, fall))) for name in names}

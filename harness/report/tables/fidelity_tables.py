@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.report.comparison.arms import Arm, arms_of
-from harness.report.comparison.curves import area, differences_at
+from harness.report.comparison.curves import Resampled, area, differences_at
 from harness.report.comparison.protocol import BUDGETS, COMPOSITION, DRIFT, FIDELITY, KEPT_PRIOR, LEVELS
 from harness.report.rows import COLUMNS, Row, Selection
 from harness.report.tables.curve_differences import curves, floor_for, interval, moved, plain
@@ -48,7 +48,7 @@ def _lines(
     selection: Selection, arm: Arm, rival: Arm, measured: Sequence[str]
 ) -> list[tuple[float, int, list[str]]]:
     floor, count = floor_for(selection, arm), 0
-    columns = []
+    columns: list[list[Resampled | None]] = []
     for name in measured:
         pair = curves(arm, rival, floor, FIDELITY.name, name)
         if pair is None:
