@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from harness.config.titles import counted
+from harness.errors import ConfigError
 from harness.report.comparison.arms import Arm, arms_of, trains_on_outputs
 from harness.report.comparison.budgets import AtBudget
 from harness.report.comparison.curves import own_differences
@@ -129,26 +129,24 @@ def pair_block(selection: Selection, against: str, scores: Sequence[str], drift:
 
 def _question(selection: Selection, arm: Arm, rival: Arm, score: str, drift: str) -> _Question | None:
     if max(len(arm.rows), len(rival.rows)) == 1:
-        pair = [each.rows[0].cells.get(score) for each in (arm, rival)]
-        if pair[0] is None or pair[1] is None:
+        first, second = (each.rows[0].cells.get(score) for each in (arm, rival))
+        if first is None or second is None:
             return None
-        common = sorted(pair[0].by_subject.keys() & pair[1].by_subject.keys())
-        held = {s: pair[0].by_subject[s] - pair[1].by_subject[s] for s in common}
-        return _Question(arm, score, "nothing (as they stand)", len(common), held)
+        names = sorted(first.by_subject.keys() & second.by_subject.keys())
+        if len(names) < LEAST_SUBJECTS:
+            raise ConfigError(
+                f"{arm.key} and {rival.key}: {counted(len(names), 'common subject')} with {score}, "
+                f"at least {LEAST_SUBJECTS} are needed"
+            )
+        held = {name: first.by_subject[name] - second.by_subject[name] for name in names}
+        return _Question(arm, score, "nothing (as they stand)", len(names), held)
     found = curves(arm, rival, floor_for(selection, arm), drift, score)
     if found is None:
         return None
-    own = (
-        own_differences(*found)
-        if moved(arm, drift) and moved(rival, drift)
-        else [None] * _count(found[0].drift)
-    )
+    both, count = moved(arm, drift) and moved(rival, drift), int(found[0].drift.shape[1])
+    own: list[float | None] = own_differences(*found) if both else [None] * count
     held = {str(place): value for place, value in enumerate(own) if value is not None}
-    return _Question(arm, score, COLUMNS[drift].title, len(own), held)
-
-
-def _count(drift: np.ndarray) -> int:
-    return int(drift.shape[1])
+    return _Question(arm, score, COLUMNS[drift].title, count, held)
 
 
 def _sentences(asked: Sequence[_Question]) -> Iterator[tuple[int, str]]:

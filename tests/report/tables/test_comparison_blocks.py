@@ -114,6 +114,12 @@ def test_two_encoders_of_one_measure_are_refused(make):
         table(mixed, "dreambooth@scale")
 
 
+def test_two_common_subjects_are_one_line(make):
+    pair = [trial(make, method, s) for method in ("dreambooth", "dreambooth_lora") for s in "ab"]
+    with pytest.raises(ConfigError, match="2 common subjects with dino_context, at least 3 are needed"):
+        table([*base(make, "ab"), *pair], "dreambooth")
+
+
 def test_a_method_that_is_not_there_is_named(make):
     with pytest.raises(ConfigError, match="--against dreambooth_loar: unknown method"):
         table([*base(make), *read_out(make), *lora(make)], "dreambooth_loar")
