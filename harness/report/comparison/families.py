@@ -152,8 +152,8 @@ def _judged(
         said[i][contrast.name] = verdict
     for i, pair in enumerate(pairs):
         for score in SCORES:  # beside the family: only whether it is not worse counts
-            if score not in tested and (contrast := _contrast(pair, score)):
-                (said[i][score.name],) = verdicts([contrast])
+            if score not in tested and (beside := _contrast(pair, score)):
+                (said[i][score.name],) = verdicts([beside])
     names = tuple(score.name for score in tested)
     judged = tuple(Pair(p.first, p.second, held, names) for p, held in zip(pairs, said, strict=True) if held)
     return Family(name, question, judged, tuple(reasons))
