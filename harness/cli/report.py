@@ -108,28 +108,59 @@ def compare(
     ] = None,
     measure: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Scores [default: dino_heldout, clip_t, prompt_accuracy]."),
+        typer.Option(
+            metavar="NAME",
+            help="Scores [default: the protocol's, dino_context and others, where recorded].",
+        ),
     ] = None,
     power: Annotated[bool, typer.Option("--power", help="Say what so many subjects can show.")] = False,
+    tuned_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EXPERIMENT", help="Where λ was tuned: drift there chooses it at each drift budget."
+        ),
+    ] = None,
 ) -> None:
-    """Compare methods as curves: the difference of scores at equal drift, over all settings tried.
+    """Compare methods at equal drift, as curves or at drift budgets, and at equal fidelity.
+
+    Every pair gets a verdict. Against dreambooth it is family Q1 of experiments/PROTOCOL.md, against
+    dreambooth+penalty Q2; whatever departs from the protocol says that it is exploratory.
 
     Example:  harness compare tuning-toybox --against dreambooth --runs results --power
     """
     folder = run_folder_of(experiment, runs)
     check_conditions(where or ())
+    tuned = run_folder_of(tuned_on, runs) if tuned_on else None
     from harness.report.tables import comparison_table as comparison
 
+    records = current_records(folder)
     text = comparison.table(
-        current_records(folder),
+        records,
         against,
         where=where or (),
         drifts=drift or comparison.DRIFTS,
-        scores=measure or comparison.SCORES,
+        scores=measure,
         power=power,
         format=format,
+        tuned=current_records(tuned) if tuned else (),
+        splits=splits_of(records),
     )
     sys.stdout.write(text)
+
+
+def splits_of(records: Sequence[Any]) -> Any:
+    """Name the subjects of Toybox that are tuned on and that the protocol compares on; none of other data."""
+    from harness.report.comparison.families import Splits
+
+    if any(record.trial["dataset"] != "toybox" for record in records):
+        return Splits()
+    from harness.toybox.confirmation import confirmation
+    from harness.toybox.subjects import subjects
+
+    return Splits(
+        frozenset(each.name for each in subjects() if each.split == "dev"),
+        frozenset(each.name for each in confirmation()),
+    )
 
 
 def figures(

@@ -52,6 +52,8 @@ def make_record(
     version: int = 1,
     all_shots: bool = False,
     by_prompt: Mapping[str, list[float | None]] | None = None,
+    readout: Mapping[str, Any] | None = None,
+    encoders: Mapping[str, str] | None = None,
 ) -> Record:
     constraint = {"penalty": None, "norm": "tensor_mean", "bound": None, "relative": False, "on": "effective"}
     trial = {
@@ -64,6 +66,7 @@ def make_record(
         "subject": subject,
         "shots": 0 if method in ("frozen", "frozen_oracle", "real", "real_ae") else shots,
         **({"all_shots": True} if all_shots else {}),
+        **({"readout": dict(readout)} if readout else {}),
         "seed": seed,
         "sampling": {
             "sampler": "ddim",
@@ -92,7 +95,7 @@ def make_record(
             "device": "cpu",
             "backbone_revision": "aaaabbbbccccdddd",
             "data_revision": "1111222233334444",
-            "encoders": ENCODERS,
+            "encoders": {**ENCODERS, **(encoders or {})},
         },
         error=error,
     )

@@ -1,18 +1,27 @@
 """Records as arms of a comparison: one method with all settings that were tried, as matrices over subjects.
 
-With class images, and with another kind of constraint, a method is another arm. Knows no statistics.
+With class images, with another kind of constraint, and read out along its course or along α, a method is
+another arm. Knows no statistics.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from harness.errors import HarnessError
+from harness.methods import load
 from harness.report.comparison.curves import Settings, Vector
-from harness.report.rows import Row, Selection
+from harness.report.rows import COLUMNS, Row, Selection
+from harness.specs import Readout
+
+ALONG = {"steps": "@steps", "scale": "@scale", "budget": "@scale"}
+"""Kind of readout → what it adds to an arm's key: a budget is a point between base model and fit as well."""
+_PATHS = {"@steps": ", along its course", "@scale": ", along α"}
 
 
 @dataclass(frozen=True)
@@ -43,35 +52,93 @@ class Arm:
         """Make a curve of a score over a drift, anchored at the base model's row ``floor``.
 
         The score rises along the curve if the settings' mean lies above the base model's, else it falls. The
-        curve ends where ``fidelity``, the measure that training is for, is largest.
+        curve ends where ``fidelity``, the measure that training is for, is largest. With a score for the
+        drift the curve begins at the base model's score.
         """
         values = self.matrix(score, subjects)
         base = np.array([floor.cells[score].by_subject[s] for s in subjects])
         rising = bool(values.mean() >= base.mean())
         best = self.matrix(fidelity, subjects)
-        return Settings(self.matrix(drift, subjects), values, best, base, rising)
+        start = None
+        if COLUMNS[drift].kind == "score" and drift in floor.cells:
+            start = np.array([floor.cells[drift].by_subject[s] for s in subjects])
+        return Settings(self.matrix(drift, subjects), values, best, base, rising, start)
 
 
 def arms_of(selection: Selection) -> list[Arm]:
-    """Gather the rows of methods into arms, in the order of the table."""
+    """Gather the rows of methods into arms, in the order of the table.
+
+    A fit's own end belongs to the arms of its readouts too: it is α = 1, and the last step.
+    """
     gathered: dict[tuple[Any, ...], list[Row]] = {}
-    for row in selection.of("method"):
-        gathered.setdefault((_key(row), *row.comparison_group), []).append(row)
-    return [Arm(key, _name(rows[0]), tuple(rows), tuple(group)) for (key, *group), rows in gathered.items()]
+    rows = selection.of("method")
+    for row in rows:
+        gathered.setdefault((key_of(row), *row.comparison_group), []).append(row)
+    for row in rows:
+        for along in _PATHS:
+            place = (key_of(row) + along, *row.comparison_group)
+            read = gathered.get(place, []) if readout_of(row) is None else []
+            if fit_of(row) in {fit_of(other) for other in read}:
+                gathered[place] = [*read, row]
+    return [
+        Arm(key, _name(key, rows[0]), tuple(rows), tuple(group)) for (key, *group), rows in gathered.items()
+    ]
 
 
 def floor_of(selection: Selection, arm: Arm) -> Row | None:
-    """Find the base model's row, asked for the class noun, of the arm's data set and backbone."""
+    """Find the base model's row, asked for the class noun, of the arm's data set and backbone.
+
+    Of several, the one that was sampled as the arm was.
+    """
     places = [row for row in selection.of("floor") if row.comparison_group[:2] == arm.group[:2]]
-    return next((row for row in places if row.method == "frozen"), None)
+    frozen = [row for row in places if row.method == "frozen"]
+    alike = [row for row in frozen if _sampling(row) == _sampling(arm.rows[0])]
+    return next(iter([*alike, *frozen]), None)
 
 
-def _key(row: Row) -> str:
+def readout_of(row: Row) -> Readout | None:
+    """Give where a row's fits were read out; None at their own end."""
+    return Readout.of(row.records[0].trial)
+
+
+def method_of(row: Row) -> str:
+    """Give the key of a row's method, whatever its readout: "dreambooth+penalty"."""
     kind = f"+{row.kind.key}" if row.kind else ""
     return row.method + kind + ("+prior" if row.setting.get("params.prior_weight") else "")
 
 
-def _name(row: Row) -> str:
+def key_of(row: Row) -> str:
+    """Give the key of a row's arm: its method's, and the path along which it was read out."""
+    readout = readout_of(row)
+    return method_of(row) + (ALONG[readout.kind] if readout else "")
+
+
+def fit_of(row: Row) -> str:
+    """Identify a row's fits, whatever they were read out at."""
+    flat = {part: value for part, value in row.setting.items() if not part.startswith("readout.")}
+    return json.dumps(flat, sort_keys=True)
+
+
+def trains_on_outputs(row: Row) -> bool:
+    """Say whether a row is marked †: it trains on a distance of outputs, the axis of a drift budget.
+
+    A method or a kind of constraint says so by ``output_distance = True``.
+    """
+    try:
+        method = bool(getattr(load(row.method), "output_distance", False))
+    except HarnessError:
+        method = False
+    return method or any(getattr(each, "output_distance", False) for each in row.constraints.members)
+
+
+def _sampling(row: Row) -> dict[str, Any]:
+    return {part: value for part, value in row.setting.items() if part.startswith("sampling.")}
+
+
+def _name(key: str, row: Row) -> str:
     constraint = f" + Lipschitz {row.kind.axis.name}" if row.kind else ""
     prior = ", class images" if row.setting.get("params.prior_weight") else ""
-    return row.label.partition(" (")[0] + constraint + prior
+    readout = readout_of(row)
+    label = row.label.removesuffix(f", {readout.words}") if readout else row.label
+    path = next((words for along, words in _PATHS.items() if key.endswith(along)), "")
+    return label.partition(" (")[0] + constraint + prior + path

@@ -26,6 +26,7 @@ class Settings:
 
     drift, score, fidelity  [settings, subjects]; ``fidelity`` decides how far a path goes
     floor                   the base model's score [subjects], at drift 0
+    start                   where the base model stands on the axis [subjects]; None: at 0
     """
 
     drift: Vector
@@ -33,6 +34,7 @@ class Settings:
     fidelity: Vector
     floor: Vector
     rising: bool = True
+    start: Vector | None = None
 
     def path(self, weights: Vector) -> Path:
         """Average over subjects with ``weights`` [subjects]; make it monotone in the score's direction.
@@ -44,7 +46,8 @@ class Settings:
         order = np.argsort(self.drift @ share, kind="stable")
         x, y = (self.drift @ share)[order], (self.score @ share)[order]
         kept = int(np.argmax((self.fidelity @ share)[order])) + 1
-        x, y = np.concatenate([[0.0], x[:kept]]), np.concatenate([[self.floor @ share], y[:kept]])
+        start = 0.0 if self.start is None else self.start @ share
+        x, y = np.concatenate([[start], x[:kept]]), np.concatenate([[self.floor @ share], y[:kept]])
         return Path(x, isotonic_regression(y, increasing=self.rising).x)
 
 
@@ -78,6 +81,31 @@ def mean_difference(first: Path, second: Path) -> float | None:
     knots = np.unique(np.concatenate([first.drift, second.drift, [low, high]]))
     knots = knots[(knots >= low) & (knots <= high)]
     return float(np.trapezoid(first.at(knots) - second.at(knots), knots) / (high - low))
+
+
+def difference_at(first: Path, second: Path, places: Vector) -> Vector:
+    """Return ``first − second`` at places of the axis [n]; NaN outside of what both reach."""
+    low = max(path.support[0] for path in (first, second))
+    high = min(path.support[1] for path in (first, second))
+    reached = (places >= low) & (places <= high)
+    return np.where(reached, first.at(places) - second.at(places), np.nan)
+
+
+def band(
+    settings: Settings, places: Vector, *, replicates: int = REPLICATES, level: float = 0.95, seed: int = 0
+) -> tuple[Vector, Vector, Vector]:
+    """Give a path at places [n], and the two ends of its interval when subjects are resampled: each [n].
+
+    The path of all subjects ends at its own support; beyond it all three are NaN.
+    """
+    count = settings.drift.shape[1]
+    path = settings.path(np.ones(count))
+    rng = np.random.default_rng(seed)
+    drawn = np.array([settings.path(_weights(rng, count)).at(places) for _ in range(replicates)])
+    ends = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    beyond = places > path.support[1]
+    line, low, high = (np.where(beyond, np.nan, values) for values in (path.at(places), *ends))
+    return line, low, high
 
 
 def area(path: Path, largest: float, *, floor: float, ceiling: float) -> float:
@@ -118,6 +146,54 @@ def bootstrap(
         return Resampled(value, float("nan"), float("nan"), 0.0)
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return Resampled(value, float(low), float(high), len(found) / replicates)
+
+
+def differences_at(
+    first: Settings,
+    second: Settings,
+    places: Sequence[float],
+    *,
+    replicates: int = REPLICATES,
+    level: float = 0.95,
+    seed: int = 0,
+) -> list[Resampled]:
+    """Resample subjects; give ``first − second`` at each place, None where one does not reach it."""
+    where, count = np.asarray(places, dtype=np.float64), first.drift.shape[1]
+    rng = np.random.default_rng(seed)
+
+    def at(weights: Vector) -> Vector:
+        return difference_at(first.path(weights), second.path(weights), where)
+
+    drawn = np.array([at(_weights(rng, count)) for _ in range(replicates)])
+    return [
+        _resampled(value, column, level) for value, column in zip(at(np.ones(count)), drawn.T, strict=True)
+    ]
+
+
+def _resampled(value: float, drawn: Vector, level: float) -> Resampled:
+    held = drawn[~np.isnan(drawn)]
+    known = None if np.isnan(value) else float(value)
+    if not held.size:
+        return Resampled(known, float("nan"), float("nan"), 0.0)
+    low, high = np.quantile(held, [(1 - level) / 2, (1 + level) / 2])
+    return Resampled(known, float(low), float(high), len(held) / len(drawn))
+
+
+def own_differences(first: Settings, second: Settings) -> list[float | None]:
+    """Compare each subject's own two curves: the mean difference over what both reach, None without overlap.
+
+    Where a method has one setting, at that setting's drift. An isolated subject: no bootstrap.
+    """
+    alone = list(np.eye(first.drift.shape[1]))
+    return [_own_difference(first.path(weights), second.path(weights)) for weights in alone]
+
+
+def _own_difference(first: Path, second: Path) -> float | None:
+    points = [path for path in (first, second) if path.support[0] == path.support[1]]
+    if not points:
+        return mean_difference(first, second)
+    found = float(difference_at(first, second, np.array([points[0].support[0]]))[0])
+    return None if np.isnan(found) else found
 
 
 def _weights(rng: np.random.Generator, subjects: int) -> Vector:

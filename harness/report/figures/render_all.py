@@ -15,7 +15,7 @@ from harness import files
 from harness.diffusion.constraints.registry import kinds
 from harness.errors import RecordsError
 from harness.records import Record
-from harness.report.figures import contact_sheets, cost, line_plots, style, tradeoff
+from harness.report.figures import contact_sheets, cost, curves, line_plots, style, tradeoff
 from harness.report.rows import Selection, select
 
 MOST_SHEETS = 4
@@ -33,12 +33,12 @@ def render_all(
 ) -> list[Path]:
     """Write every figure that the records allow and return the files, in a fixed order.
 
-    ``shots.png``, ``drift.png``, one for each kind of constraint (``penalty.png``, ``bound.png``),
-    ``cost.png`` and ``pictures-SUBJECT.png``; behind the name stand data set and backbone where there are
-    several. ``run_dir`` holds the saved images. In it the figures of an earlier drawing that this one does
-    not make are removed. Conditions stand in the heading of every figure. ``say`` gets a line for each
-    figure that has no data. The same records give the same bytes, in any order. Raises RecordsError when a
-    file cannot be written, ConfigError for a wrong condition in ``where``.
+    ``shots.png``, ``drift.png``, ``curves.png``, one for each kind of constraint (``penalty.png``,
+    ``bound.png``), ``cost.png`` and ``pictures-SUBJECT.png``; behind the name stand data set and backbone
+    where there are several. ``run_dir`` holds the saved images. In it the figures of an earlier drawing that
+    this one does not make are removed. Conditions stand in the heading of every figure. ``say`` gets a line
+    for each figure that has no data, save the curves. The same records give the same bytes, in any order.
+    Raises RecordsError when a file cannot be written, ConfigError for a wrong condition in ``where``.
     """
     written: list[Path] = []
     experiment = ", ".join([experiment or "", *where]).strip(", ") or None
@@ -47,7 +47,8 @@ def render_all(
             path = out_dir / f"{name}{suffix}.png"
             with matplotlib.rc_context(style.STYLE):
                 if (figure := plot.draw(selection, experiment=experiment)) is None:
-                    say(f"{path.name}: left out, {plot.needs}")
+                    if plot.needs:
+                        say(f"{path.name}: left out, {plot.needs}")
                 else:
                     written.append(_write(path, style.encoded(figure)))
         written += _sheets(selection, run_dir, out_dir, suffix, experiment, say)
@@ -61,15 +62,16 @@ def render_all(
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of a selection: what draws it, and what it cannot do without."""
+    """A figure of a selection: what draws it, and what it cannot do without; None: left out silently."""
 
     draw: Callable[..., Figure | None]
-    needs: str
+    needs: str | None
 
 
 PLOTS: dict[str, Plot] = {
     "shots": Plot(line_plots.against_shots, "it needs a method at two numbers of shots"),
     "drift": Plot(tradeoff.against_drift, "it needs a method with both a score and a drift"),
+    "curves": Plot(curves.over_drift, None),
     **{kind.key: Plot(partial(line_plots.along_constraint, kind=kind), kind.needs) for kind in kinds()},
     "cost": Plot(cost.bars, "no record says how long a trial took"),
 }

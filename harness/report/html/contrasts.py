@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from harness.config.titles import counted
 from harness.report.comparison.paired import LEAST_SUBJECTS, difference
+from harness.report.comparison.protocol import OTHER_MARGIN as MARGIN
 from harness.report.comparison.verdicts import ALPHA, Contrast, verdicts
 from harness.report.figures.contact_sheets import evenly
 from harness.report.figures.line_plots import measured
 from harness.report.rows import COLUMNS, Row
-from harness.report.tables.comparison_table import MARGIN, SCORES
+from harness.report.tables.curve_differences import SCORES
 
 MOST_RIVALS = 12
 

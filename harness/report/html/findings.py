@@ -18,11 +18,11 @@ from harness.report.figures.line_plots import measured
 from harness.report.html.contrasts import Contrasts, contrasts, least_p
 from harness.report.rows import COLUMNS, Row, Selection
 from harness.report.series import reference_shots
-from harness.report.tables import comparison_table
+from harness.report.tables import curve_differences
 from harness.report.tables.markup import number
 from harness.report.tables.method_table import LEAST_SHARED, MECHANISM, best, structural
 
-SCORES, DRIFT = comparison_table.SCORES, comparison_table.DRIFTS[0]
+SCORES, DRIFT = curve_differences.SCORES, curve_differences.DRIFTS[0]
 MOST_CURVES, MOST_NAMED = 4, 6
 
 
@@ -202,7 +202,7 @@ def _curves(rows: Sequence[Row], selection: Selection) -> tuple[list[Sentence], 
         tuple(row for row in part.rows if row.role != "method" or id(row) in held), part.failed, part.records
     )
     try:
-        found = comparison_table.compare(part, arms[0].key, drifts=(DRIFT,), scores=scores)
+        found = curve_differences.compare(part, arms[0].key, drifts=(DRIFT,), scores=scores)
     except ConfigError as error:
         return [], [f"Methods were not compared at equal drift: {error}."]
     said = [
@@ -211,10 +211,10 @@ def _curves(rows: Sequence[Row], selection: Selection) -> tuple[list[Sentence], 
         for name in scores
         if each.by_score[name] is not None
     ]
-    return said, list(comparison_table.NOTES[:2]) if said else []
+    return said, list(curve_differences.NOTES[:2]) if said else []
 
 
-def _at_equal(found: comparison_table.Comparison, rival: str, name: str) -> Sentence:
+def _at_equal(found: curve_differences.Comparison, rival: str, name: str) -> Sentence:
     result = found.by_score[name]
     assert result is not None and result.value is not None
     told = "cannot be told apart" if result.low <= 0 <= result.high else "differ"

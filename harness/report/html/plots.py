@@ -18,6 +18,7 @@ from harness.report.html.source import Source
 TITLES = {
     "shots": "Scores against the number of shots",
     "drift": "Fidelity and prompt adherence against drift",
+    "curves": "Methods as curves over the drift budget",
     "cost": "What a trial costs",
 }
 SVG_STYLE = {**style.STYLE, "svg.fonttype": "none", "svg.hashsalt": "harness"}

@@ -9,8 +9,12 @@ from harness.report.comparison.curves import (
     Path,
     Settings,
     area,
+    band,
     bootstrap,
+    difference_at,
+    differences_at,
     mean_difference,
+    own_differences,
     share_dominant,
 )
 
@@ -90,3 +94,40 @@ def test_the_share_dominant_is_one_where_every_subject_wins_everything():
     assert share_dominant({"a": [0.1, 0.2], "b": [-0.1, -0.3]}) == 0.0
     half = share_dominant({"a": [1.0, -1.0]}, replicates=20_000)
     assert half == pytest.approx(0.75, abs=0.02)  # ++ and +- in both orders
+
+
+def three(drift, score, start=None):
+    """Three subjects who differ in ease alone, by -.1, 0 and .1."""
+    wide = [np.repeat(np.array(v, float)[:, None], 3, axis=1) for v in (drift, score)]
+    ease = np.array([-0.1, 0.0, 0.1])
+    begin = None if start is None else np.full(3, start)
+    return Settings(wide[0], wide[1] + ease, wide[1] + ease, ease, True, begin)
+
+
+def test_a_path_begins_where_the_base_model_stands():
+    path = three([0.5, 0.9], [2.0, 4.0], start=0.1).path(ONES)
+    assert path.drift.tolist() == [0.1, 0.5, 0.9] and path.score == pytest.approx([0.0, 2.0, 4.0])
+
+
+def test_differences_at_places_by_hand():
+    """y = x and y = 2x - 1 from x = 1 on: at 1.5 and 2 they differ by -.5 and -1; at 3 one has ended."""
+    first, second = three([1, 3], [1, 3]), three([1, 2], [1, 3])
+    found = difference_at(first.path(ONES), second.path(ONES), np.array([1.5, 2.0, 3.0]))
+    assert found[:2] == pytest.approx([-0.5, -1.0]) and np.isnan(found[2])
+    inside, end, beyond = differences_at(first, second, [1.5, 2.0, 3.0], replicates=200)
+    # Ease is in both: pairing takes it out of every replicate.
+    assert (inside.value, inside.low, inside.high) == pytest.approx((-0.5, -0.5, -0.5))
+    assert end.value == pytest.approx(-1.0) and beyond.value is None and beyond.share == 0
+
+
+def test_each_subject_has_its_own_difference_and_a_point_is_met_at_its_drift():
+    first, second = three([1, 3], [1, 3]), three([1, 2], [1, 3])
+    assert own_differences(first, second) == pytest.approx([-0.5, -0.5, -0.5])  # mean of 0 .. -1
+    assert own_differences(first, three([2], [1.5])) == pytest.approx([0.5, 0.5, 0.5])
+    assert own_differences(first, three([4], [1.5])) == [None, None, None]
+
+
+def test_a_band_holds_its_line_and_ends_with_it():
+    line, low, high = band(three([1, 3], [1, 3]), np.array([0.0, 2.0, 3.5]), replicates=400)
+    assert line[:2] == pytest.approx([0.0, 2.0]) and np.isnan([line[2], low[2], high[2]]).all()
+    assert low[1] == pytest.approx(1.9) and high[1] == pytest.approx(2.1)

@@ -13,7 +13,7 @@ from harness.diffusion.constraints.bound import Bound
 from harness.diffusion.constraints.penalty import Penalty
 from harness.diffusion.constraints.registry import kinds
 from harness.errors import RecordsError
-from harness.report.figures import line_plots, point_labels, style, tradeoff
+from harness.report.figures import curves, line_plots, point_labels, style, tradeoff
 from harness.report.figures import render_all as figures
 from harness.report.figures.contact_sheets import prompted, subject_sheet
 from harness.report.figures.point_labels import Label
@@ -78,6 +78,51 @@ def test_shuffled_records_draw_the_same_bytes(rendered, experiment, name, draw):
         data = style.encoded(draw(select(shuffled), experiment="fewshot"))
     (path,) = [path for path in rendered[0] if path.stem == name]
     assert data == path.read_bytes()
+
+
+def over_drift(make, subjects="abc"):
+    """Two methods with two settings each, the base model and photos, scored as the protocol asks."""
+
+    def trial(method, s, level, drift, **more):
+        scores = {"dino_context": level, "prompt_accuracy_accessory": 1 - level}
+        moved = {"noise_l2": drift, "prior_accuracy_other": 1 - level / 2}
+        return make(method, subject=s, scores=scores, drift=moved, **more)
+
+    records = [trial("frozen", s, 0.0, 0.0) for s in subjects]
+    records += [make("real_ae", subject=s, scores={"dino_context": 0.9}) for s in subjects]
+    for k in (1, 2):
+        for place, s in enumerate(subjects):
+            records.append(trial("dreambooth", s, 0.3 * k, 3.0 * k + place, params={"steps": k}))
+            records.append(trial("dreambooth_lora", s, 0.2 * k, 2.0 * k, params={"rank": k}))
+    return records
+
+
+def test_curves_over_drift_have_a_panel_for_each_score_and_lines_of_their_own(make):
+    figure = curves.over_drift(select(over_drift(make)), experiment="x")
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title().partition(" (")[0] for axes in shown] == [
+        "DINO in context",
+        "Prompt accuracy: accessory",
+        "Prior accuracy, other prompts",
+    ]
+    methods = [
+        entry for entry in figure.legends[0].get_lines() if entry.get_marker() not in ("", "None", None)
+    ]
+    assert len({entry.get_marker() for entry in methods}) == len(methods) == 2
+    assert len({str(entry.get_linestyle()) for entry in methods}) == 2
+    assert "95 % intervals" in figure.get_suptitle() and "over 3 subjects" in figure.get_suptitle()
+    (line,) = [line for line in shown[0].get_lines() if len(line.get_xdata()) == curves.PLACES][:1]
+    assert line.get_ydata()[0] == pytest.approx(0.0)  # begins at the base model
+
+
+def test_curves_are_left_out_silently_without_a_base_model_or_subjects(make, tmp_path):
+    whole = over_drift(make)
+    assert curves.over_drift(select([r for r in whole if r.trial["method"] != "frozen"])) is None
+    assert curves.over_drift(select(over_drift(make, "ab"))) is None
+    said = []
+    written = render_all(over_drift(make, "ab"), tmp_path, tmp_path / "f", say=said.append)
+    assert "curves.png" not in [path.name for path in written]
+    assert not any(line.startswith("curves") for line in said)
 
 
 def test_what_has_no_data_is_left_out_with_a_line(make, tmp_path):

@@ -1,0 +1,138 @@
+"""Which setting is read at a budget, what is a family, when something dominates: eight subjects by hand."""
+
+import pytest
+
+from harness.errors import ConfigError
+from harness.report.comparison import families as module
+from harness.report.comparison.budgets import Reader, budgets_of
+from harness.report.comparison.families import Splits, dominating, families
+from harness.report.rows import select
+
+SUBJECTS = tuple("abcdefgh")
+SPREAD = dict(zip(SUBJECTS, (-0.02, 0.01, 0.0, 0.02, -0.01, 0.015, -0.015, 0.0)))
+"""A subject's own ease, which pairing takes out."""
+NOISE = dict(zip(SUBJECTS, (0.004, -0.003, 0.002, -0.004, 0.001, -0.002, 0.003, -0.001)))
+BUDGET = {"kind": "budget", "measure": "noise_l2"}
+
+
+def fits(
+    make, method="dreambooth", *, drift, end=0.6, budgets=(3, 5, 7), gain=(0, 0, 0), subjects=SUBJECTS, **more
+):
+    """A setting's own end and its readouts; ``gain`` is what it has above others in the three scores."""
+    found = []
+    for s in subjects:
+        for b in (None, *budgets):
+            value = end if b is None else b / 10
+            scores = {
+                "dino_context": value + gain[0] + SPREAD[s] + NOISE[s] * bool(any(gain)),
+                "prompt_accuracy_accessory": 1 - value + gain[1] + SPREAD[s],
+            }
+            moved = {
+                "noise_l2": drift if b is None else min(drift, b),
+                "prior_accuracy_other": 0.9 + gain[2] + SPREAD[s],
+            }
+            readout = None if b is None else {**BUDGET, "value": b}
+            found.append(make(method, subject=s, scores=scores, drift=moved, readout=readout, **more))
+    return found
+
+
+def penalty(value):
+    return {"penalty": value}
+
+
+@pytest.fixture
+def records(make):
+    plain = fits(make, drift=9.0, params={"lr_decay": "linear"})
+    strong = fits(make, drift=4.0, gain=(0.05, 0.1, 0.0), lipschitz=penalty(50.0), params={"lr": 1.0})
+    weak = fits(make, drift=6.0, gain=(0.05, 0.1, 0.0), lipschitz=penalty(20.0), params={"lr": 1.0})
+    return [*plain, *strong, *weak]
+
+
+def reader_of(records, **more):
+    return Reader(select(records).of("method"), **more)
+
+
+def test_the_setting_whose_drift_is_nearest_below_the_budget_is_read(records):
+    reader = reader_of(records)
+    assert budgets_of(select(records)) == [3, 5, 7]
+    read = {b: reader.read("dreambooth+penalty", b) for b in (3.0, 5.0, 7.0)}
+    # λ = 50 drifts 4, λ = 20 drifts 6: none is below 3, so the one that drifts least is brought down to it.
+    assert [read[b].row.strength("penalty") for b in (3.0, 5.0, 7.0)] == [50, 50, 20]
+    assert not any(found.at_end or found.developed for found in read.values())
+    assert read[3.0].drift == 3.0
+
+
+def test_drift_on_development_subjects_decides_where_it_is_known(records, make):
+    other = [
+        r.model_copy(update={"trial": {**r.trial, "subject": r.trial["subject"] + "-dev"}}) for r in records
+    ]
+    moved = [
+        r.model_copy(
+            update={"drift": {**r.drift, "noise_l2": 4.9 if r.trial["lipschitz"]["penalty"] == 20 else 4.0}}
+        )
+        for r in other
+        if r.trial["lipschitz"]
+    ]
+    reader = reader_of(records, development=["a-dev", "b-dev"], tuned=select(moved).of("method"))
+    found = reader.read("dreambooth+penalty", 5.0)
+    assert found.row.strength("penalty") == 20 and found.developed
+
+
+def test_without_a_readout_the_end_is_read_where_it_drifts_less(make):
+    reader = reader_of(fits(make, drift=4.0, budgets=()))
+    assert reader.read("dreambooth", 5.0).at_end
+    assert reader.read("dreambooth", 3.0) is None
+
+
+def test_q1_is_one_family_of_six_and_the_planted_gain_is_found(records):
+    (q1,) = families(reader_of(records), "dreambooth", (3.0, 5.0, 7.0), Splits())
+    assert q1.name == "Q1" and q1.tests == 6 and len(q1.pairs) == 3
+    kinds = {pair.first.budget: [v.kind for v in pair.verdicts.values()] for pair in q1.pairs}
+    assert set(map(tuple, kinds.values())) == {("better", "better", "same")}
+    assert q1.pairs[0].verdicts["dino_context"].p == pytest.approx(6 * 2 / 256)
+    assert all(pair.dominates and pair.share == 1.0 for pair in q1.pairs)
+    assert dominating([q1]) == {"dreambooth+penalty": ([3.0, 5.0, 7.0], True)}
+
+
+def test_a_departure_from_the_protocol_is_named(records):
+    (loose,) = families(reader_of(records), "dreambooth", (3.0, 5.0, 7.0), Splits())
+    assert "subjects other than those for confirmation" in loose.reasons
+    assert "λ chosen on the subjects compared" in loose.reasons
+    splits = Splits(frozenset(), frozenset(SUBJECTS))
+    one = [r for r in records if not r.trial["lipschitz"] or r.trial["lipschitz"]["penalty"] == 50]
+    (fixed,) = families(reader_of(one), "dreambooth", (3.0, 5.0, 7.0), splits)
+    assert fixed.reasons == ()
+    plain = [r.model_copy(update={"trial": {**r.trial, "params": {}}}) for r in one]
+    (other,) = families(reader_of(plain), "dreambooth", (3.0, 5.0, 7.0), splits)
+    assert other.reasons == ("no plain DreamBooth with lr_decay",)
+
+
+def test_q2_is_every_method_against_the_penalty_at_five(records, make):
+    lora = fits(make, "dreambooth_lora", drift=9.0, gain=(0.05, 0.1, -0.2))
+    found = families(reader_of([*records, *lora]), "dreambooth+penalty", (3.0, 5.0, 7.0), Splits())
+    assert [family.name for family in found] == ["dreambooth+penalty at 3", "Q2", "dreambooth+penalty at 7"]
+    q2 = found[1]
+    assert q2.tests == 6 and {pair.first.method for pair in q2.pairs} == {"dreambooth", "dreambooth_lora"}
+    assert [v.kind for v in q2.pairs[1].verdicts.values()] == ["same", "same", "worse"]
+    assert not any(enough for _, enough in dominating(found).values())
+
+
+def test_what_trains_on_outputs_does_not_win_by_fidelity(records, make, monkeypatch):
+    lora = fits(make, "dreambooth_lora", drift=9.0, gain=(0.2, 0.1, 0.0))
+
+    def pair():
+        found = families(reader_of([*records, *lora]), "dreambooth+penalty", (5.0,), Splits())
+        return next(p for p in found[0].pairs if p.first.method == "dreambooth_lora")
+
+    assert pair().verdicts["dino_context"].kind == "better" and pair().dominates
+    monkeypatch.setattr(module, "trains_on_outputs", lambda row: True)
+    assert pair().dominates is False
+
+
+def test_two_common_subjects_are_one_line(make):
+    records = [
+        *fits(make, drift=9.0, subjects="ab"),
+        *fits(make, drift=4.0, lipschitz=penalty(50.0), subjects="ab"),
+    ]
+    with pytest.raises(ConfigError, match="2 common subjects with dino_context at ‖Δε‖₂ ≤ 3, at least 3"):
+        families(reader_of(records), "dreambooth", (3.0,), Splits())
