@@ -15,7 +15,7 @@ from harness import files
 from harness.diffusion.constraints.registry import kinds
 from harness.errors import RecordsError
 from harness.records import Record
-from harness.report.figures import contact_sheets, cost, line_plots, style, tradeoff
+from harness.report.figures import contact_sheets, cost, line_plots, search_plots, style, tradeoff
 from harness.report.rows import Selection, select
 
 MOST_SHEETS = 4
@@ -46,6 +46,8 @@ def render_all(
         for name, plot in PLOTS.items():
             path = out_dir / f"{name}{suffix}.png"
             with matplotlib.rc_context(style.STYLE):
+                if plot.searches and not any(record.search for record in selection.records):
+                    continue
                 if (figure := plot.draw(selection, experiment=experiment)) is None:
                     say(f"{path.name}: left out, {plot.needs}")
                 else:
@@ -61,16 +63,23 @@ def render_all(
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of a selection: what draws it, and what it cannot do without."""
+    """A figure of a selection: what draws it, and what it cannot do without.
+
+    ``searches``: it is of searches alone, and not missed elsewhere.
+    """
 
     draw: Callable[..., Figure | None]
     needs: str
+    searches: bool = False
 
 
 PLOTS: dict[str, Plot] = {
     "shots": Plot(line_plots.against_shots, "it needs a method at two numbers of shots"),
     "drift": Plot(tradeoff.against_drift, "it needs a method with both a score and a drift"),
     **{kind.key: Plot(partial(line_plots.along_constraint, kind=kind), kind.needs) for kind in kinds()},
+    "search": Plot(search_plots.merit_found, "it needs a search", True),
+    "coordinates": Plot(search_plots.coordinates, "it needs a search", True),
+    "importance": Plot(search_plots.importance, "it needs four proposals run to their end", True),
     "cost": Plot(cost.bars, "no record says how long a trial took"),
 }
 
