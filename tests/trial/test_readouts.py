@@ -295,7 +295,8 @@ def test_checkpoints_alone_are_trained_no_further_and_are_those_of_the_whole_cou
     alone = list(worker.outcomes(plans, watch))
     for outcome, expected in zip(alone, whole):
         assert_same(outcome, expected)
-        assert json.loads(outcome.artifacts["fit.json"])["losses"] == (
-            json.loads(expected.artifacts["fit.json"])["losses"]
+        assert (
+            json.loads(outcome.artifacts["fit.json"])["losses"]
+            == (json.loads(expected.artifacts["fit.json"])["losses"])
         )
     assert seen and set(seen) == {2}
