@@ -44,6 +44,9 @@ class Record(BaseModel):
     provenance commit, dirty, versions, device, revisions of backbone and data, encoder behind each score:
                the fit's; of a later scoring of its images under ``scored``. ``fit_shared``: another record
                has the seconds of the same fit
+    search     of a search's proposal: ``study``, ``proposal`` (counted from 0), its ``point`` and the ranges
+               that it lies in (``over``), what was sought if that was named (``merit``), and where ASHA
+               ``stopped`` it: {rung, merit, needed, place, of, why}
     error      one line, when failed
     """
 
@@ -63,11 +66,12 @@ class Record(BaseModel):
     bound: dict[str, float] | None = None
     readout: dict[str, float] | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
+    search: dict[str, Any] | None = None
     error: str | None = None
 
     def line(self) -> bytes:
         """Encode as one line, newline included; keys in a fixed order."""
-        unused = {"readout"} if self.readout is None else None
+        unused = {name for name in ("readout", "search") if getattr(self, name) is None}
         return (self.model_dump_json(exclude=unused) + "\n").encode()
 
     @property

@@ -26,6 +26,12 @@ class Herald:
     def recorded(self, record):
         print(f"recorded {record.status} {record.key}", flush=True)
 
+    def proposed(self, tasks):
+        print(f"proposed {len(tasks)}", flush=True)
+
+    def amended(self, record):
+        print(f"amended {record.key}", flush=True)
+
 
 def main() -> None:
     experiment = strict_yaml.check(Experiment, json.loads(sys.argv[2]), source="x.yaml")

@@ -17,11 +17,14 @@ from rich.table import Table
 
 from harness.cli.plan_table import plan_table
 from harness.config.experiment import Experiment
+from harness.config.titles import counted
 from harness.errors import HarnessError, one_line
 from harness.plugins import Offer, only
 from harness.records import Lines
 from harness.sweep.catalog import Catalog
 from harness.sweep.grid import expand
+from harness.sweep.searching import at_most, known_trials
+from harness.sweep.study import Study
 from harness.sweep.worklist import Task, tasks
 
 PIPE = 100
@@ -41,11 +44,26 @@ def dry_run(
     ``everything``: a row for each setting, however many there are.
     """
     expansion = expand(experiment, catalog)
-    work = tasks(experiment, catalog, Lines(folder), folder, expanded=expansion.trials)
+    lines = list(Lines(folder))
+    known = known_trials(experiment, catalog, expansion, lines, folder)
+    work = tasks(experiment, catalog, lines, folder, expanded=known)
     reasons = Counter((skip.title, skip.reason) for skip in expansion.skips)
     skips = [f"skipped: {title}: {reason}" + f" (×{n})" * (n > 1) for (title, reason), n in reasons.items()]
     table, left_out = plan_table(work, everything=everything)
-    return table, work, [left_out, *skips] if left_out else skips
+    search = [at_most_in_words(experiment, expansion.studies)] if expansion.studies else []
+    return table, work, [*([left_out] if left_out else []), *skips, *search]
+
+
+def at_most_in_words(experiment: Experiment, studies: Sequence[Study]) -> str:
+    """Say what a search may come to: proposals, fits and readouts, and where it may stop earlier."""
+    proposals, fits, readouts = at_most(studies)
+    each = experiment.search.trials if experiment.search else 0
+    early = " (ASHA stops some before)" if experiment.search and experiment.search.scheduler == "asha" else ""
+    searches = f"{len(studies)} search{'es' if len(studies) > 1 else ''}"
+    return (
+        f"{searches} of {counted(each, 'proposal')}: {proposals:,} proposals, "
+        f"at most {fits:,} fits and {readouts:,} readouts{early}"
+    )
 
 
 def methods_table() -> Table:

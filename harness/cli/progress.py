@@ -67,9 +67,7 @@ class Display:
         """Say what there is to do."""
         self._begun = time.monotonic()
         self._total, self._before, self._workers = len(tasks), len(tasks) - len(pending), max(1, workers)
-        for task in pending:
-            self._stages[task.keys.sample] = task.stage
-            self._pending[task.trial.title, task.stage] += 1
+        self._expect(pending)
         self.say(what_is_left(tasks))
         if not pending:
             return
@@ -77,6 +75,23 @@ class Display:
         if self.console.is_terminal:
             self._live = Live(self._render(), console=self.console, refresh_per_second=4, transient=True)
             self._live.start()
+
+    def _expect(self, pending: Sequence[Task]) -> None:
+        for task in pending:
+            self._stages[task.keys.sample] = task.stage
+            self._pending[task.trial.title, task.stage] += 1
+
+    def proposed(self, tasks: Sequence[Task]) -> None:
+        """Count the trials of a proposal."""
+        pending = [task for task in tasks if task.stage != "done"]
+        self._total, self._before = self._total + len(tasks), self._before + len(tasks) - len(pending)
+        self._expect(pending)
+        self._refresh()
+
+    def amended(self, record: Record) -> None:
+        """Say where a search stopped a proposal."""
+        if stopped := (record.search or {}).get("stopped"):
+            self._print(escape(f"stopped {cell(record.trial)}: {stopped['why']}"))
 
     def running(self, now: Mapping[int, tuple[Task, Status]]) -> None:
         """Show what the running trials are at."""

@@ -12,8 +12,8 @@ from harness.errors import ConfigError
 
 if TYPE_CHECKING:
     from harness.config.experiment import Experiment
-    from harness.specs import Trial
     from harness.sweep.catalog import Installed
+    from harness.sweep.grid import Expansion
     from harness.sweep.run import Summary
 
 INTERRUPTED = 130
@@ -73,12 +73,12 @@ def sweep(
         _show_plan(loaded, Installed(loaded, plan_only=True), runs, everything=everything)
         return
     catalog = Installed(loaded)
-    trials = expand(loaded, catalog).trials  # says what is wrong before anything slow
+    expanded = expand(loaded, catalog)  # says what is wrong before anything slow
     try:
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--runs {runs}: cannot be made: {error.strerror or error}") from None
-    summary = _swept(loaded, catalog, trials, runs, mlflow=mlflow, workers=workers, address=address)
+    summary = _swept(loaded, catalog, expanded, runs, mlflow=mlflow, workers=workers, address=address)
     if report and not summary.interrupted:
         _report(runs.resolve() / loaded.name)
     _conclude(summary, experiment, runs / loaded.name)
@@ -87,7 +87,7 @@ def sweep(
 def _swept(
     experiment: Experiment,
     catalog: Installed,
-    trials: list[Trial],
+    expanded: Expansion,
     runs: Path,
     *,
     mlflow: str | None,
@@ -106,7 +106,7 @@ def _swept(
                 experiment,
                 runs=runs,
                 catalog=catalog,
-                expanded=trials,
+                expanded=expanded,
                 workers=workers,
                 address=address,
                 observers=[display, mirror],

@@ -9,25 +9,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BeforeValidator,
-    Discriminator,
     Field,
     PrivateAttr,
     SerializerFunctionWrapHandler,
-    Tag,
-    create_model,
     field_validator,
     model_serializer,
     model_validator,
 )
 
-from harness.api import Lipschitz
 from harness.config import strict_yaml
+from harness.config.axes import Axis, Seed, as_axis
+from harness.config.constraint_entry import LipschitzEntry
 from harness.config.readouts import ReadoutsEntry
-from harness.diffusion.constraints.registry import kinds
+from harness.config.search import OverEntry, SearchEntry
+from harness.config.subjects import Subjects, SubjectSplit
 from harness.errors import one_of
 from harness.metrics.registry import MEASURES
 from harness.specs import (
@@ -44,97 +42,29 @@ from harness.specs import (
     is_path,
 )
 
-T = TypeVar("T")
-
 SCORES = tuple(measure.name for measure in MEASURES.values() if measure.kind == "score")
 """Every score, in the registry's order: what an experiment computes unless it names some."""
 
-
-def _as_axis(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        if not value:
-            raise ValueError("needs at least one value: it is an axis of the sweep")
-        return tuple(value)
-    return (value,)
-
-
-Axis = Annotated[tuple[T, ...], BeforeValidator(_as_axis)]
 Shots = Annotated[int, Field(ge=1)] | Literal["all"]
-Seed = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
-_OWN = frozenset(Lipschitz().settings())
-"""Keys that every constraint has in a record; those of other kinds are there when the kind is used."""
-
-_ADDED = {key: default for kind in kinds() for key, default in kind.added().items()}
-"""Keys that came later: at their defaults they stand in no key and no record."""
+_ASKED = ("readouts", "search", "over")
 
 
-class _LipschitzEntry(Frozen):
-    """The constraint as written: every key may be an axis. Its keys are those of the kinds, and ``on``."""
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        used = [kind for kind in kinds() if getattr(self, kind.key) is not None]
-        if not used:
-            raise ValueError(f"needs {' or '.join(kind.noun for kind in kinds())}")
-        for kind in kinds():
-            alone = self.model_fields_set & (kind.fields().keys() - {kind.key} - _OWN)
-            if alone and kind not in used:
-                raise ValueError(f"{min(alone)} needs {kind.noun}")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _without_unused_kinds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        unused = {key for kind in kinds() if getattr(self, kind.key) is None for key in kind.fields()} - _OWN
-        unused |= {key for key, default in _ADDED.items() if getattr(self, key) == (default,)}
-        return {key: value for key, value in handler(self).items() if key not in unused}
-
-    def each(self) -> Iterator[Lipschitz]:
-        """Yield every constraint that the entry stands for."""
-        used = [kind for kind in kinds() if kind.key in _OWN or getattr(self, kind.key) is not None]
-        names = [*(key for kind in used for key in kind.fields()), "on"]
-        for values in itertools.product(*(getattr(self, name) or (None,) for name in names)):
-            chosen = zip(names, values, strict=True)
-            yield Lipschitz.of(
-                {key: value for key, value in chosen if key not in _ADDED or value != _ADDED[key]}
-            )
-
-
-def _entry() -> type[_LipschitzEntry]:
-    """Build the model of ``lipschitz:`` from the kinds: their keys first, then what qualifies them."""
-    strengths: dict[str, Any] = {}
-    options: dict[str, Any] = {}
-    for kind in kinds():
-        for name, (hint, default) in kind.fields().items():
-            if name == kind.key:
-                strengths[name] = (Axis[hint] | None, None)  # type: ignore[valid-type]
-            else:
-                options[name] = (Axis[hint], (default,))  # type: ignore[valid-type]
-    options["on"] = (Axis[Literal["effective", "entries"]], (Lipschitz.on,))
-    return create_model("LipschitzEntry", __base__=_LipschitzEntry, **strengths, **options)
-
-
-if TYPE_CHECKING:
-    LipschitzEntry = _LipschitzEntry
-else:
-    LipschitzEntry = _entry()
-
-
-class _MayHaveReadouts(Frozen):
-    """Something that may ask for readouts; in a resolved file they stand only where they were written."""
+class _MayAskForMore(Frozen):
+    """Something that may ask for readouts or a search; a resolved file has them only where written."""
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if (key, value) != ("readouts", None)}
+        return {key: value for key, value in handler(self).items() if key not in _ASKED or value is not None}
 
 
-class MethodEntry(_MayHaveReadouts):
+class MethodEntry(_MayAskForMore):
     """A row of the sweep: a method by name or path, what to call it, its parameters, its constraint.
 
     ``preset`` names the method's preset that ``params`` are written over; None: that of the backbone's name.
-    ``readouts`` stand in place of the experiment's.
+    ``readouts`` stand in place of the experiment's; ``over`` are the ranges that a search varies.
     """
 
     name: str
@@ -142,6 +72,7 @@ class MethodEntry(_MayHaveReadouts):
     preset: Axis[str | None] = (None,)
     params: dict[str, Any] = Field(default_factory=dict)
     lipschitz: Axis[LipschitzEntry | None] = (None,)
+    over: OverEntry | None = None
     readouts: ReadoutsEntry | None = None
 
     @model_validator(mode="before")
@@ -176,21 +107,7 @@ class SamplingEntry(Frozen):
             yield Sampling(sampler=sampler, steps=steps, guidance=guidance, **fixed)
 
 
-class SubjectSplit(Frozen):
-    """Subjects by split, the first ``count`` of them; ``confirmation`` has as many as are asked for."""
-
-    split: Literal["development", "test", "confirmation", "all"]
-    count: Annotated[int, Field(ge=1)] | None = None
-
-
-Subjects = Annotated[
-    Annotated[tuple[str, ...], Tag("names")] | Annotated[SubjectSplit, Tag("split and count")],
-    Discriminator(lambda value: "names" if isinstance(value, tuple) else "split and count"),
-]
-"""The form decides which of the two it is, so that a mistake is explained in terms of what was written."""
-
-
-class Experiment(_MayHaveReadouts):
+class Experiment(_MayAskForMore):
     """One question and everything needed to answer it: the YAML file, checked."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -202,6 +119,7 @@ class Experiment(_MayHaveReadouts):
     shots: Axis[Shots] = (5,)
     seeds: Axis[Seed] = (0,)
     methods: Axis[MethodEntry]
+    search: SearchEntry | None = None
     readouts: ReadoutsEntry | None = None
     sampling: SamplingEntry = SamplingEntry()
     drift: DriftSet = DriftSet()
@@ -217,23 +135,20 @@ class Experiment(_MayHaveReadouts):
     def _shots_of_dreambench(cls, data: Any) -> Any:
         dataset = data.get("dataset")
         name = dataset.get("name") if isinstance(dataset, dict) else dataset
-        return {"shots": [1, 3, "all"], **data} if name == "dreambench" else data
+        return {"shots": [1, 3, "all"], **data} if name == "dreambench" and "search" not in data else data
 
-    @field_validator("subjects", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _subjects(cls, value: Any) -> Any:
-        if value in ("development", "test", "confirmation", "all"):
-            return SubjectSplit(split=value)
-        if isinstance(value, str | list | tuple):
-            return _as_axis(value)
-        if not isinstance(value, dict | SubjectSplit):
-            raise ValueError("must be development, test, confirmation, all, names, or {split: …, count: …}")
-        return value
+    def _subjects_of_the_search(cls, data: Any) -> Any:
+        search = data.get("search")
+        if not isinstance(search, dict):
+            return data
+        return {"subjects": search.get("subjects", "development"), **data}
 
     @field_validator("scores", mode="before")
     @classmethod
     def _scores(cls, value: Any) -> Any:
-        names = SCORES if value == "all" else _as_axis(value)
+        names = SCORES if value == "all" else as_axis(value)
         for name in names:
             if name not in SCORES:
                 raise ValueError(one_of(name, SCORES, noun="score"))

@@ -18,6 +18,8 @@ from harness.errors import HarnessError
 from harness.records import Lines, Record
 from harness.sweep import worklist
 from harness.sweep.catalog import Installed
+from harness.sweep.grid import expand
+from harness.sweep.searching import known_trials
 from harness.trial.plan import WEIGHTS
 from harness.trial.stages import fit
 from harness.trial.timing import Clock
@@ -36,7 +38,9 @@ def export_trial(
     if record.status != "done":
         raise HarnessError(f"{record.key}: this trial failed; there is no model to export")
     experiment = config.load(folder / "experiment.yaml")
-    work = worklist.tasks(experiment, Installed(experiment), Lines(folder), folder)
+    catalog, lines = Installed(experiment), list(Lines(folder))
+    trials = known_trials(experiment, catalog, expand(experiment, catalog), lines, folder)
+    work = worklist.tasks(experiment, catalog, lines, folder, expanded=trials)
     task = next((task for task in work if task.keys.sample == record.key), None)
     if task is None:
         raise HarnessError(f"{record.key}: {folder / 'experiment.yaml'} has no such trial any more")

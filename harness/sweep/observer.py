@@ -34,3 +34,11 @@ class Observer(Protocol):
     def recorded(self, record: Record) -> None:
         """Hear of a result; its record and files are on disk."""
         ...
+
+    def proposed(self, tasks: Sequence[Task]) -> None:
+        """Hear of trials, done ones too, that a search has come to since the sweep started."""
+        ...
+
+    def amended(self, record: Record) -> None:
+        """Hear of what a search made of a trial whose result is known."""
+        ...

@@ -21,6 +21,8 @@ from harness.sweep.catalog import Installed
 from harness.sweep.findings import Caught, Finding, size_text
 from harness.sweep.grid import expand
 from harness.sweep.readouts import fits
+from harness.sweep.searching import at_most
+from harness.sweep.studies import corners
 
 TIMEOUT = 5.0
 
@@ -33,11 +35,21 @@ def examine(experiment: Experiment, *, runs: Path, mlflow: str | None = None) ->
     findings += _encoders(experiment)
     catalog, trials = Installed(experiment), list[Trial]()
     with Caught(findings, "photos and prompts", experiment.dataset.name):
-        trials = expand(experiment, catalog).trials
+        expanded = expand(experiment, catalog)
+        trials = expanded.trials + [
+            trial
+            for study in expanded.studies
+            for corner in corners(study)
+            for trial in study.trials(corner, catalog)
+        ]
         subjects = {trial.subject for trial in trials}
         count = f"{counted(len(subjects), 'subject')}, {counted(len(trials), 'trial')}"
         if (shared := fits(trials)) < len(trials):
             count += f" ({fits_and_readouts(shared, len(trials))})"
+        if expanded.studies:
+            proposals, fitted, readouts = at_most(expanded.studies)
+            count = f"{counted(len(subjects), 'subject')}, {proposals:,} proposals: at most {fitted:,} fits, "
+            count += f"{readouts:,} readouts"
         findings.append(Finding("ok", "photos and prompts", count, f"found in {experiment.dataset.name}"))
     if trials:
         findings += preflight_memory.memory_and_disk(experiment, catalog.dataset, trials, runs)

@@ -1,19 +1,21 @@
-"""The driver's side of Ray Tune: every pending job is a Tune trial; outcomes are filed as they come."""
+"""The driver's side of Ray Tune: every job is a Tune trial, handed out as a worker becomes free; outcomes are
+filed as they come.
+"""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.search import Searcher
 
 from harness.errors import HarnessError
 from harness.records import Record
-from harness.sweep.job import Job
+from harness.sweep.agenda import Agenda
 from harness.sweep.observer import Observer, Status
 from harness.sweep.ray_worker import PlanActor, RayWorker, WorkerConfig
 from harness.sweep.record_writer import RecordWriter
@@ -23,9 +25,6 @@ from harness.sweep.worklist import Task
 from harness.trial.plan import Outcome
 
 POLL_SECONDS = 0.5
-ATTEMPTS = 2
-"""How often a job is tried: what is left of one whose worker died is retried once, at the end."""
-
 ERROR_LENGTH = 400
 
 
@@ -35,21 +34,20 @@ def run_jobs(callback: RecordCallback, work: Work, *, storage: Path) -> None:
     Tune's own storage goes to ``storage``, to be thrown away. Raises Interrupted after a signal, HarnessError
     if a result could not be filed.
     """
-    experiment = work.experiment
+    experiment, agenda = work.experiment, work.agenda
     encoders = {spec.model_dump_json(): work.catalog.encoders(spec) for spec in experiment.backbone}
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
     actor = ray.remote(PlanActor).options(num_cpus=0, scheduling_strategy=here)
-    waiting = work.jobs
+    plans = actor.remote(experiment, callback.writer.folder)
+    worker = WorkerConfig(work.factory, experiment, encoders, plans)
+    run = 0
     try:
-        for attempt in range(1, ATTEMPTS + 1):
-            if waiting:
-                plans = actor.remote(waiting, experiment, callback.writer.folder)
-                callback.begin(waiting, plans, retries=attempt < ATTEMPTS)
-                worker = WorkerConfig(work.factory, experiment, encoders, plans)
-                _tuner(callback, work, worker, storage=storage / f"tune-{attempt}").fit()
-            waiting, callback.orphans = callback.orphans, []
+        while agenda.again():
+            callback.begin(plans)
+            run += 1
+            _tuner(callback, work, worker, storage=storage / f"tune-{run}").fit()
     except Interrupted:
         if callback.error:
             raise callback.error from None
@@ -57,15 +55,16 @@ def run_jobs(callback: RecordCallback, work: Work, *, storage: Path) -> None:
 
 
 def _tuner(callback: RecordCallback, work: Work, worker: WorkerConfig, *, storage: Path) -> tune.Tuner:
-    """Set up Tune for the callback's jobs, each a trial whose only parameter is its place in the list.
+    """Set up Tune for the agenda's jobs, each a trial whose only parameter is the job's number.
 
     Tune's own retries are off: they leave out a trial that was handed to a worker already dead.
     """
     needs = {"cpu": work.experiment.resources.cpus, "gpu": work.experiment.resources.gpus}
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(RayWorker, worker=worker), needs),
-        param_space={"index": tune.grid_search(list(range(len(callback.jobs))))},
         tune_config=tune.TuneConfig(
+            search_alg=JobSearcher(work.agenda, worker.plans),
+            num_samples=-1,
             reuse_actors=True,
             max_concurrent_trials=work.slots,
             trial_name_creator=lambda trial: trial.trial_id,
@@ -79,6 +78,40 @@ def _tuner(callback: RecordCallback, work: Work, worker: WorkerConfig, *, storag
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
+
+
+class JobSearcher(Searcher):
+    """What Tune asks for trials: gives it the agenda's next job, or lets it wait for one.
+
+    ``plans`` is the handle of the PlanActor that hands the plans to whoever runs the job.
+    """
+
+    def __init__(self, agenda: Agenda, plans: Any) -> None:
+        super().__init__()
+        self._agenda, self._plans = agenda, plans
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune writes its searcher into its own storage, which nobody reads."""
+        return {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """Name the next job; None while there is none, the end when none is to come."""
+        if self._agenda.idle:
+            return Searcher.FINISHED
+        index = self._agenda.take()
+        if index is None:
+            return None
+        ray.get(self._plans.add.remote(index, self._agenda.jobs[index]))
+        return {"index": index}
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        """Nothing to learn: the records say what came of it."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to keep: what is to be done follows from the records."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to read."""
 
 
 def cause_of_death(report: str) -> str:
@@ -97,31 +130,25 @@ class RecordCallback(tune.Callback):
     def __init__(
         self,
         writer: RecordWriter,
+        agenda: Agenda,
         observers: Sequence[Observer],
         interruption: Interruption,
         records: list[Record],
     ) -> None:
         self._records = records
-        self.jobs: list[Job] = []
         self.error: HarnessError | None = None
         self.writer = writer
+        self._agenda = agenda
         self._observers = observers
         self._interruption = interruption
-        self.retries = False
-        self.orphans: list[Job] = []
-        self._finished: Counter[int] = Counter()
         self._plans: Any = None
         self._running: dict[int, Status] = {}
         self._poll: Any = None
         self._polled_at = 0.0
 
-    def begin(self, jobs: list[Job], plans: Any, *, retries: bool) -> None:
-        """Expect the outcomes of these jobs; with ``retries``, one whose worker dies becomes an orphan.
-
-        ``plans`` is the handle of the PlanActor that hands them out.
-        """
-        self.jobs, self._plans, self.retries = jobs, plans, retries
-        self._finished.clear()
+    def begin(self, plans: Any) -> None:
+        """Expect outcomes of the agenda's jobs; ``plans`` is the handle of the PlanActor."""
+        self._plans = plans
         self._running.clear()
         self._poll = None
 
@@ -145,13 +172,12 @@ class RecordCallback(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         index = trial.config["index"]
-        if self.retries:
+        if self._agenda.died(index):
             self._running.pop(index, None)
-            self.orphans.append(self.jobs[index].after(self._finished[index]))
-        else:
-            cause = cause_of_death(Path(trial.error_file).read_text())
-            why = f"its worker died, and so did a second one: {cause}"
-            self._file_rest(index, Outcome("failed", error=why[:ERROR_LENGTH]))
+            return
+        cause = cause_of_death(Path(trial.error_file).read_text())
+        why = f"its worker died, and so did a second one: {cause}"
+        self._file_rest(index, Outcome("failed", error=why[:ERROR_LENGTH]))
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         self._interruption.check()
@@ -166,21 +192,21 @@ class RecordCallback(tune.Callback):
                 observer.running({index: (self._current(index), s) for index, s in self._running.items()})
 
     def _current(self, index: int) -> Task:
-        return self.jobs[index].tasks[self._finished[index]]
+        return self._agenda.left(index)[0]
 
     def _file_rest(self, index: int, outcome: Outcome) -> None:
         """File the outcome of a job's last task; one that ended the job before it is that of all the rest."""
         self._running.pop(index, None)
-        for _ in self.jobs[index].tasks[self._finished[index] :]:
+        for _ in self._agenda.left(index):
             self._file(index, outcome)
 
     def _file(self, index: int, outcome: Outcome) -> None:
         try:
             record = self.writer.commit(self._current(index), outcome)
+            self._records.append(record)
+            for observer in self._observers:
+                observer.recorded(record)
+            self._agenda.filed(index, record)
         except HarnessError as error:
             self.error = error
             raise Interrupted from error
-        self._finished[index] += 1
-        self._records.append(record)
-        for observer in self._observers:
-            observer.recorded(record)

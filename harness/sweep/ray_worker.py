@@ -36,18 +36,22 @@ class WorkerConfig:
 class PlanActor:
     """An actor beside the driver: hands out plans, and keeps the status of running jobs."""
 
-    def __init__(self, jobs: list[Job], experiment: Experiment, folder: Path) -> None:
-        self._jobs = jobs
+    def __init__(self, experiment: Experiment, folder: Path) -> None:
+        self._jobs: dict[int, Job] = {}
         self._experiment = experiment
         self._folder = folder
         self._statuses: dict[int, Status] = {}
 
+    def add(self, index: int, job: Job) -> None:
+        """Expect somebody to ask for the plans of a job, by its number."""
+        self._jobs[index] = job
+
     def plans(self, index: int) -> list[Plan]:
-        """Write out the plans of the job at ``index``, one for each of its tasks."""
+        """Write out the plans of the job with a number, one for each of its tasks."""
         return worklist.plans(self._jobs[index].tasks, self._experiment, self._folder)
 
     def report(self, index: int, status: Status) -> None:
-        """Note the status of the job at ``index``."""
+        """Note the status of a job."""
         self._statuses[index] = status
 
     def statuses(self) -> dict[int, Status]:

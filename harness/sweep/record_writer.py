@@ -42,6 +42,12 @@ class RecordWriter:
         self.lines.append(record)
         return record
 
+    def amend(self, record: Record, search: Mapping[str, Any]) -> Record:
+        """Append a record anew that says what a search made of its trial. Raises RecordsError."""
+        amended = record.model_copy(update={"search": dict(search)})
+        self.lines.append(amended)
+        return amended
+
     def _record(self, task: Task, outcome: Outcome) -> Record:
         result = {
             each.name: getattr(outcome, each.name) for each in fields(outcome) if each.name != "artifacts"
@@ -51,6 +57,8 @@ class RecordWriter:
             "keys": {"fit": task.keys.fit, "sample": task.keys.sample, "score": task.keys.score},
             "trial": {**self._described, **task.trial.summary()},
         }
+        if task.search is not None:
+            fixed["search"] = dict(task.search)
         origin = _merged(provenance.of_process(), outcome.provenance)
         try:
             return Record.model_validate({**result, **fixed, "provenance": origin})

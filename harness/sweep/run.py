@@ -7,26 +7,22 @@ module imports Ray only when there is something to run.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import files
-from harness.config import strict_yaml
 from harness.config.experiment import Experiment
 from harness.errors import ConfigError
-from harness.records import WANTED, Record, locked
-from harness.specs import Trial
-from harness.sweep import worklist
+from harness.records import Record, locked
 from harness.sweep.catalog import Catalog
-from harness.sweep.job import jobs
+from harness.sweep.course import Course
+from harness.sweep.grid import Expansion, expand
 from harness.sweep.observer import Observer
 from harness.sweep.record_writer import RecordWriter
 from harness.sweep.signals import Interrupted, Interruption
 from harness.sweep.work import Work
-from harness.sweep.worklist import Task
 
 WORKER = "harness.trial.worker:Worker"
 
@@ -47,7 +43,7 @@ def run_sweep(
     *,
     runs: Path,
     catalog: Catalog,
-    expanded: Sequence[Trial] | None = None,
+    expanded: Expansion | None = None,
     workers: int | None = None,
     address: str | None = None,
     worker_factory: str = WORKER,
@@ -55,7 +51,7 @@ def run_sweep(
 ) -> Summary:
     """Do what the run directory still lacks of the experiment, and record it trial by trial.
 
-    ``expanded`` are the experiment's trials, where they are known already; ``workers`` overrides
+    ``expanded`` is the experiment expanded, where that was done already; ``workers`` overrides
     ``resources.workers``; ``address`` names a Ray cluster, None starts Ray on this machine;
     ``worker_factory`` is "module:attribute" of a :class:`harness.trial.plan.WorkerFactory`.
     Raises ConfigError before anything is started, BusyError if another sweep holds the directory,
@@ -67,20 +63,17 @@ def run_sweep(
         _check_cores(experiment)
     with locked(folder):
         writer = _opened(folder, experiment)
-        tasks = worklist.tasks(experiment, catalog, writer.lines, folder, expanded=expanded)
-        pending = worklist.in_order([task for task in tasks if task.stage != "done"])
-        _describe(folder, experiment, tasks)
-        grouped = jobs(pending)
-        slots = slots_of(experiment, workers, len(grouped)) if address is None else workers
-        summary = Summary(total=len(tasks), before=len(tasks) - len(pending))
+        course = Course(experiment, catalog, expanded or expand(experiment, catalog), writer, observers)
+        slots = slots_of(experiment, workers, course.agenda.breadth) if address is None else workers
+        summary = Summary(total=0)
         with Interruption() as interruption:
-            for observer in observers:
-                observer.started(tasks, pending, slots or 0)
-            if pending:
-                work = Work(experiment, catalog, grouped, slots, address, worker_factory)
+            course.start(slots or 0)
+            if not course.agenda.idle:
+                work = Work(experiment, catalog, course.agenda, slots, address, worker_factory)
                 records, summary.interrupted = _run(work, writer, observers, interruption)
                 summary.done = sum(record.status == "done" for record in records)
                 summary.failed = [record for record in records if record.status == "failed"]
+        summary.total, summary.before = len(course.tasks), len(course.tasks) - len(course.pending)
     return summary
 
 
@@ -92,13 +85,6 @@ def _opened(folder: Path, experiment: Experiment) -> RecordWriter:
     if aside:
         logging.getLogger("harness").warning("%s: the last line was cut off; set aside", aside)
     return writer
-
-
-def _describe(folder: Path, experiment: Experiment, tasks: Sequence[Task]) -> None:
-    """Write the resolved experiment and the keys of its trials."""
-    files.write_atomically(folder / "experiment.yaml", strict_yaml.dump(experiment.model_dump(mode="json")))
-    wanted = json.dumps([task.keys.sample for task in tasks], indent=0)
-    files.write_atomically(folder / WANTED, wanted.encode())
 
 
 def _run(
@@ -115,7 +101,7 @@ def _run(
 
             interruption.arm()  # Ray takes SIGTERM for itself
             interruption.check()
-            callback = RecordCallback(writer, observers, interruption, records)
+            callback = RecordCallback(writer, work.agenda, observers, interruption, records)
             run_jobs(callback, work, storage=storage)
     except Interrupted:
         return records, True

@@ -1,17 +1,17 @@
-"""What a sweep hands to Ray: pending jobs, and what runs them. Imports no Ray."""
+"""What a sweep hands to Ray: what is to be done, and what does it. Imports no Ray."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from harness.config.experiment import Experiment
+from harness.sweep.agenda import Agenda
 from harness.sweep.catalog import Catalog
-from harness.sweep.job import Job
 
 
 @dataclass(frozen=True)
 class Work:
-    """Pending jobs of an experiment.
+    """The jobs of an experiment.
 
     slots    jobs at a time; None: as many as the cluster takes
     address  of a Ray cluster; None: this machine
@@ -20,7 +20,7 @@ class Work:
 
     experiment: Experiment
     catalog: Catalog
-    jobs: list[Job]
+    agenda: Agenda
     slots: int | None
     address: str | None
     factory: str

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from harness.config.experiment import Experiment
 from harness.records import Record
@@ -31,6 +31,7 @@ class Task:
     retry          the last one failed
     method_source  the text of a user's own method as it was when the keys were computed
     most_shots     the experiment's largest number of shots of the subject
+    search         what a record says of the search that asks for it: see :class:`harness.records.Record`
     """
 
     trial: Trial
@@ -40,6 +41,7 @@ class Task:
     weights: str | None = None
     method_source: str | None = None
     most_shots: int | None = None
+    search: Mapping[str, Any] | None = None
 
 
 def tasks(
@@ -57,15 +59,36 @@ def tasks(
     fit it is sampled; else it is fitted.
     ``expanded``: the experiment's trials, where they are known already.
     """
-    history, known = _History(records, folder), _Fingerprinter(experiment, catalog)
-    return [
-        replace(
-            history.task(trial, known.keys(trial)),
-            method_source=known.source(trial.method),
-            most_shots=known.most_shots(trial.subject),
-        )
-        for trial in (trials(experiment, catalog) if expanded is None else expanded)
-    ]
+    work = Worklist(experiment, catalog, records, folder)
+    return work.tasks(trials(experiment, catalog) if expanded is None else expanded)
+
+
+class Worklist:
+    """Pairs trials with what a run directory held when it was opened."""
+
+    def __init__(
+        self, experiment: Experiment, catalog: Catalog, records: Iterable[Record], folder: Path
+    ) -> None:
+        self._history, self._known = _History(records, folder), _Fingerprinter(experiment, catalog)
+
+    def tasks(self, trials: Iterable[Trial]) -> list[Task]:
+        """Say what each trial needs: see :func:`tasks`."""
+        return [
+            replace(
+                self._history.task(trial, self.keys(trial)),
+                method_source=self._known.source(trial.method),
+                most_shots=self._known.most_shots(trial.subject),
+            )
+            for trial in trials
+        ]
+
+    def keys(self, trial: Trial) -> Keys:
+        """Compute the keys of a trial."""
+        return self._known.keys(trial)
+
+    def record(self, key: str) -> Record | None:
+        """Give the last record of a sample key."""
+        return self._history.last.get(key)
 
 
 _Weights = tuple[str, int | float | None]
@@ -81,18 +104,18 @@ class _History:
 
     def __init__(self, records: Iterable[Record], folder: Path) -> None:
         self._folder = folder
-        self._last: dict[str, Record] = {}
+        self.last: dict[str, Record] = {}
         self._done_once: set[str] = set()
         self._fitted: dict[_Weights, str] = {}
         for record in records:
-            self._last[record.key] = record
+            self.last[record.key] = record
             if record.status == "done":
                 self._done_once.add(record.key)
                 if (folder / record.key / WEIGHTS).is_file():
                     self._fitted[_weights(record.keys["fit"], Readout.of(record.trial))] = record.key
 
     def task(self, trial: Trial, wanted: Keys) -> Task:
-        record = self._last.get(wanted.sample)
+        record = self.last.get(wanted.sample)
         retry = record is not None and record.status == "failed"
         if record and not retry and record.keys.get("score") == wanted.score:
             return Task(trial, wanted, "done", weights=self._fitted.get(_weights(wanted.fit, trial.readout)))

@@ -62,6 +62,13 @@ class Mirror:
             self._thread = threading.Thread(target=self._work, name="mlflow-mirror", daemon=True)
             self._thread.start()
 
+    def proposed(self, tasks: Sequence[Any]) -> None:
+        """Nothing to mirror yet."""
+
+    def amended(self, record: Record) -> None:
+        """Queue a record anew."""
+        self.recorded(record)
+
     def close(
         self,
         *,

@@ -276,6 +276,9 @@ def _tags(record: Record) -> dict[str, str]:
     }
     if readout := Readout.of(record.trial):
         tags["trial.readout"] = readout.short
+    if search := record.search:
+        tags |= {f"search.{name}": search[name] for name in ("study", "proposal")}
+        tags |= {"search.stopped": search["stopped"]["why"]} if "stopped" in search else {}
     return {name: str(value)[:5000] for name, value in tags.items()}
 
 

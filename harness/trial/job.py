@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.trial.calibration import Calibration
@@ -33,6 +33,16 @@ class Job:
         """The checkpoints that are to be read out."""
         readouts = [plan.trial.readout for plan in self.plans]
         return [int(each.value) for each in readouts if each is not None and each.kind == "steps"]
+
+    def to_fit(self, plan: Plan) -> Plan:
+        """Give the plan by which the fit is made: to the last checkpoint, where there are only those.
+
+        A fit to there is the same, bit for bit, as the course of a longer one.
+        """
+        if len(self.steps) < len(self.plans):
+            return plan
+        params = {**plan.trial.params, "steps": max(self.steps)}
+        return replace(plan, trial=plan.trial.model_copy(update={"params": params}))
 
 
 def solver(plan: Plan) -> tuple[Any, ...]:

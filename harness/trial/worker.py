@@ -210,7 +210,7 @@ class Worker:
                 if restored:
                     fitted = refitted(plan.saved, self._backbone, clock)
                 else:
-                    fitted = fit(plan, data.subject, self._backbone, progress, clock, checkpoints)
+                    fitted = fit(job.to_fit(plan), data.subject, self._backbone, progress, clock, checkpoints)
             except Exception as error:
                 job.error = error
                 raise

@@ -279,3 +279,24 @@ def test_what_is_kept_of_a_fit_is_untouched_by_its_readouts(job):
     end, _, again = job("dreambooth_lora", None, at("scale", 0.3), None, keep_weights="all")
     kept = [Delta.from_bytes(each.artifacts["delta.safetensors"]).to_bytes() for each in (end, again)]
     assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize("method", TAUGHT)
+def test_checkpoints_alone_are_trained_no_further_and_are_those_of_the_whole_course(job, worker, method):
+    wanted = [at("steps", 1), at("steps", 2)]
+    whole = job(method, *wanted, None)
+    seen = []
+
+    def watch(stage, done, total, loss):
+        if stage == "fit" and loss is not None:
+            seen.append(total)
+
+    plans = [job.plan(method, each) for each in wanted]
+    alone = list(worker.outcomes(plans, watch))
+    for outcome, expected in zip(alone, whole):
+        assert_same(outcome, expected)
+        assert (
+            json.loads(outcome.artifacts["fit.json"])["losses"]
+            == (json.loads(expected.artifacts["fit.json"])["losses"])
+        )
+    assert seen and set(seen) == {2}

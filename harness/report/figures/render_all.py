@@ -15,7 +15,7 @@ from harness import files
 from harness.diffusion.constraints.registry import kinds
 from harness.errors import RecordsError
 from harness.records import Record
-from harness.report.figures import contact_sheets, cost, curves, line_plots, style, tradeoff
+from harness.report.figures import contact_sheets, cost, curves, line_plots, search_plots, style, tradeoff
 from harness.report.rows import Selection, select
 
 MOST_SHEETS = 4
@@ -73,6 +73,9 @@ PLOTS: dict[str, Plot] = {
     "drift": Plot(tradeoff.against_drift, "it needs a method with both a score and a drift"),
     "curves": Plot(curves.over_drift, None),
     **{kind.key: Plot(partial(line_plots.along_constraint, kind=kind), kind.needs) for kind in kinds()},
+    "search": Plot(search_plots.merit_found, None),
+    "coordinates": Plot(search_plots.coordinates, None),
+    "importance": Plot(search_plots.importance, None),
     "cost": Plot(cost.bars, "no record says how long a trial took"),
 }
 

@@ -6,22 +6,22 @@ like any other; this reads its records. Imports no torch.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.config.titles import counted
 from harness.errors import ConfigError, one_of
-from harness.metrics.registry import MEASURES, shown_in
 from harness.records import Record
 from harness.report import stats
-from harness.report.rows import COLUMNS, Cell, Row, select, values
+from harness.report.merit import MERITS, check, default_measures, geometric_mean, measured
+from harness.report.rows import COLUMNS, Cell, Row, select
+from harness.report.tables import search_summary
 from harness.report.tables.markup import RENDERERS, Block, Section, Sheet, Text, spread
 
-MERITS = {"composition": shown_in("merit"), "accuracy": shown_in("accuracy")}
-"""What a setting is chosen by: the subject, and the prompt. ``composition`` needs prompts with ground truth;
-``accuracy`` is what Toybox's presets were chosen by."""
+__all__ = ["MERITS", "Candidate", "chosen", "default_measures", "ranked", "table"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Candidate:
 
     @property
     def steps(self) -> float:
-        """Optimizer steps; infinite where the method has no such parameter."""
-        steps = self.row.setting.get("params.steps")
+        """Optimizer steps, at a checkpoint those to it; infinite where the method has no such parameter."""
+        steps = _course(self.row)[0]
         return float(steps) if isinstance(steps, int) else math.inf
 
 
@@ -59,61 +59,44 @@ def _as_good(merit: Cell, best: Cell, paired: bool) -> bool:
     return bool(behind) and stats.mean(behind) <= (stats.standard_error(behind) or 0.0)
 
 
-def default_measures(records: Sequence[Record]) -> tuple[str, ...]:
-    """Give what settings are weighed by unless the user says otherwise: composition on Toybox's data."""
-    toybox = bool(records) and all(record.trial["dataset"] == "toybox" for record in records)
-    return MERITS["composition" if toybox else "accuracy"]
-
-
 def ranked(records: Sequence[Record], measures: Sequence[str] | None = None) -> list[list[Candidate]]:
     """Rank the settings of every method, best first, apart for each number of shots, backbone and data set.
 
-    With class images, and with another kind of constraint, a method counts as another one.
+    With class images, and with another kind of constraint, a method counts as another one; in a search each
+    of its studies does. A checkpoint is a setting of fewer steps, there once however often it was come by; a
+    readout between base model and fit (``scale``, ``budget``) is weighed against its like alone.
     ``measures``: those of :func:`default_measures` unless given.
 
     Raises ConfigError for an unknown measure, and for one that is not better when higher.
     """
     weighed = measures or default_measures(records)
-    for name in weighed:
-        if name not in COLUMNS:
-            raise ConfigError(one_of(name, COLUMNS, noun="measure"))
-        if COLUMNS[name].direction != "higher":
-            raise ConfigError(f"--measure {name}: only measures that are better when higher can be weighed")
-    groups: dict[tuple[Any, ...], list[Candidate]] = {}
+    check(weighed, "--measure: ")
+    groups: dict[tuple[Any, ...], dict[str, Candidate]] = {}
     for row in select(records).of("method"):
-        cells = tuple(_cell(row, name) for name in weighed)
-        merit = _merit([cell.by_subject for cell in cells])
+        cells = tuple(measured(row.records, name) for name in weighed)
+        merit = geometric_mean([cell.by_subject for cell in cells])
         if merit.n:
-            prior = bool(row.setting.get("params.prior_weight"))
-            kind = (row.method, row.kind, prior, *row.comparison_group)
-            groups.setdefault(kind, []).append(Candidate(row, cells, merit))
-    return [sorted(group, key=lambda each: -each.merit.mean) for group in groups.values()]
+            group = groups.setdefault((*_family(row), *row.comparison_group), {})
+            group.setdefault(_course(row)[1], Candidate(row, cells, merit))
+    return [sorted(group.values(), key=lambda each: -each.merit.mean) for group in groups.values()]
 
 
-def _cell(row: Row, name: str) -> Cell:
-    """A measure of a row, out of the values by prompt in records that were made before it was one."""
-    found: dict[str, list[float]] = {}
-    for record in row.records:
-        value = _measured(record, name)
-        if value is not None:
-            found.setdefault(record.trial["subject"], []).append(value)
-    return Cell({subject: stats.mean(seeds) for subject, seeds in sorted(found.items())})
+def _family(row: Row) -> tuple[Any, ...]:
+    """What settings are weighed against each other within."""
+    study = next((record.search["study"] for record in row.records if record.search), None)
+    prior = bool(row.setting.get("params.prior_weight"))
+    kind = row.setting.get("readout.kind")
+    between = () if kind in (None, "steps") else (kind, row.setting["readout.value"])
+    return (*((study,) if study else (row.method, row.kind, prior)), *between)
 
 
-def _measured(record: Record, name: str) -> float | None:
-    known = values(record)
-    recovered = MEASURES[name].recovered if name in MEASURES else None
-    return known[name] if name in known else recovered(record.by_prompt) if recovered else None
-
-
-def _merit(cells: Sequence[Mapping[str, float]]) -> Cell:
-    shared = set.intersection(*map(set, cells))
-    return Cell(
-        {
-            subject: math.prod(max(0.0, measured[subject]) for measured in cells) ** (1 / len(cells))
-            for subject in sorted(shared)
-        }
-    )
+def _course(row: Row) -> tuple[Any, str]:
+    """The steps that a row trained, and its setting as one that was to train no more than that."""
+    flat = dict(row.setting)
+    if flat.get("readout.kind") == "steps":
+        flat["params.steps"] = flat["readout.value"]
+        flat = {part: value for part, value in flat.items() if not part.startswith("readout.")}
+    return flat.get("params.steps"), json.dumps(flat, sort_keys=True)
 
 
 def table(
@@ -123,8 +106,10 @@ def table(
     paired: bool = True,
     format: str = "markdown",
 ) -> str:
-    """Render the ranking, the chosen setting of each method in bold. Raises ConfigError, also where nothing
-    can be ranked."""
+    """Render the ranking, the chosen setting of each method in bold, and what a search came to.
+
+    Raises ConfigError, also where nothing can be ranked.
+    """
     if format not in RENDERERS:
         raise ConfigError(one_of(format, RENDERERS, noun="format"))
     weighed = measures or default_measures(records)
@@ -145,7 +130,8 @@ def table(
         f"Bold: the fewest steps within {error} the best setting of the same method.",
         "Settings are chosen on other subjects than methods are compared on.",
     )
-    return RENDERERS[format](Sheet((), (block,), notes))
+    blocks, loud = search_summary.summary(records, weighed)
+    return RENDERERS[format](Sheet(tuple(loud), (block, *blocks), notes))
 
 
 def _section(group: Sequence[Candidate], paired: bool) -> Section:
