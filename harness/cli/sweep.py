@@ -51,6 +51,9 @@ def sweep(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html at the end.")
     ] = True,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Name the figures left out for want of data.")
+    ] = False,
 ) -> None:
     """Run what an experiment still lacks: fit, sample, score; then tables, figures, report, MLflow.
 
@@ -58,6 +61,7 @@ def sweep(
 
     Example:  harness sweep experiments/fewshot.yaml --workers 2
     """
+    from harness.cli.ending import show_results
     from harness.cli.lookup import experiment_file
     from harness.config import experiment as config
     from harness.sweep.catalog import Installed
@@ -78,10 +82,13 @@ def sweep(
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--runs {runs}: cannot be made: {error.strerror or error}") from None
-    summary = _swept(loaded, catalog, trials, runs, mlflow=mlflow, workers=workers, address=address)
+    summary = _swept(
+        loaded, catalog, trials, runs, mlflow=mlflow, workers=workers, address=address, verbose=verbose
+    )
     if report and not summary.interrupted:
         _report(runs.resolve() / loaded.name)
     _conclude(summary, experiment, runs / loaded.name)
+    show_results(runs / loaded.name, runs)
 
 
 def _swept(
@@ -93,6 +100,7 @@ def _swept(
     mlflow: str | None,
     workers: int | None,
     address: str | None,
+    verbose: bool,
 ) -> Summary:
     """Run the trials under a display and the MLflow mirror; write tables and figures unless interrupted."""
     from harness.cli.progress import Display
@@ -112,16 +120,18 @@ def _swept(
                 observers=[display, mirror],
             )
         if not summary.interrupted:
-            written = _publish(runs.resolve() / experiment.name, display.say)
+            written = _publish(runs.resolve() / experiment.name, display.say, verbose=verbose)
             mirror.close(failed=len(summary.failed), tables=written)
     return summary
 
 
-def _publish(folder: Path, say: Callable[[str], None]) -> list[Path]:
+def _publish(folder: Path, say: Callable[[str], None], *, verbose: bool) -> list[Path]:
     """Rewrite tables and figures, unless they are of these very records."""
     from harness.report import publish
 
-    return publish.published(folder) if publish.is_current(folder) else publish.publish(folder, say=say)
+    if publish.is_current(folder):
+        return publish.published(folder)
+    return publish.publish(folder, say=say, verbose=verbose)
 
 
 def _report(folder: Path) -> None:
