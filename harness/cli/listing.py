@@ -21,6 +21,7 @@ from harness.errors import HarnessError, one_line
 from harness.plugins import Offer, only
 from harness.records import Lines
 from harness.sweep.catalog import Catalog
+from harness.sweep.expectation import Expectation, expect
 from harness.sweep.grid import expand
 from harness.sweep.worklist import Task, tasks
 
@@ -34,18 +35,24 @@ def console() -> Console:
 
 
 def dry_run(
-    experiment: Experiment, catalog: Catalog, folder: Path, *, everything: bool = False
-) -> tuple[Table, list[Task], list[str]]:
-    """Say what a sweep would do: a table by row, the worklist, a line for each thing left out or skipped.
+    experiment: Experiment,
+    catalog: Catalog,
+    folder: Path,
+    *,
+    everything: bool = False,
+    workers: int | None = None,
+) -> tuple[Table, list[Task], list[str], Expectation]:
+    """Say what a sweep would do: a table by row, the worklist, a line for all left out or skipped, the cost.
 
     ``everything``: a row for each setting, however many there are.
     """
-    expansion = expand(experiment, catalog)
-    work = tasks(experiment, catalog, Lines(folder), folder, expanded=expansion.trials)
+    expansion, records = expand(experiment, catalog), list(Lines(folder))
+    work = tasks(experiment, catalog, records, folder, expanded=expansion.trials)
+    cost = expect(work, experiment, catalog, records, folder, workers=workers)
     reasons = Counter((skip.title, skip.reason) for skip in expansion.skips)
     skips = [f"skipped: {title}: {reason}" + f" (×{n})" * (n > 1) for (title, reason), n in reasons.items()]
     table, left_out = plan_table(work, everything=everything)
-    return table, work, [left_out, *skips] if left_out else skips
+    return table, work, [left_out, *skips] if left_out else skips, cost
 
 
 def methods_table() -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +75,8 @@ def sweep(
         check_cluster(address)
     loaded = config.load(experiment_file(experiment, runs), changes or ())
     if dry_run:
-        _show_plan(loaded, Installed(loaded, plan_only=True), runs, everything=everything)
+        planned = Installed(loaded, plan_only=True)
+        _show_plan(loaded, planned, runs, everything=everything, workers=workers)
         return
     catalog = Installed(loaded)
     trials = expand(loaded, catalog).trials  # says what is wrong before anything slow
@@ -105,9 +107,10 @@ def _swept(
     """Run the trials under a display and the MLflow mirror; write tables and figures unless interrupted."""
     from harness.cli.progress import Display
     from harness.sweep.run import run_sweep
+    from harness.sweep.workload import workloads
     from harness.tracking.mirror import Mirror, Store
 
-    display = Display()
+    display = Display(partial(workloads, experiment=experiment, catalog=catalog))
     with Mirror(Store(runs, experiment.name, mlflow), display.say) as mirror:
         with display:
             summary = run_sweep(
@@ -143,15 +146,22 @@ def _report(folder: Path) -> None:
         document.write([folder], folder / document.FILE)
 
 
-def _show_plan(experiment: Experiment, catalog: Installed, runs: Path, *, everything: bool) -> None:
+def _show_plan(
+    experiment: Experiment, catalog: Installed, runs: Path, *, everything: bool, workers: int | None
+) -> None:
     from harness.cli.listing import console, dry_run
     from harness.cli.progress import what_is_left
 
-    plan, work, skips = dry_run(experiment, catalog, runs / experiment.name, everything=everything)
+    folder = runs / experiment.name
+    plan, work, skips, cost = dry_run(experiment, catalog, folder, everything=everything, workers=workers)
     console().print(plan)
     for line in skips:
         typer.echo(line)
     typer.echo(what_is_left(work))
+    if cost.passes:
+        typer.echo(f"to come: {cost.words}\n         ({cost.pace})")
+    if cost.alarm:
+        typer.secho(cost.alarm, err=True, fg="red", bold=True)
     for remark in catalog.remarks:
         typer.echo(remark, err=True)
 

@@ -9,27 +9,40 @@ from harness.report.rows import COLUMNS, STAND_IN, Column, Row, select
 from harness.report.tables.markup import EMPTY, Block, Section, Text, decimals, number
 from harness.report.tables.method_table import best, structural
 
-GLANCE = ("dino_heldout", "clip_t", "prompt_accuracy", "noise_l2")
-"""The measures: fidelity to the subject and to the prompt, and the drift that they cost."""
+GLANCE = (("dino_heldout",), ("prompt_accuracy", "clip_t"), ("noise_l2",))
+"""Of each group the first measure that was taken: fidelity to the subject, to the prompt, and the drift."""
 
 
 def glance(records: Sequence[Record]) -> Block:
-    """Lay the means over subjects out: method, shots, and those of :data:`GLANCE` that hold a number.
+    """Lay the means over subjects out: method, shots, and a measure of each group of :data:`GLANCE`.
 
     Bold is what :func:`harness.report.tables.method_table.best` says. The order is that of all tables.
     """
     rows = select(records).rows
     present = {name for row in rows for name in row.cells}
-    names = dict.fromkeys(name if name in present else STAND_IN.get(name, name) for name in GLANCE)
-    columns = [COLUMNS[name] for name in names if name in present]
+    columns = [COLUMNS[name] for name in filter(None, (_first(group, present) for group in GLANCE))]
     bold = {column.name: {id(row) for row in best(rows, column)} for column in columns}
-    subjects = sorted({row.subjects for row in rows})
-    over = f"{subjects[0]} to {subjects[-1]}" if len(subjects) > 1 else str(*subjects)
     return Block(
-        caption=f"Means over subjects (n = {over}); bold: not told apart from the best by a paired interval.",
+        caption=_caption(rows, marked=any(bold.values())),
         headings=("Method", "Shots", *(f"{column.title} {column.arrow}".strip() for column in columns)),
         sections=(Section(None, tuple(_line(row, rows, columns, bold) for row in rows)),),
     )
+
+
+def _first(group: Sequence[str], present: set[str]) -> str | None:
+    names = [name if name in present else STAND_IN.get(name, name) for name in group]
+    return next((name for name in names if name in present), None)
+
+
+def _caption(rows: Sequence[Row], *, marked: bool) -> str:
+    counts = sorted({row.subjects for row in rows})
+    over = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
+    mark = (
+        "bold: the best, and what a paired interval does not tell from it"
+        if marked
+        else ("too few subjects to say which is best")
+    )
+    return f"Means over subjects (n = {over}); {mark}."
 
 
 def _line(
