@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import completion
 from harness.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 
+ExperimentFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="The experiment's YAML file, or a name that `harness init` knows.",
+        autocompletion=completion.experiments,
+    ),
+]
 Runs = Annotated[Path, typer.Option(help="Where the run directories are.", envvar="HARNESS_RUNS")]
 MLflow = Annotated[
     str | None,
@@ -30,7 +39,7 @@ MLflow = Annotated[
 
 
 def sweep(
-    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment's YAML file.")],
+    experiment: ExperimentFile,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -80,10 +89,7 @@ def sweep(
         return
     catalog = Installed(loaded)
     trials = expand(loaded, catalog).trials  # says what is wrong before anything slow
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--runs {runs}: cannot be made: {error.strerror or error}") from None
+    _make(runs)
     summary = _swept(
         loaded, catalog, trials, runs, mlflow=mlflow, workers=workers, address=address, verbose=verbose
     )
@@ -91,6 +97,13 @@ def sweep(
         _report(runs.resolve() / loaded.name)
     _conclude(summary, experiment, runs / loaded.name)
     show_results(runs / loaded.name, runs)
+
+
+def _make(runs: Path) -> None:
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--runs {runs}: cannot be made: {error.strerror or error}") from None
 
 
 def _swept(

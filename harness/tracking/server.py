@@ -18,6 +18,8 @@ from harness.tracking.environment import hush, quiet
 
 PATIENCE = 5.0
 """Seconds that the server's processes get to end by themselves."""
+WORKERS = "1"
+"""For one user. Of several, MLflow's server kills each that does not come up in 5 s, as on a busy machine."""
 RUNS_PAGE = "#/experiments/{}/runs?workflowType=machine_learning"
 """MLflow's address of an experiment's runs, in its mode for training models."""
 
@@ -29,7 +31,7 @@ def serve(uri: str, host: str, port: int, *, say: Callable[[str], None]) -> int:
     and SIGINT (Ctrl-C), and after any error here.
     """
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    command += ["--host", host, "--port", str(port)]
+    command += ["--host", host, "--port", str(port), "--workers", WORKERS]
     environment = {**os.environ, **quiet(os.environ)}
     with _told_to_end():
         server = subprocess.Popen(command, env=environment, start_new_session=True)
