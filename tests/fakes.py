@@ -104,6 +104,12 @@ class FakeCatalog:
     def most_shots(self, subject: str) -> int:
         return 6 if subject == "s0" else 3
 
+    def category(self, subject: str) -> str:
+        return "thing"
+
+    def prompt_count(self, subject: str, wanted: Any) -> int:
+        return wanted if isinstance(wanted, int) else 25 if isinstance(wanted, str) else len(wanted)
+
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         return f"{self.shots}/{subject}/{shots}/{seed}"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.sweep import MLflow, Runs
+from harness.cli.sweep import ExperimentFile, MLflow, Runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "stop": "[red]STOP[/]"
 
 
 def doctor(
-    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment's YAML file.")],
+    experiment: ExperimentFile,
     changes: Annotated[
         list[str] | None,
         typer.Option(

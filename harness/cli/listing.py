@@ -22,6 +22,7 @@ from harness.errors import HarnessError, one_line
 from harness.plugins import Offer, only
 from harness.records import Lines
 from harness.sweep.catalog import Catalog
+from harness.sweep.expectation import Expectation, expect
 from harness.sweep.grid import expand
 from harness.sweep.searching import at_most, known_trials
 from harness.sweep.study import Study
@@ -37,9 +38,14 @@ def console() -> Console:
 
 
 def dry_run(
-    experiment: Experiment, catalog: Catalog, folder: Path, *, everything: bool = False
-) -> tuple[Table, list[Task], list[str]]:
-    """Say what a sweep would do: a table by row, the worklist, a line for each thing left out or skipped.
+    experiment: Experiment,
+    catalog: Catalog,
+    folder: Path,
+    *,
+    everything: bool = False,
+    workers: int | None = None,
+) -> tuple[Table, list[Task], list[str], Expectation]:
+    """Say what a sweep would do: a table by row, the worklist, a line for all left out or skipped, the cost.
 
     ``everything``: a row for each setting, however many there are.
     """
@@ -51,7 +57,8 @@ def dry_run(
     skips = [f"skipped: {title}: {reason}" + f" (×{n})" * (n > 1) for (title, reason), n in reasons.items()]
     table, left_out = plan_table(work, everything=everything)
     search = [at_most_in_words(experiment, expansion.studies)] if expansion.studies else []
-    return table, work, [*([left_out] if left_out else []), *skips, *search]
+    cost = expect(work, experiment, catalog, lines, folder, workers=workers)
+    return table, work, [*([left_out] if left_out else []), *skips, *search], cost
 
 
 def at_most_in_words(experiment: Experiment, studies: Sequence[Study]) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli import completion
 from harness.cli.doctor import doctor
 from harness.cli.report import (
     Experiment,
@@ -28,13 +29,17 @@ from harness.cli.sweep import INTERRUPTED, MLflow, Runs, sweep
 from harness.cli.toybox.commands import pretrain, toybox
 from harness.errors import ConfigError, HarnessError, one_line, one_of
 
+Key = Annotated[
+    str,
+    typer.Argument(metavar="KEY", help="A record's key, or how it starts.", autocompletion=completion.keys),
+]
 UsageError: Any = typer.BadParameter.__bases__[0]  # click's; some versions of typer bring their own click
 
 app = typer.Typer(
     name="harness",
     help="Compare few-shot personalization methods of text-to-image models: one YAML file per question.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -97,7 +102,12 @@ def mirror(experiment: Experiment, runs: Runs = Path("runs"), mlflow: MLflow = N
 @app.command(name="list")
 def list_(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="methods, backbones, datasets, encoders or scores.")
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="methods, backbones, datasets, encoders or scores.",
+            autocompletion=completion.lists,
+        ),
     ],
 ) -> None:
     """List what there is to choose from in an experiment file.
@@ -113,7 +123,7 @@ def list_(
 
 @app.command()
 def show(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="A record's key, or how it starts.")],
+    key: Key,
     runs: Runs = Path("runs"),
 ) -> None:
     """Show everything that is recorded of one trial.
@@ -130,7 +140,7 @@ def show(
 
 @app.command()
 def export(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="A record's key, or how it starts.")],
+    key: Key,
     out: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write; must not exist.")],
     runs: Runs = Path("runs"),
     device: Annotated[str, typer.Option(help="cpu or cuda, where it has to be fitted again.")] = "cpu",
@@ -157,7 +167,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     warnings.formatwarning = lambda message, *where, **more: f"harness: {message}\n"
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(app(prog_name="harness", standalone_mode=False) or 0)
     except HarnessError as error:
         if debug:
             raise

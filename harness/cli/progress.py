@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,9 @@ from harness.config.titles import counted, fits_and_readouts
 from harness.metrics.registry import MEASURES, shown_in
 from harness.records import Record
 from harness.sweep.observer import Status
+from harness.sweep.time_left import TimeLeft
 from harness.sweep.worklist import Task
+from harness.sweep.workload import Workload
 
 SHOWN = shown_in("progress")
 """Of these the first three that a record has are shown as soon as it comes."""
@@ -31,17 +33,20 @@ LATEST = 5
 
 
 class Display:
-    """An observer of a sweep. Use as a context; outside of it, it only prints."""
+    """An observer of a sweep. Use as a context; outside of it, it only prints.
 
-    def __init__(self, console: Console | None = None) -> None:
+    ``reckon`` gives the workloads of tasks in the order in which they are run.
+    """
+
+    def __init__(
+        self, reckon: Callable[[Sequence[Task]], Sequence[Workload]], console: Console | None = None
+    ) -> None:
         self.console = console or Console(stderr=True)
+        self._reckon = reckon
+        self._time_left = TimeLeft({}, 1)
         self._live: Live | None = None
         self._begun = time.monotonic()
-        self._stages: dict[str, str] = {}
-        self._pending: dict[tuple[str, str], int] = defaultdict(int)
-        self._seconds: dict[str, list[Mapping[str, float]]] = defaultdict(list)
         self._total = self._before = self._done = self._failed = 0
-        self._workers = 1
         self._now: Mapping[int, tuple[Task, Status]] = {}
         self._latest: list[Record] = []
 
@@ -66,8 +71,8 @@ class Display:
     def started(self, tasks: Sequence[Task], pending: Sequence[Task], workers: int) -> None:
         """Say what there is to do."""
         self._begun = time.monotonic()
-        self._total, self._before, self._workers = len(tasks), len(tasks) - len(pending), max(1, workers)
-        self._expect(pending)
+        self._total, self._before = len(tasks), len(tasks) - len(pending)
+        self._time_left = TimeLeft(self._loads(pending), workers)
         self.say(what_is_left(tasks))
         if not pending:
             return
@@ -76,16 +81,15 @@ class Display:
             self._live = Live(self._render(), console=self.console, refresh_per_second=4, transient=True)
             self._live.start()
 
-    def _expect(self, pending: Sequence[Task]) -> None:
-        for task in pending:
-            self._stages[task.keys.sample] = task.stage
-            self._pending[task.trial.title, task.stage] += 1
+    def _loads(self, pending: Sequence[Task]) -> dict[str, Workload]:
+        keys = [task.keys.sample for task in pending]
+        return dict(zip(keys, self._reckon(pending), strict=True))
 
     def proposed(self, tasks: Sequence[Task]) -> None:
         """Count the trials of a proposal."""
         pending = [task for task in tasks if task.stage != "done"]
         self._total, self._before = self._total + len(tasks), self._before + len(tasks) - len(pending)
-        self._expect(pending)
+        self._time_left.expect(self._loads(pending))
         self._refresh()
 
     def amended(self, record: Record) -> None:
@@ -96,15 +100,14 @@ class Display:
     def running(self, now: Mapping[int, tuple[Task, Status]]) -> None:
         """Show what the running trials are at."""
         self._now = now
+        self._time_left.running(now, time.monotonic())
         self._refresh()
 
     def recorded(self, record: Record) -> None:
         """Count a result and show it."""
-        title = record.trial["title"]
-        self._pending[title, self._stages[record.key]] -= 1
+        self._time_left.recorded(record)
         if record.status == "done":
             self._done += 1
-            self._seconds[title].append(record.own_seconds)
         else:
             self._failed += 1
         self._latest = [*self._latest, record][-LATEST:]
@@ -119,34 +122,21 @@ class Display:
     def _counts(self) -> str:
         finished = self._before + self._done + self._failed
         failed = f", {self._failed} failed" if self._failed else ""
-        left = self._left()
-        eta = f", {clock(left)} left" if left is not None else ""
-        return f"[{finished}/{self._total}{failed}{eta}]".replace("[", r"\[")
+        return f"[{finished}/{self._total}{failed}, {self._left()}]".replace("[", r"\[")
 
-    def _left(self) -> float | None:
-        """Estimate the seconds left: what each row's stages took so far, times what is left of them.
-
-        A record of images scored again tells what fitting took too, and the other way round.
-        """
-        everything = [seconds for row in self._seconds.values() for seconds in row]
-        if not everything:
-            return None
-        work = 0.0
-        for (title, stage), count in self._pending.items():
-            seen = self._seconds.get(title, everything)
-            work += count * sum(_took(seconds, stage) for seconds in seen) / len(seen)
-        return work / self._workers
+    def _left(self) -> str:
+        seconds = self._time_left.seconds()
+        return "estimating the time left" if seconds is None else f"about {clock(seconds)} left"
 
     def _render(self) -> RenderableType:
         finished = self._before + self._done + self._failed
         head = Table.grid(padding=(0, 2))
         elapsed = clock(time.monotonic() - self._begun)
-        left = self._left()
         head.add_row(
             ProgressBar(total=self._total, completed=finished, width=30),
             f"{finished}/{self._total} trials",
             f"[red]{self._failed} failed[/]" if self._failed else "",
-            f"{elapsed} elapsed" + (f", about {clock(left)} left" if left is not None else ""),
+            f"{elapsed} elapsed, {self._left()}",
         )
         parts: list[RenderableType] = [head]
         if self._now:
@@ -158,12 +148,6 @@ class Display:
             parts.append(table)
         parts += [Text.from_markup(describe(record), overflow="ellipsis") for record in self._latest]
         return Group(*parts)
-
-
-def _took(seconds: Mapping[str, float], stage: str) -> float:
-    """How long a trial takes that starts from ``stage``."""
-    spared = {"fit": (), "sample": ("fit",), "score": ("fit", "sample")}[stage]
-    return sum(value for name, value in seconds.items() if name not in spared)
 
 
 def what_is_left(tasks: Sequence[Task]) -> str:

@@ -9,11 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli import completion
 from harness.cli.sweep import Runs
 from harness.errors import ConfigError, one_of
 
 Experiment = Annotated[
-    str, typer.Argument(metavar="EXPERIMENT", help="An experiment's YAML file, or its name under runs/.")
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="An experiment's YAML file, or its name under runs/.",
+        autocompletion=completion.swept,
+    ),
 ]
 
 
@@ -95,7 +101,12 @@ def best(
 def compare(
     experiment: Experiment,
     against: Annotated[
-        str, typer.Option(metavar="METHOD", help="Compare with this one: dreambooth, dreambooth+penalty, ….")
+        str,
+        typer.Option(
+            metavar="METHOD",
+            help="Compare with this one: dreambooth, dreambooth+penalty, ….",
+            autocompletion=completion.methods,
+        ),
     ],
     runs: Runs = Path("runs"),
     format: Annotated[str, typer.Option(help="markdown or tex.")] = "markdown",
@@ -194,7 +205,12 @@ def figures(
 
 def report(
     experiments: Annotated[
-        list[str], typer.Argument(metavar="EXPERIMENT...", help="YAML files, or names under runs/.")
+        list[str],
+        typer.Argument(
+            metavar="EXPERIMENT...",
+            help="YAML files, or names under runs/.",
+            autocompletion=completion.swept,
+        ),
     ],
     runs: Runs = Path("runs"),
     out: Annotated[

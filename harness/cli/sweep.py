@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import completion
 from harness.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,6 +21,14 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 
+ExperimentFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="The experiment's YAML file, or a name that `harness init` knows.",
+        autocompletion=completion.experiments,
+    ),
+]
 Runs = Annotated[Path, typer.Option(help="Where the run directories are.", envvar="HARNESS_RUNS")]
 MLflow = Annotated[
     str | None,
@@ -29,7 +39,7 @@ MLflow = Annotated[
 
 
 def sweep(
-    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment's YAML file.")],
+    experiment: ExperimentFile,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,6 +61,9 @@ def sweep(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html at the end.")
     ] = True,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Name the figures left out for want of data.")
+    ] = False,
 ) -> None:
     """Run what an experiment still lacks: fit, sample, score; then tables, figures, report, MLflow.
 
@@ -58,6 +71,7 @@ def sweep(
 
     Example:  harness sweep experiments/fewshot.yaml --workers 2
     """
+    from harness.cli.ending import show_results
     from harness.cli.lookup import experiment_file
     from harness.config import experiment as config
     from harness.sweep.catalog import Installed
@@ -70,18 +84,26 @@ def sweep(
         check_cluster(address)
     loaded = config.load(experiment_file(experiment, runs), changes or ())
     if dry_run:
-        _show_plan(loaded, Installed(loaded, plan_only=True), runs, everything=everything)
+        planned = Installed(loaded, plan_only=True)
+        _show_plan(loaded, planned, runs, everything=everything, workers=workers)
         return
     catalog = Installed(loaded)
     expanded = expand(loaded, catalog)  # says what is wrong before anything slow
+    _make(runs)
+    summary = _swept(
+        loaded, catalog, expanded, runs, mlflow=mlflow, workers=workers, address=address, verbose=verbose
+    )
+    if report and not summary.interrupted:
+        _report(runs.resolve() / loaded.name)
+    _conclude(summary, experiment, runs / loaded.name)
+    show_results(runs / loaded.name, runs)
+
+
+def _make(runs: Path) -> None:
     try:
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--runs {runs}: cannot be made: {error.strerror or error}") from None
-    summary = _swept(loaded, catalog, expanded, runs, mlflow=mlflow, workers=workers, address=address)
-    if report and not summary.interrupted:
-        _report(runs.resolve() / loaded.name)
-    _conclude(summary, experiment, runs / loaded.name)
 
 
 def _swept(
@@ -93,13 +115,15 @@ def _swept(
     mlflow: str | None,
     workers: int | None,
     address: str | None,
+    verbose: bool,
 ) -> Summary:
     """Run the trials under a display and the MLflow mirror; write tables and figures unless interrupted."""
     from harness.cli.progress import Display
     from harness.sweep.run import run_sweep
+    from harness.sweep.workload import workloads
     from harness.tracking.mirror import Mirror, Store
 
-    display = Display()
+    display = Display(partial(workloads, experiment=experiment, catalog=catalog))
     with Mirror(Store(runs, experiment.name, mlflow), display.say) as mirror:
         with display:
             summary = run_sweep(
@@ -112,16 +136,18 @@ def _swept(
                 observers=[display, mirror],
             )
         if not summary.interrupted:
-            written = _publish(runs.resolve() / experiment.name, display.say)
+            written = _publish(runs.resolve() / experiment.name, display.say, verbose=verbose)
             mirror.close(failed=len(summary.failed), tables=written)
     return summary
 
 
-def _publish(folder: Path, say: Callable[[str], None]) -> list[Path]:
+def _publish(folder: Path, say: Callable[[str], None], *, verbose: bool) -> list[Path]:
     """Rewrite tables and figures, unless they are of these very records."""
     from harness.report import publish
 
-    return publish.published(folder) if publish.is_current(folder) else publish.publish(folder, say=say)
+    if publish.is_current(folder):
+        return publish.published(folder)
+    return publish.publish(folder, say=say, verbose=verbose)
 
 
 def _report(folder: Path) -> None:
@@ -133,15 +159,22 @@ def _report(folder: Path) -> None:
         document.write([folder], folder / document.FILE)
 
 
-def _show_plan(experiment: Experiment, catalog: Installed, runs: Path, *, everything: bool) -> None:
+def _show_plan(
+    experiment: Experiment, catalog: Installed, runs: Path, *, everything: bool, workers: int | None
+) -> None:
     from harness.cli.listing import console, dry_run
     from harness.cli.progress import what_is_left
 
-    plan, work, skips = dry_run(experiment, catalog, runs / experiment.name, everything=everything)
+    folder = runs / experiment.name
+    plan, work, skips, cost = dry_run(experiment, catalog, folder, everything=everything, workers=workers)
     console().print(plan)
     for line in skips:
         typer.echo(line)
     typer.echo(what_is_left(work))
+    if cost.passes:
+        typer.echo(f"to come: {cost.words}\n         ({cost.pace})")
+    if cost.alarm:
+        typer.secho(cost.alarm, err=True, fg="red", bold=True)
     for remark in catalog.remarks:
         typer.echo(remark, err=True)
 

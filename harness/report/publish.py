@@ -21,9 +21,12 @@ def published(folder: Path) -> list[Path]:
     return [folder / "tables", folder / "figures"]
 
 
-def publish(folder: Path, *, say: Callable[[str], None] = lambda line: None) -> list[Path]:
+def publish(
+    folder: Path, *, say: Callable[[str], None] = lambda line: None, verbose: bool = True
+) -> list[Path]:
     """Rewrite ``tables/`` and ``figures/`` from the wanted records of a run directory; return both folders.
 
+    ``verbose``: ``say`` hears of figures that were left out for want of data, too.
     Returns nothing where no trial is done yet. Raises RecordsError when a file cannot be written.
     """
     stamp = _stamp(folder)
@@ -34,7 +37,8 @@ def publish(folder: Path, *, say: Callable[[str], None] = lambda line: None) -> 
         return []
     try:
         write_tables(current.records, folder / "tables", experiment=folder.name)
-        render_all.render_all(current.records, folder, folder / "figures", experiment=folder.name, say=say)
+        heard = say if verbose else lambda line: None
+        render_all.render_all(current.records, folder, folder / "figures", experiment=folder.name, say=heard)
     except OSError as error:
         place = error.filename or folder
         raise RecordsError(f"{place}: cannot be written: {error.strerror or error}") from error

@@ -54,6 +54,14 @@ class Catalog(Protocol):
         """Count the photos that there are to learn from."""
         ...
 
+    def category(self, subject: str) -> str:
+        """Return the class noun of a subject."""
+        ...
+
+    def prompt_count(self, subject: str, wanted: int | str | tuple[str, ...]) -> int:
+        """Count the test prompts that ``sampling.prompts`` stands for."""
+        ...
+
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         """Fingerprint of the subject's noun and of the photos that ``shots`` and ``seed`` pick."""
         ...
@@ -157,6 +165,14 @@ class Installed:
 
     def most_shots(self, subject: str) -> int:
         return self.dataset.most_shots(subject)
+
+    def category(self, subject: str) -> str:
+        return self.dataset.category(subject)
+
+    def prompt_count(self, subject: str, wanted: int | str | tuple[str, ...]) -> int:
+        from harness.datasets.base import chosen_prompts
+
+        return len(chosen_prompts(self.dataset, subject, cast("Any", wanted)))
 
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         return self.dataset.shots_identity(subject, shots, seed)

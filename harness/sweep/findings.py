@@ -42,7 +42,20 @@ class Caught:
 
 def size_text(count: float) -> str:
     """Write bytes in the unit that reads best, decimal: ``3.2 GB``."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if count >= size:
-            return f"{count / size:.1f} {unit}"
+            return f"{count / size:,.1f} {unit}"
     return f"{count / 1e3:.0f} kB"
+
+
+def duration_text(seconds: float) -> str:
+    """Write seconds in the units that read best: ``40 s``, ``21 min``, ``3 h 20 min``, ``12 days``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    days = seconds / 86_400
+    return f"{days:,.0f} days" if days < 730 else f"{days / 365:,.0f} years"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,14 +15,17 @@ from harness.config.experiment import Experiment
 from harness.config.titles import counted, fits_and_readouts
 from harness.errors import HarnessError, one_line
 from harness.files import cores
+from harness.records import Lines
 from harness.specs import BackboneSpec, EncoderSpec, Trial
 from harness.sweep import preflight_memory
 from harness.sweep.catalog import Installed
+from harness.sweep.expectation import expect
 from harness.sweep.findings import Caught, Finding, size_text
 from harness.sweep.grid import expand
 from harness.sweep.readouts import fits
 from harness.sweep.searching import at_most
 from harness.sweep.studies import corners
+from harness.sweep.worklist import tasks
 
 TIMEOUT = 5.0
 
@@ -53,8 +56,16 @@ def examine(experiment: Experiment, *, runs: Path, mlflow: str | None = None) ->
         findings.append(Finding("ok", "photos and prompts", count, f"found in {experiment.dataset.name}"))
     if trials:
         findings += preflight_memory.memory_and_disk(experiment, catalog.dataset, trials, runs)
+        with Caught(findings, "cost", experiment.name, "note"):
+            findings.append(_cost(experiment, trials, runs / experiment.name))
     findings.append(_mlflow(experiment.name, mlflow, runs))
     return findings
+
+
+def _cost(experiment: Experiment, trials: Sequence[Trial], folder: Path) -> Finding:
+    catalog, records = Installed(experiment, plan_only=True), list(Lines(folder))
+    work = tasks(experiment, catalog, records, folder, expanded=trials)
+    return expect(work, experiment, catalog, records, folder).finding()
 
 
 def _resources(experiment: Experiment) -> Iterator[Finding]:

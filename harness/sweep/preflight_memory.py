@@ -16,6 +16,7 @@ from harness.config.experiment import Experiment
 from harness.datasets.base import Dataset, chosen_prompts
 from harness.errors import one_line
 from harness.specs import BackboneSpec, Trial
+from harness.sweep.expectation import PNG_SHARE
 from harness.sweep.findings import Caught, Finding, Verdict, size_text
 from harness.sweep.run import slots_of
 from harness.trial.plan import SMALL_SHARE
@@ -23,8 +24,6 @@ from harness.trial.plan import SMALL_SHARE
 if TYPE_CHECKING:
     from harness.sweep.memory_estimate import Memory
 
-PNG_SHARE = 0.6
-"""Size of an image as PNG, of its three bytes a pixel; photographs take about that."""
 ROOM_FOR_ACTIVATIONS = 1.25
 """Below so many times what the arithmetic says, a note is made: activations are not part of it."""
 SPARING = (

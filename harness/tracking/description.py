@@ -6,6 +6,7 @@ Made from records by the rules of the report; knows neither MLflow's client nor 
 from __future__ import annotations
 
 import getpass
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +23,28 @@ if TYPE_CHECKING:
 
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """The tag by which MLflow's UI opens an experiment at its runs; without it at traces of language models."""
+VIEW, VIEW_TAG = "harness", "mlflow.sharedViewState.harness"
+"""The key of the runs page with columns chosen, for its address, and the tag in which MLflow looks it up."""
+COLUMNS = {
+    "tags": ("title", "subject"),
+    "params": ("shots",),
+    "metrics": ("dino_heldout", "clip_t", "prompt_accuracy", "drift.noise_l2", "seconds.fit"),
+}
+"""What that page shows of a trial."""
 LONGEST = 7_900
 """Characters of a description; MLflow's tags hold 8,000."""
 LONGEST_DIGEST, DIGITS = 36, 16
 """Characters that MLflow takes for a digest, and those of a hash of our own."""
+
+
+def view(kind: str) -> str:
+    """Write what the tag :data:`VIEW_TAG` holds: the columns, and trials by their first score, best on top.
+
+    By time, MLflow would fold them under the sweep's run. ``kind``: the tag that tells a trial from it.
+    """
+    columns = [f"{group}.`{name}`" for group, names in COLUMNS.items() for name in names]
+    order = {"orderByKey": f"metrics.`{COLUMNS['metrics'][0]}`", "orderByAsc": False}
+    return json.dumps({"selectedColumns": columns, "searchFilter": f"tags.`{kind}` = 'trial'", **order})
 
 
 def user() -> str:

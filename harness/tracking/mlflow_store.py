@@ -89,6 +89,7 @@ class Store:
             self._id = self._experiment_id()
             parents = self._find(f"tags.`{KIND}` = 'sweep'")
             self._parent = parents[0].info.run_id if parents else self._new_parent()
+            self._client.set_experiment_tag(self._id, description.VIEW_TAG, description.view(KIND))
             for run in self._find(f"tags.`{KIND}` = 'trial'"):
                 self._known[run.data.tags[KEY]] = (run.info.run_id, run.data.tags.get(DIGEST))
             for name, value in self._about_parent().items():

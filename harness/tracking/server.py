@@ -13,13 +13,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import TYPE_CHECKING
 
+from harness.tracking.description import VIEW, VIEW_TAG
 from harness.tracking.environment import hush, quiet
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment
 
 PATIENCE = 5.0
 """Seconds that the server's processes get to end by themselves."""
+WORKERS = "1"
+"""For one user. Of several, MLflow's server kills each that does not come up in 5 s, as on a busy machine."""
 RUNS_PAGE = "#/experiments/{}/runs?workflowType=machine_learning"
 """MLflow's address of an experiment's runs, in its mode for training models."""
+CHOSEN = f"&viewStateShareKey={VIEW}"
+"""What lets the page show the columns that the mirror chose."""
 
 
 def serve(uri: str, host: str, port: int, *, say: Callable[[str], None]) -> int:
@@ -29,7 +38,7 @@ def serve(uri: str, host: str, port: int, *, say: Callable[[str], None]) -> int:
     and SIGINT (Ctrl-C), and after any error here.
     """
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    command += ["--host", host, "--port", str(port)]
+    command += ["--host", host, "--port", str(port), "--workers", WORKERS]
     environment = {**os.environ, **quiet(os.environ)}
     with _told_to_end():
         server = subprocess.Popen(command, env=environment, start_new_session=True)
@@ -51,9 +60,13 @@ def links(uri: str, address: str) -> list[str]:
         found = MlflowClient(tracking_uri=uri).search_experiments(order_by=["name"])
     except MlflowException:  # the server says what is wrong
         return [address]
-    rows = [(each.name, each.experiment_id) for each in found if each.name != "Default"]
-    width = max((len(name) for name, _ in rows), default=0)
-    return [f"{name:{width}}  {address}{RUNS_PAGE.format(number)}" for name, number in rows] or [address]
+    rows = [each for each in found if each.name != "Default"]
+    width = max((len(each.name) for each in rows), default=0)
+    return [f"{each.name:{width}}  {address}{_page(each)}" for each in rows] or [address]
+
+
+def _page(experiment: Experiment) -> str:
+    return RUNS_PAGE.format(experiment.experiment_id) + CHOSEN * (VIEW_TAG in experiment.tags)
 
 
 def end_group(server: subprocess.Popen[bytes], patience: float = PATIENCE) -> None:

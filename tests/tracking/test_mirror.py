@@ -292,6 +292,11 @@ def test_experiment_and_parent_say_what_was_asked_found_and_measured_and_on_whic
     client, (parent,), runs = stored(folder)
     experiment = client.get_experiment_by_name(folder.name)
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    view = json.loads(experiment.tags["mlflow.sharedViewState.harness"])
+    found = client.search_runs([experiment.experiment_id], view["searchFilter"])
+    assert {run.info.run_id for run in found} == {run.info.run_id for run in runs}
+    shown = [column.split("`")[1] for column in view["selectedColumns"]]
+    assert shown[:2] == ["title", "subject"] and "dino_heldout" in shown
     note = experiment.tags["mlflow.note.content"]
     assert note == parent.data.tags["mlflow.note.content"]
     assert note.startswith("**Which one keeps it?**\n\n") and "| Textual_Inversion" in note

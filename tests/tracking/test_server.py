@@ -68,7 +68,9 @@ def test_sigterm_to_harness_ui_ends_every_process_of_the_server(tmp_path):
     assert (
         lines[-1]
         .strip()
-        .endswith(f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning")
+        .endswith(
+            f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=harness"
+        )
     )
     children = Path(f"/proc/{ui.pid}/task/{ui.pid}/children").read_text().split()
     groups = [int(child) for child in children]

@@ -45,6 +45,20 @@ def _check_steps(spec: BackboneSpec, folder: Path, steps: int) -> None:
         raise BackboneError(f"sampling.steps: {steps}: backbone {spec.name!r} has {there} timesteps")
 
 
+def resolution_here(spec: BackboneSpec) -> int | None:
+    """Read the side of a base model's images in pixels off its folder; None where it does not say."""
+    try:
+        folder = find_local(spec)
+        if folder is None:
+            return None
+        denoiser = FAMILIES[family_of(spec, folder)[0]].denoiser
+        side = int(json.loads((folder / denoiser / "config.json").read_text())["sample_size"])
+        stages = json.loads((folder / "vae" / "config.json").read_text())["block_out_channels"]
+    except (BackboneError, OSError, ValueError, KeyError, TypeError):
+        return None
+    return side * 2 ** (len(stages) - 1)
+
+
 def _refuse_pickles(folder: Path) -> None:
     """Refuse a network's folder whose weights are pickles only."""
     pickles = sorted(path.name for end in PICKLES for path in folder.glob(end))
