@@ -34,7 +34,7 @@ def projections(denoiser: nn.Module) -> list[nn.Module]:
 
     A layer with ``depends_on_time`` gives something else at each step and is left out.
     """
-    crossing = [each for each in denoiser.modules() if getattr(each, "is_cross_attention", False)]
+    crossing: list[Any] = [each for each in denoiser.modules() if getattr(each, "is_cross_attention", False)]
     layers = [layer for attention in crossing for layer in (attention.to_k, attention.to_v)]
     return [layer for layer in layers if not getattr(layer, "depends_on_time", False)]
 

@@ -65,5 +65,4 @@ def export_trial(
             backbone.interpolate(checkpoints.at(step).delta, 1.0)
     if record.readout is not None:
         backbone.interpolate(backbone.delta(), record.readout["alpha"])
-    lines = export.write(backbone, out)
-    return [*lines, f"# the subject is called: {phrase}"]
+    return [*export.write(backbone, out), f"# the subject is called: {phrase}"]

@@ -49,13 +49,14 @@ def merit_found(selection: Selection, *, experiment: str | None = None) -> Figur
 
 
 def _course(axes: Axes, study: SearchedStudy) -> None:
-    ended = [each for each in study.proposals if each.end is not None]
+    ended = [(each.number + 1, each.end) for each in study.proposals if each.end is not None]
     stopped = [each for each in study.proposals if each.end is None and each.merits]
-    axes.plot([each.number + 1 for each in ended], [each.end for each in ended], "o", color=DARK)
+    axes.plot([number for number, _ in ended], [merit for _, merit in ended], "o", color=DARK)
     last = [list(each.merits.values())[-1] for each in stopped]
     axes.plot([each.number + 1 for each in stopped], last, "x", color=GREY, markeredgewidth=1.5)
     numbers = [each.number + 1 for each in study.proposals]
-    axes.plot(numbers, study.found, "-", color=DARK, drawstyle="steps-post", linewidth=1.3)
+    found = [float("nan") if each is None else each for each in study.found]
+    axes.plot(numbers, found, "-", color=DARK, drawstyle="steps-post", linewidth=1.3)
     axes.set_title(study.name)
     axes.set_xlabel("proposal")
     axes.set_ylabel("merit ↑")
@@ -144,7 +145,7 @@ def importance(selection: Selection, *, experiment: str | None = None) -> Figure
 
 
 def _importance(study: SearchedStudy) -> dict[str, float]:
-    ended = [each for each in study.proposals if each.end is not None]
+    ended = [(each.number + 1, each.end) for each in study.proposals if each.end is not None]
     if len(ended) < ENOUGH or len({each.end for each in ended}) < 2:
         return {}
     import optuna
