@@ -59,7 +59,8 @@ class Method(Protocol):
     uses_shots       False: one trial for all shot counts
     presets          name → hyperparameters; one of a backbone's name is taken with that backbone
 
-    Optional: ``sources`` (preset → where its values come from).
+    Optional: ``sources`` (preset → where its values come from); ``uses_bank`` (whether its ``fit`` asks the
+    trainer for a bank, so that the bank's prompts are checked before anything runs).
     """
 
     title: ClassVar[str]

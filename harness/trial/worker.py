@@ -210,7 +210,9 @@ class Worker:
                 if restored:
                     fitted = refitted(plan.saved, self._backbone, clock)
                 else:
-                    fitted = fit(plan, data.subject, self._backbone, progress, clock, checkpoints)
+                    fitted = fit(
+                        plan, data.subject, self._backbone, progress, clock, checkpoints, data.bank_texts
+                    )
             except Exception as error:
                 job.error = error
                 raise
