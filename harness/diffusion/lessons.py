@@ -27,6 +27,7 @@ class Lessons:
     weight  of the loss beside the subject's; 0 where there is nothing
     """
 
+    backbone: Backbone
     subject: TrainingSet
     of_class: TrainingSet | None = None
     bank: FromBank | None = None
@@ -44,17 +45,15 @@ class Lessons:
         """Encode the examples; a prior of weight 0 is none."""
         subject = TrainingSet.prepare(backbone, examples, augment, generator)
         if prior is None or not prior.weight:
-            return cls(subject)
+            return cls(backbone, subject)
         if isinstance(prior, FromBank):
-            return cls(subject, bank=prior, weight=prior.weight)
+            return cls(backbone, subject, bank=prior, weight=prior.weight)
         of_class = TrainingSet.prepare(backbone, prior.examples, None, generator)
-        return cls(subject, of_class, weight=prior.weight)
+        return cls(backbone, subject, of_class, weight=prior.weight)
 
-    def batches(
-        self, backbone: Backbone, *, batch: int, generator: torch.Generator, seed: int
-    ) -> Iterator[MicroBatch]:
+    def batches(self, *, batch: int, generator: torch.Generator, seed: int) -> Iterator[MicroBatch]:
         """Draw micro-batches without end: ``seed`` decides the bank's entries, ``generator`` all else."""
-        drawn = stream(backbone, self.subject, self.of_class, batch=batch, generator=generator)
+        drawn = stream(self.backbone, self.subject, self.of_class, batch=batch, generator=generator)
         return drawn if self.bank is None else with_bank(drawn, self.bank, batch=batch, seed=seed)
 
     def at_once(self, batch: int) -> int:

@@ -19,7 +19,7 @@ from harness.diffusion.bank import Bank, FromBank, Goal, make_bank
 from harness.diffusion.checkpoints import Checkpoints
 from harness.diffusion.constraints.active import ActiveConstraints
 from harness.diffusion.constraints.combination import Combination
-from harness.diffusion.denoising import DenoisingLoss
+from harness.diffusion.denoising import DenoisingLoss, Preference
 from harness.diffusion.draws import Draws, MicroBatch
 from harness.diffusion.examples import Example, Prior, TrainingSet
 from harness.diffusion.lessons import Lessons
@@ -50,7 +50,7 @@ class Trainer:
 
     draws            puts other micro-batches in place of the trainer's own, or records them; None: its own
     losses           one number per optimizer step: the squared error as ``reduction`` has it, with the
-                     weighted prior, without penalty
+                     weighted prior, without penalty; with a preference that of its loss
     bound            what the constraints prove at the end; of a hard bound {"radius", "l2"}; None without
     seconds_charged  seconds to add to the measured wall-clock, for work that was read from the cache
     checkpoints      weights to keep along the course
@@ -151,6 +151,7 @@ class Trainer:
         reduction: Reduction = "mean",
         start: StartToken = "trained",
         lr_decay: Decay = "none",
+        preference: Preference | None = None,
     ) -> None:
         """Minimize E‖target − prediction‖² over ``parameters``, with the trial's Lipschitz constraint.
 
@@ -160,7 +161,7 @@ class Trainer:
         clip        largest L2 norm of the gradient, penalty included
         prior       adds ``batch`` examples of class or bank to each micro-batch; ``augment``: of the subject
         precondition  compare clean latents in place of velocities; only where the backbone predicts a flow
-        reduction   how the subject's squares are averaged under their masks; ``start``: see StartToken
+        reduction   how the subject's squares are averaged under masks; ``start``, ``preference``: see there
 
         Raises TrainingDiverged when a loss or weight is not finite, ValueError for settings without sense.
         """
@@ -168,15 +169,14 @@ class Trainer:
         _check(parameters, examples, steps=steps, lr=lr, batch=batch, accumulate=accumulate)
         generator = torch.Generator().manual_seed(named_seed("training", self.seed, len(self.losses)))
         lessons = Lessons.prepare(backbone, examples, augment, prior, generator)
-        batches = lessons.batches(backbone, batch=batch, generator=generator, seed=self.seed)
-        batches = (self.draws or iter)(batches)
+        batches = (self.draws or iter)(lessons.batches(batch=batch, generator=generator, seed=self.seed))
         constraints = self._constraints(backbone, parameters, lessons.subject, lr)
         trained = list(parameters.values())
         update = optimizer_of(optimizer, trained, lr, weight_decay)
         scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.precision == "fp16")
         log = LossLog(steps, self.losses, self.progress, every=1 if backbone.device.type == "cpu" else 10)
-        objective = DenoisingLoss(backbone, lessons.weight, precondition, reduction)
-        _make_ready(backbone, trained, lessons.captions)
+        objective = DenoisingLoss(backbone, lessons.weight, precondition, reduction, preference)
+        _make_ready(backbone, trained, [*lessons.captions, *(preference.told.values() if preference else ())])
         try:
             with start_token(backbone.networks.denoiser, backbone.cross_attention, start):
                 for step in range(1, steps + 1):

@@ -18,6 +18,7 @@ from harness.methods import Method
 FOUND = methods.known()
 CHANGES = {
     "custom_diffusion": lambda name: ".attn2.to_k." in name or ".attn2.to_v." in name or "new_tokens" in name,
+    "dco": lambda name: name.startswith("denoiser."),
     "dreambooth": lambda name: name.startswith("denoiser."),
     "dreambooth_lora": lambda name: ".lora_" in name,
     "output_preservation": lambda name: name.startswith("denoiser."),
@@ -55,6 +56,7 @@ def subject(photos):
 def test_all_methods_are_found():
     assert {
         "custom_diffusion",
+        "dco",
         "dreambooth",
         "dreambooth_lora",
         "frozen",
@@ -174,6 +176,7 @@ def test_phrases(backbone, photos):
             phrases[name] = result.phrase
     assert phrases == {
         "custom_diffusion": "<new1> dog",
+        "dco": "sks dog",
         "dreambooth": "sks dog",
         "dreambooth_lora": "sks dog",
         "frozen": "dog",

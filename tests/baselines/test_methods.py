@@ -156,6 +156,7 @@ WRONG = {
     "prior_prompts": ["other"],
     "mu": [-0.1, float("nan")],
     "bank_batch": [0],
+    "beta": [0, -1],
     "weight_decay": [-1e-2],
     "clip": [0, -1],
     "rank": [0],

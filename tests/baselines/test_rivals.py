@@ -1,5 +1,7 @@
 """The rivals of the penalty: what they keep, restated by hand, and what ties them to DreamBooth."""
 
+import math
+
 import pytest
 import torch
 
@@ -76,6 +78,57 @@ def test_prior_prompts_from_the_bank_learn_its_noise_and_not_the_base_models_ans
     first = next(bank.rounds(2, seed=0))
     against_noise = float((first.base - first.noise).square().mean())
     assert bank_noise.losses[0] - outputs.losses[0] == pytest.approx(against_noise, rel=1e-3)
+
+
+def test_the_first_loss_of_dco_restated_by_hand(backbone, photos):
+    drawn = []
+
+    def recorded(batches):
+        for each in batches:
+            drawn.append(each)
+            yield each
+
+    kind = methods.load("dco")
+    trainer = Trainer(seed=0, draws=recorded)
+    method = kind(steps=2, lr=1e-3, batch=2, beta=50.0)
+    method.fit(backbone, Subject("rex", "dog", photos), trainer)
+    backbone.restore()
+    first, errors = drawn[0], {}
+    noisy = backbone.add_noise(first.latents, first.noise, first.timesteps)
+    for phrase in ("sks dog", "dog"):  # θ is θ0 before the first step
+        with torch.no_grad():
+            told = backbone.conditioning([f"a photo of a {phrase}"] * 2)
+            predicted = backbone.predict(noisy, first.timesteps, told)
+        errors[phrase] = float((first.noise - predicted).square().mean())
+    gain = 50.0 * (errors["sks dog"] - errors["dog"])
+    assert abs(gain) > 1e-3
+    assert trainer.losses[0] == pytest.approx(math.log1p(math.exp(gain)), rel=1e-3)
+
+
+def test_the_gradient_of_dco_is_that_of_the_squared_error_times_what_is_left_to_win():
+    from harness.diffusion.denoising import Preference
+
+    tuned = torch.tensor(0.31, dtype=torch.float64, requires_grad=True)
+    Preference(20.0, {}).loss(tuned, torch.tensor(0.30, dtype=torch.float64)).backward()
+    left = 1 / (1 + math.exp(-20.0 * 0.01))
+    assert float(tuned.grad) == pytest.approx(20.0 * left, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["denoiser", "adapters"])
+def test_at_base_is_the_base_model_and_back_is_bit_for_bit(backbone, kind):
+    bank = make_bank(backbone, TEXTS)
+    if kind == "denoiser":
+        trained = backbone.parameters("denoiser")
+    else:
+        trained = backbone.adapters(rank=2, alpha=2.0, targets=("to_q", "to_v"), seed=0)
+    with torch.no_grad():
+        for value in trained.values():
+            value.add_(0.05 * torch.randn(value.shape, generator=torch.Generator().manual_seed(1)))
+    before = {name: value.clone() for name, value in trained.items()}
+    assert drift(backbone, bank) > 1e-3
+    with backbone.adaptation.at_base():
+        assert drift(backbone, bank) < 1e-5
+    assert same(before, dict(trained)) and drift(backbone, bank) > 1e-3
 
 
 @pytest.mark.parametrize(

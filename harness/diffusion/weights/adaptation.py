@@ -5,8 +5,9 @@ Knows a denoiser and text encoders by their parameters alone: no images, no prom
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -107,6 +108,26 @@ class Adaptation:
     def _refuse_second(self, what: str, present: bool) -> None:
         if present:
             raise BackboneError(f"{self.name} has {what} already; restore it first")
+
+    @contextlib.contextmanager
+    def at_base(self) -> Iterator[None]:
+        """While inside, the denoiser predicts as the base model does; no gradient may be taken there.
+
+        Nothing is copied, and what was trained comes back bit for bit. New tokens stay as they are.
+        """
+        tuned = {name: parameter.data for name, parameter in self.weights.out.items()}
+        scales = [(layer, layer.scaling["default"]) for _, layer in adapters.layers(self.denoiser)]
+        try:
+            for name, parameter in self.weights.out.items():
+                parameter.data = self.weights.base[name].to(parameter.dtype)
+            for layer, _ in scales:
+                layer.scaling["default"] = 0.0
+            yield
+        finally:
+            for name, parameter in self.weights.out.items():
+                parameter.data = tuned[name]
+            for layer, scale in scales:
+                layer.scaling["default"] = scale
 
     # What was changed.
 
