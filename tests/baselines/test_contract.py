@@ -22,6 +22,7 @@ CHANGES = {
     "dreambooth": lambda name: name.startswith("denoiser."),
     "dreambooth_lora": lambda name: ".lora_" in name,
     "output_preservation": lambda name: name.startswith("denoiser."),
+    "svdiff": lambda name: name.endswith(".singular_values"),
     "textual_inversion": lambda name: name == "text_encoder.new_tokens",
 }
 """Which parameters a method may change; methods that are not listed may change nothing."""
@@ -65,6 +66,7 @@ def test_all_methods_are_found():
         "real",
         "real_ae",
         "real_asked",
+        "svdiff",
         "textual_inversion",
     } <= set(FOUND)
 
@@ -182,6 +184,7 @@ def test_phrases(backbone, photos):
         "frozen": "dog",
         "frozen_oracle": "red dog with a blue tail",
         "output_preservation": "sks dog",
+        "svdiff": "sks dog",
         "textual_inversion": "<v>",
     }
 
