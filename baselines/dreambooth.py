@@ -13,6 +13,8 @@ from harness.api import Count, NonNegative, Personalized, Positive, Role, Subjec
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
+    from harness.diffusion.bank import FromBank
+    from harness.diffusion.examples import Prior
     from harness.diffusion.training import Trainer
 
 _ADAMW = {"optimizer": "adamw", "weight_decay": 1e-2, "clip": 1.0}
@@ -25,6 +27,8 @@ class DreamBooth:
     token         a rare word that stands for the subject
     prior_weight  weight of the loss on class images that the base model draws ("a photo of a dog"); 0: none
     prior_count   how many of them
+    prior_prompts  ``class``: those class images; ``bank``: the bank's images of varied prior prompts instead,
+                  with the noise as target, entry by entry the data of ``output_preservation``
     optimizer     Adam, or AdamW with its decoupled ``weight_decay``
     clip          largest L2 norm of the gradient; None: any
     accumulate    micro-batches of ``batch`` per step
@@ -87,6 +91,12 @@ class DreamBooth:
     accumulate: Count = later(1)
     precondition: bool = later(False)
     lr_decay: Literal["none", "linear"] = later("none")
+    prior_prompts: Literal["class", "bank"] = later("class")
+
+    @property
+    def uses_bank(self) -> bool:
+        """Whether the bank is asked for."""
+        return self.prior_prompts == "bank" and self.prior_weight > 0
 
     def skip(self, subject: Subject, family: str) -> str | None:
         """Every subject and family of backbones can be tried."""
@@ -95,9 +105,12 @@ class DreamBooth:
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
         from harness.diffusion.training import Example
 
-        prior = trainer.prior(
-            backbone, f"a photo of a {subject.category}", count=self.prior_count, weight=self.prior_weight
-        )
+        prior: Prior | FromBank | None
+        if self.prior_prompts == "bank":
+            prior = trainer.from_bank(backbone, weight=self.prior_weight, goal="noise")
+        else:
+            caption = f"a photo of a {subject.category}"
+            prior = trainer.prior(backbone, caption, count=self.prior_count, weight=self.prior_weight)
         phrase = f"{self.token} {subject.category}"
         trainer.fit(
             backbone,

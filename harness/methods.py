@@ -59,7 +59,9 @@ class Method(Protocol):
     uses_shots       False: one trial for all shot counts
     presets          name → hyperparameters; one of a backbone's name is taken with that backbone
 
-    Optional: ``sources`` (preset → where its values come from).
+    Optional: ``sources`` (preset → where its values come from); ``uses_bank`` (whether its ``fit`` asks the
+    trainer for a bank, so that the bank's prompts are checked before anything runs); ``trains_on``
+    ("outputs" where its loss holds the distance from the base model's outputs: a † in its title says so).
     """
 
     title: ClassVar[str]
@@ -189,6 +191,15 @@ def role_of(name: str) -> Role:
         return load(name).role if name in offers() else "method"
     except (MethodError, PlugInError):
         return "method"
+
+
+def trains_on_outputs(name: str) -> bool:
+    """Say whether a recorded method learnt a distance of outputs; False where it is not at hand."""
+    try:
+        kind = load(name) if name in offers() else None
+    except (MethodError, PlugInError):
+        return False
+    return getattr(kind, "trains_on", None) == "outputs"
 
 
 def resolve_params(

@@ -103,6 +103,14 @@ class Dataset(Protocol):
         """
         ...
 
+    def bank_prompts(self, category: str, n: int) -> list[str]:
+        """Return n different prompts without a subject for a bank, more n only adding to them.
+
+        Half are of the class, half of one half of the other classes: what the bank leaves out is there to
+        be measured. None is among the prior prompts of a drift set of usual size.
+        """
+        ...
+
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         """Fingerprint of the class noun and of exactly the photos of ``shot_names``."""
         ...

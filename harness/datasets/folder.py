@@ -182,6 +182,10 @@ class FolderDataset:
         """Return nothing: no network here reads what a photograph shows."""
         return {}
 
+    def bank_prompts(self, category: str, n: int) -> list[str]:
+        """Return prompts in wordings of their own."""
+        return wording.bank_prompts(category, n)
+
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         """Fingerprint of the class noun, the drawn files' content in the order of the draw, the cropping."""
         files = [self.folder / subject / name for name in self.shot_names(subject, shots, seed)]

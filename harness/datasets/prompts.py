@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from harness.api import Prompt
+from harness.datasets.base import DatasetError
 from harness.datasets.shots import group_sizes
 
 PLACES = (
@@ -50,6 +51,14 @@ NOUNS = (
     "toy", "can", "stuffed animal", "chair", "car", "bird",
 )  # fmt: skip
 
+BANK_PLACES = (
+    "in a kitchen", "on a wooden table", "in a park", "by a lake", "on a sofa", "in a garden",
+    "in front of a white wall", "next to a window", "on a staircase", "in the rain", "in a desert",
+    "in a museum", "under a bridge", "on a balcony", "in a workshop", "at night",
+)  # fmt: skip
+BANK_OPENINGS = ("a picture of a {}", "a {}", "a close-up of a {}")
+"""With places of its own a bank shares no prompt with the prior prompts, and no context with the test's."""
+
 
 def default_prompts(*, live: bool) -> list[Prompt]:
     """25 prompts for an object (20 contexts, 5 properties) or a live subject (10, 10 outfits, 5)."""
@@ -80,3 +89,21 @@ def prior_prompts(category: str, n: int) -> dict[str, list[str]]:
         "other": list(itertools.islice(of_others, sizes["other"])),
         "empty": [""] * sizes["empty"],
     }
+
+
+def bank_prompts(category: str, n: int) -> list[str]:
+    """Return n different prompts, of the class and of every second other class in turn; more n only adds.
+
+    Raises DatasetError past the supply of wordings.
+    """
+    others = [noun for noun in NOUNS if noun != category][::2]
+    wordings = [
+        f"{opening} {place}"
+        for shift in range(len(BANK_OPENINGS))
+        for opening, place in zip(itertools.cycle(BANK_OPENINGS[shift:] + BANK_OPENINGS[:shift]), BANK_PLACES)
+    ]
+    if n > 2 * len(wordings):
+        raise DatasetError(f"bank: {n} prompts are asked for, there are wordings for {2 * len(wordings)}")
+    pairs = zip(wordings, itertools.cycle(others))
+    texts = (text for words, other in pairs for text in (words.format(category), words.format(other)))
+    return list(itertools.islice(texts, n))

@@ -206,6 +206,12 @@ class ToyboxDataset:
             attributes["class"] = attributes.pop("category")
         return truth
 
+    def bank_prompts(self, category: str, n: int) -> list[str]:
+        """Return prompts of the class and half of the others, with three of the five accessories."""
+        from harness.toybox.bank import bank_prompts
+
+        return [each.text_template for each in bank_prompts(category, n)]
+
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         """Fingerprint of the drawn scenes."""
         toy = self._subject(subject)

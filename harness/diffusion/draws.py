@@ -14,12 +14,13 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
+    from harness.diffusion.bank import Entries, FromBank
     from harness.diffusion.examples import TrainingSet
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """One forward pass: the subject's examples first, after them those of the class, if any.
+    """One forward pass: the subject's examples first, after them those of the class or of a bank, if any.
 
     latents    z_0 [n, c, h, w], sampled from the autoencoder's posterior and scaled
     captions   n texts
@@ -27,6 +28,7 @@ class MicroBatch:
     timesteps  t [n]
     subject    how many of the n are the subject's
     masks      [subject, 1, h, w], 1 where the loss counts; None: everywhere
+    base       [n − subject, c, h, w], what the rest is to predict; None: the noise in it
     """
 
     latents: Tensor
@@ -35,6 +37,7 @@ class MicroBatch:
     timesteps: Tensor
     subject: int
     masks: Tensor | None = None
+    base: Tensor | None = None
 
 
 Draws = Callable[[Iterator[MicroBatch]], Iterator[MicroBatch]]
@@ -65,3 +68,25 @@ def stream(
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         timesteps = backbone.draw_timesteps(len(latents), generator=generator)
         yield MicroBatch(latents, captions, noise, timesteps, batch, masks)
+
+
+def with_bank(
+    batches: Iterator[MicroBatch], learned: FromBank, *, batch: int, seed: int
+) -> Iterator[MicroBatch]:
+    """Add entries of a bank to each micro-batch, ``batch`` of them unless it says otherwise.
+
+    They have a generator of their own: what is drawn of the subject is the same as without them.
+    """
+    rounds: Iterator[Entries] | None = None
+    for drawn in batches:
+        rounds = rounds or learned.bank.rounds(learned.batch or batch, seed=seed, device=drawn.latents.device)
+        more = next(rounds)
+        yield MicroBatch(
+            torch.cat([drawn.latents, more.latents]),
+            drawn.captions + more.captions,
+            torch.cat([drawn.noise, more.noise]),
+            torch.cat([drawn.timesteps, more.timesteps]),
+            drawn.subject,
+            drawn.masks,
+            more.base if learned.goal == "base" else None,
+        )

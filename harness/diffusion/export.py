@@ -43,6 +43,8 @@ def write(backbone: Backbone, folder: Path) -> list[str]:
     delta, family = backbone.delta(), FAMILIES[backbone.family]
     if not backbone.changed:
         raise BackboneError("nothing was trained: the base model is all there is to export")
+    if "singular_values" in delta.details:
+        raise BackboneError("diffusers has no file for trained singular values; keep_weights holds them")
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     if delta.adapters:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -16,15 +15,20 @@ from torch.nn import Parameter
 from harness.api import Lipschitz, Progress
 from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.bank import Bank, FromBank, Goal, make_bank
 from harness.diffusion.checkpoints import Checkpoints
 from harness.diffusion.constraints.active import ActiveConstraints
-from harness.diffusion.draws import Draws, MicroBatch, stream
+from harness.diffusion.constraints.combination import Combination
+from harness.diffusion.denoising import DenoisingLoss, Preference
+from harness.diffusion.draws import Draws, MicroBatch
 from harness.diffusion.examples import Example, Prior, TrainingSet
+from harness.diffusion.lessons import Lessons
 from harness.diffusion.lipschitz import LowRank
 from harness.diffusion.loss_log import LossLog, TrainingDiverged
-from harness.diffusion.objective import Reduction, StartToken, reduce, start_token
+from harness.diffusion.objective import Reduction, StartToken, start_token
 from harness.diffusion.optimizer import Decay, optimizer_of, set_rate
 from harness.diffusion.prior import prior_images
+from harness.diffusion.sampling import Report
 from harness.diffusion.seeds import named_seed
 from harness.errors import HarnessError
 
@@ -46,10 +50,11 @@ class Trainer:
 
     draws            puts other micro-batches in place of the trainer's own, or records them; None: its own
     losses           one number per optimizer step: the squared error as ``reduction`` has it, with the
-                     weighted prior, without penalty
+                     weighted prior, without penalty; with a preference that of its loss
     bound            what the constraints prove at the end; of a hard bound {"radius", "l2"}; None without
     seconds_charged  seconds to add to the measured wall-clock, for work that was read from the cache
     checkpoints      weights to keep along the course
+    bank_texts       gives the prompts of a bank where one is asked for; None: there can be none
     """
 
     def __init__(
@@ -60,26 +65,56 @@ class Trainer:
         progress: Progress | None = None,
         draws: Draws | None = None,
         checkpoints: Checkpoints | None = None,
+        bank_texts: Callable[[], Sequence[str]] | None = None,
     ) -> None:
         self.seed = seed
         self.lipschitz = lipschitz
         self.progress = progress
         self.draws = draws
         self.checkpoints = checkpoints or Checkpoints()
+        self.bank_texts = bank_texts
+        self._bank: Bank | None = None
         self.losses: list[float] = []
         self.bound: dict[str, float] | None = None
         self.seconds_charged = 0.0
 
+    def bank(self, backbone: Backbone) -> Bank:
+        """The base model's answers on the prior prompts of the trial's class; their cost is charged, once.
+
+        Ask before anything is handed out. Raises HarnessError where the trainer knows no such prompts.
+        """
+        if self._bank is None:
+            if self.bank_texts is None:
+                raise HarnessError("a bank needs prior prompts, and this trainer was given none (bank_texts)")
+            started = time.perf_counter()
+            self._bank = make_bank(backbone, self.bank_texts(), report=self._reporting("bank"))
+            self.seconds_charged += self._bank.seconds - (time.perf_counter() - started)
+        return self._bank
+
+    def from_bank(
+        self, backbone: Backbone, *, weight: float, goal: Goal = "base", batch: int | None = None
+    ) -> FromBank | None:
+        """Entries of the bank to learn beside the subject's examples; None at weight 0, which makes none."""
+        return FromBank(self.bank(backbone), weight, goal, batch) if weight else None
+
+    def prepare(self, backbone: Backbone) -> None:
+        """Make what the trial's constraints need of the base model, before a method changes anything."""
+        if Combination.read(self.lipschitz.settings() if self.lipschitz else None).uses_bank:
+            self.bank(backbone)
+
+    def _reporting(self, stage: str) -> Report:
+        """Pass the count of images on as the progress of a stage."""
+
+        def report(done: int, total: int) -> None:
+            if self.progress is not None:
+                self.progress(stage, done, total, None)
+
+        return report
+
     def prior_images(self, backbone: Backbone, prompt: str, count: int) -> list[Image.Image]:
         """Draw class images from the base model, before anything is handed out; their cost is charged."""
         started = time.perf_counter()
-        progress = self.progress
-
-        def report(done: int, total: int) -> None:
-            if progress is not None:
-                progress("prior", done, total, None)
-
-        images, seconds = prior_images(backbone, prompt, count, progress=report)
+        images, seconds = prior_images(backbone, prompt, count, progress=self._reporting("prior"))
         self.seconds_charged += seconds - (time.perf_counter() - started)
         return images
 
@@ -110,12 +145,13 @@ class Trainer:
         weight_decay: float = 0.0,
         clip: float | None = None,
         accumulate: int = 1,
-        prior: Prior | None = None,
+        prior: Prior | FromBank | None = None,
         augment: Augment | None = None,
         precondition: bool = False,
         reduction: Reduction = "mean",
         start: StartToken = "trained",
         lr_decay: Decay = "none",
+        preference: Preference | None = None,
     ) -> None:
         """Minimize E‖target − prediction‖² over ``parameters``, with the trial's Lipschitz constraint.
 
@@ -123,25 +159,24 @@ class Trainer:
         examples    drawn in shuffled rounds, ``batch`` for each of the ``accumulate`` micro-batches of a step
         steps, lr   optimizer steps at a constant learning rate, or one that decays (``lr_decay``)
         clip        largest L2 norm of the gradient, penalty included
-        prior       adds ``batch`` class examples to each micro-batch (0, None: none); ``augment``: subject's
+        prior       adds ``batch`` examples of class or bank to each micro-batch; ``augment``: of the subject
         precondition  compare clean latents in place of velocities; only where the backbone predicts a flow
-        reduction   how the subject's squares are averaged under their masks; ``start``: see StartToken
+        reduction   how the subject's squares are averaged under masks; ``start``, ``preference``: see there
 
         Raises TrainingDiverged when a loss or weight is not finite, ValueError for settings without sense.
         """
         self.checkpoints.begin(len(self.losses))
         _check(parameters, examples, steps=steps, lr=lr, batch=batch, accumulate=accumulate)
         generator = torch.Generator().manual_seed(named_seed("training", self.seed, len(self.losses)))
-        subject, beside = _training_sets(backbone, examples, augment, prior, generator)
-        batches = (self.draws or iter)(stream(backbone, subject, beside, batch=batch, generator=generator))
-        terms = _terms(backbone, parameters, self.lipschitz)
-        constraints = ActiveConstraints(self.lipschitz, terms, backbone=backbone, subject=subject, lr=lr)
+        lessons = Lessons.prepare(backbone, examples, augment, prior, generator)
+        batches = (self.draws or iter)(lessons.batches(batch=batch, generator=generator, seed=self.seed))
+        constraints = self._constraints(backbone, parameters, lessons.subject, lr)
         trained = list(parameters.values())
         update = optimizer_of(optimizer, trained, lr, weight_decay)
         scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.precision == "fp16")
         log = LossLog(steps, self.losses, self.progress, every=1 if backbone.device.type == "cpu" else 10)
-        objective = partial(_loss, backbone, prior=prior, precondition=precondition, reduction=reduction)
-        _make_ready(backbone, trained, subject, beside)
+        objective = DenoisingLoss(backbone, lessons.weight, precondition, reduction, preference)
+        _make_ready(backbone, trained, [*lessons.captions, *(preference.told.values() if preference else ())])
         try:
             with start_token(backbone.networks.denoiser, backbone.cross_attention, start):
                 for step in range(1, steps + 1):
@@ -153,34 +188,24 @@ class Trainer:
             log.flush()
             self.bound = _proof(constraints, trained, steps)
         except torch.OutOfMemoryError as error:
-            raise OutOfMemory(batch * (2 if beside else 1), error) from error
+            raise OutOfMemory(lessons.at_once(batch), error) from error
         finally:
             update.zero_grad(set_to_none=True)
             _require_grad(trained, False)
 
-
-def _training_sets(
-    backbone: Backbone,
-    examples: Sequence[Example],
-    augment: Augment | None,
-    prior: Prior | None,
-    generator: torch.Generator,
-) -> tuple[TrainingSet, TrainingSet | None]:
-    """The subject's images and the class images, ready to be drawn; none of the class without a prior."""
-    subject = TrainingSet.prepare(backbone, examples, augment, generator)
-    if prior is None or not prior.weight:
-        return subject, None
-    return subject, TrainingSet.prepare(backbone, prior.examples, None, generator)
+    def _constraints(
+        self, backbone: Backbone, parameters: Mapping[str, Parameter], subject: TrainingSet, lr: float
+    ) -> ActiveConstraints:
+        terms = _terms(backbone, parameters, self.lipschitz)
+        return ActiveConstraints(
+            self.lipschitz, terms, backbone=backbone, subject=subject, lr=lr, bank=self._bank
+        )
 
 
-def _make_ready(
-    backbone: Backbone, trained: Sequence[Parameter], subject: TrainingSet, beside: TrainingSet | None
-) -> None:
+def _make_ready(backbone: Backbone, trained: Sequence[Parameter], captions: Sequence[str]) -> None:
     """Have every caption encoded before the text encoders make room; those with a new word are, each step."""
     with torch.no_grad():
-        backbone.conditioning(
-            [caption for each in (subject, beside) if each for caption in each.every_caption]
-        )
+        backbone.conditioning(captions)
     backbone.make_room(taught=bool(backbone.new_tokens))
     _require_grad(trained, True)
 
@@ -198,25 +223,6 @@ def _backward(
         part = objective(next(batches)) / accumulate
         scaler.scale(part).backward()
         loss += part.detach()
-    return loss
-
-
-def _loss(
-    backbone: Backbone,
-    drawn: MicroBatch,
-    prior: Prior | None,
-    precondition: bool = False,
-    reduction: Reduction = "mean",
-) -> Tensor:
-    """E‖target − prediction‖² of one micro-batch; subject and class go through the denoiser together."""
-    noisy = backbone.add_noise(drawn.latents, drawn.noise, drawn.timesteps)
-    predicted = backbone.predict(noisy, drawn.timesteps, backbone.conditioning(drawn.captions))
-    squares = (predicted - backbone.target(drawn.latents, drawn.noise, drawn.timesteps)).square()
-    if precondition:
-        squares = squares * backbone.clean_latent_weight(drawn.timesteps)
-    loss = reduce(squares[: drawn.subject], drawn.masks, reduction)
-    if prior is not None and len(squares) > drawn.subject:
-        loss = loss + prior.weight * squares[drawn.subject :].mean()
     return loss
 
 

@@ -101,7 +101,7 @@ class Installed:
         self._plan_only = plan_only
         self.remarks: list[str] = []
         self._dataset_spec = experiment.dataset
-        self._encoders = experiment.encoders
+        self._encoders, self._drift = experiment.encoders, experiment.drift
         self._methods: dict[str, type[Any]] = {}
         self._bare: dict[str, Subject] = {}
 
@@ -145,6 +145,7 @@ class Installed:
         from harness.datasets.base import chosen_prompts
         from harness.diffusion.backbones import checks
         from harness.metrics.encoders.names import check_name
+        from harness.trial.prior_texts import bank_texts
 
         for kind, spec in self._encoders.items():
             check_name(kind, spec)
@@ -158,6 +159,19 @@ class Installed:
             self.dataset.check([subject], sorted(counts))
         for subject, wanted in dict.fromkeys((t.subject, t.sampling.prompts) for t in trials):
             chosen_prompts(self.dataset, subject, wanted)
+        for category in dict.fromkeys(self.dataset.category(t.subject) for t in trials if self._banks(t)):
+            bank_texts(self.dataset, category, self._drift)
+
+    def _banks(self, trial: Trial) -> bool:
+        """Whether the method or a constraint of a trial uses a bank."""
+        from harness import methods
+        from harness.diffusion.constraints.combination import Combination
+
+        constraints = Combination.read(trial.lipschitz.settings() if trial.lipschitz else None)
+        if constraints.uses_bank:
+            return True
+        method = methods.build(self.method(trial.method), trial.params)
+        return bool(getattr(method, "uses_bank", False))
 
     def subjects(self, split: str, count: int | None = None) -> list[str]:
         chosen = cast("Split", split)

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
 from harness.api import Subject
 from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.bank import Bank, FromBank
 from harness.diffusion.training import Trainer
 from harness.methods import Method
 
@@ -62,12 +64,19 @@ class DryRunTrainer(Trainer):
         """One blank image in place of all: nothing is drawn."""
         return [_blank()]
 
+    def bank(self, backbone: Backbone) -> Bank:
+        """An empty one: nothing is asked."""
+        nothing = torch.empty(0)
+        return Bank((), nothing, nothing, nothing, nothing, 0.0)
+
     def fit(  # type: ignore[override]  # whatever else a method says of its training takes no memory
         self, backbone: Backbone, *, parameters: Mapping[str, Tensor], batch: int, **settings: Any
     ) -> None:
         """Note the parameters, each [...] of any shape, and the batch."""
         self.trained = list(parameters.values())
-        self.images = batch * (2 if settings.get("prior") else 1)
+        prior = settings.get("prior")
+        beside = prior.batch if isinstance(prior, FromBank) else None
+        self.images = batch + ((beside or batch) if prior else 0)
 
 
 def estimate(backbone: Backbone, method: Method, category: str, *, offloaded: bool) -> Memory:

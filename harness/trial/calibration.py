@@ -6,7 +6,7 @@ The probe is of the drift set's kind and shares neither prompts nor latents nor 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,16 +19,13 @@ from harness.metrics.scorer_inputs import PriorPrompt
 from harness.metrics.scores.noise_drift import noise_distance
 from harness.specs import DriftSet
 from harness.trial.noise_probe import NoiseProbe, predict, stratified
+from harness.trial.prior_texts import Texts, calibration_texts
 from harness.trial.reference import ReferenceSampler
 
-GROUPS = ("class", "other")
-"""The empty prompt is always in the drift set."""
-PROMPTS, TIMESTEPS = 8, 8
+TIMESTEPS = 8
 TOLERANCE = 0.01
 """A drift within this share below the budget counts as the budget."""
 EVALUATIONS = 24
-MORE = 8
-"""By how many prior prompts a data set is asked for more, and how often at most before that is an end."""
 
 Drift = Callable[[float], float]
 
@@ -89,30 +86,11 @@ class Calibration:
         return float(noise_distance(tuned.flatten(0, 1), self.probe.predictions.flatten(0, 1)).mean())
 
 
-def calibration_prompts(
-    texts: Callable[[int], Mapping[str, Sequence[str]]], drift: DriftSet
-) -> list[PriorPrompt]:
-    """Choose prior prompts that the drift set does not contain, of the class and of others in equal parts.
-
-    A data set that has run out of wordings lends some of the drift set's, under other seeds.
-    """
-    asked = max(drift.prompts, drift.images)
-    known = {text for group in texts(asked).values() for text in group}
-    wanted = PROMPTS // len(GROUPS)
-    chosen: dict[str, list[str]] = {}
-    for n in range(asked + MORE, asked + 16 * MORE, MORE):
-        offered = texts(n)
-        chosen = {
-            group: [text for text in dict.fromkeys(offered[group]) if text not in known][:wanted]
-            for group in GROUPS
-        }
-        if all(len(found) == wanted for found in chosen.values()):
-            break
-    lent = texts(asked + PROMPTS * MORE)
+def calibration_prompts(texts: Texts, drift: DriftSet) -> list[PriorPrompt]:
+    """Choose the probe's prompts and give each its seeds, which no other prompt of the harness has."""
+    chosen = calibration_texts(texts, drift)
     return [
-        PriorPrompt(group, text, *_seeds(text, drift.seed))
-        for group in GROUPS
-        for text in [*chosen[group], *dict.fromkeys(lent[group])][:wanted]
+        PriorPrompt(group, text, *_seeds(text, drift.seed)) for group, some in chosen.items() for text in some
     ]
 
 
@@ -121,7 +99,7 @@ def _seeds(text: str, seed: int) -> tuple[int, int]:
     return picture, floor
 
 
-def calibrate(sampler: ReferenceSampler, texts: Callable[[int], Mapping[str, Sequence[str]]]) -> Calibration:
+def calibrate(sampler: ReferenceSampler, texts: Texts) -> Calibration:
     """Sample and predict with the unchanged backbone; cached with what it cost."""
     backbone, sampling, drift = sampler.backbone, sampler.sampling, sampler.drift
     prompts = tuple(calibration_prompts(texts, drift))

@@ -14,6 +14,7 @@ from harness.diffusion.seeds import named_seed
 from harness.metrics.scorer_inputs import SubjectPhotos
 from harness.specs import Sampling
 from harness.trial.plan import Plan
+from harness.trial.prior_texts import bank_texts
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class TrialData:
     seeds      seed of each image: from the sampling seed, the prompt's wording and the image's number
     asked      renders the subject as each image's prompt asks; raises DatasetError where that cannot be had
     learnable  the photos with all those numbered that a method might learn from
+    bank_texts  the prompts of the class's bank; raises HarnessError where drift is measured on one of them
     """
 
     subject: Subject
@@ -36,6 +38,7 @@ class TrialData:
     seeds: Sequence[int]
     asked: Callable[[], Sequence[Image]]
     learnable: Callable[[], SubjectPhotos]
+    bank_texts: Callable[[], Sequence[str]]
 
     @classmethod
     def of(cls, plan: Plan, dataset: Dataset) -> TrialData:
@@ -54,6 +57,7 @@ class TrialData:
             seeds,
             asked=partial(dataset.as_asked, trial.subject, [prompts[n] for n in prompt_of], seeds),
             learnable=partial(read, shots=dataset.most_shots(trial.subject)),
+            bank_texts=partial(bank_texts, dataset, subject.category, plan.drift),
         )
 
     def texts(self, phrase: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -86,6 +86,7 @@ def fit(
     progress: Progress,
     clock: Clock,
     checkpoints: Checkpoints | None = None,
+    bank_texts: Callable[[], Sequence[str]] | None = None,
 ) -> Fitted:
     """Let the method of a plan tune the backbone, in place. Raises whatever the method raises."""
     trial, source = plan.trial, plan.method_source
@@ -93,9 +94,16 @@ def fit(
     method = methods.build(kind, trial.params)
     if reason := method.skip(subject, backbone.family):
         raise HarnessError(reason)
-    trainer = Trainer(seed=trial.seed, lipschitz=trial.lipschitz, progress=progress, checkpoints=checkpoints)
+    trainer = Trainer(
+        seed=trial.seed,
+        lipschitz=trial.lipschitz,
+        progress=progress,
+        checkpoints=checkpoints,
+        bank_texts=bank_texts,
+    )
     progress("fit", 0, 1, None)
     with clock.time("fit"):
+        trainer.prepare(backbone)
         result: Personalized | Ceiling = method.fit(backbone, subject, trainer)
     clock.add("fit", trainer.seconds_charged)
     if isinstance(result, Ceiling):

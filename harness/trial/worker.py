@@ -210,7 +210,10 @@ class Worker:
                 if restored:
                     fitted = refitted(plan.saved, self._backbone, clock)
                 else:
-                    fitted = fit(job.to_fit(plan), data.subject, self._backbone, progress, clock, checkpoints)
+                    fitted = fit(
+                        job.to_fit(plan), data.subject, self._backbone, progress, clock, checkpoints,
+                        data.bank_texts,
+                    )  # fmt: skip
             except Exception as error:
                 job.error = error
                 raise

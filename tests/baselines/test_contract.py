@@ -18,11 +18,17 @@ from harness.methods import Method
 FOUND = methods.known()
 CHANGES = {
     "custom_diffusion": lambda name: ".attn2.to_k." in name or ".attn2.to_v." in name or "new_tokens" in name,
+    "dco": lambda name: name.startswith("denoiser."),
     "dreambooth": lambda name: name.startswith("denoiser."),
     "dreambooth_lora": lambda name: ".lora_" in name,
+    "output_preservation": lambda name: name.startswith("denoiser."),
+    "svdiff": lambda name: name.endswith(".singular_values"),
     "textual_inversion": lambda name: name == "text_encoder.new_tokens",
 }
 """Which parameters a method may change; methods that are not listed may change nothing."""
+
+TEXTS = ["a picture of a dog on a sofa", "a cat in a garden"]
+"""Prior prompts for a bank."""
 
 SMALL = {"steps": 2, "batch": 2, "accumulate": 2, "prior_count": 2, "lr": 1e-3}
 CONSTRAINTS = {
@@ -51,13 +57,16 @@ def subject(photos):
 def test_all_methods_are_found():
     assert {
         "custom_diffusion",
+        "dco",
         "dreambooth",
         "dreambooth_lora",
         "frozen",
         "frozen_oracle",
+        "output_preservation",
         "real",
         "real_ae",
         "real_asked",
+        "svdiff",
         "textual_inversion",
     } <= set(FOUND)
 
@@ -112,7 +121,7 @@ def test_fits_says_how_to_ask_and_leaves_no_trace(name, backbone, photos):
     before = {**backbone.networks.denoiser.state_dict(), **encoder.state_dict()}
     before = {key: value.clone() for key, value in before.items()}
 
-    trainer = Trainer(seed=0)
+    trainer = Trainer(seed=0, bank_texts=lambda: TEXTS)
     result = small(name).fit(backbone, subject(photos), trainer)
 
     assert isinstance(result, Ceiling) or (isinstance(result, Personalized) and result.phrase)
@@ -140,7 +149,7 @@ def test_takes_every_lipschitz_constraint(name, constraint, backbone, photos):
     lipschitz = CONSTRAINTS[constraint]
     if constraint.endswith("entries") and name != "dreambooth_lora":
         pytest.skip("entries is about adapters; others read it as effective")
-    trainer = Trainer(seed=0, lipschitz=lipschitz)
+    trainer = Trainer(seed=0, lipschitz=lipschitz, bank_texts=lambda: TEXTS)
     small(name).fit(backbone, subject(photos), trainer)
     assert len(trainer.losses) == 2
     if lipschitz is not None and lipschitz.bound is not None:
@@ -161,22 +170,29 @@ def test_the_oracle_skips_subjects_without_words():
 def test_phrases(backbone, photos):
     phrases = {}
     for name in FOUND:
-        result = small(name, prior_weight=0.0).fit(backbone, subject(photos[:1]), Trainer(seed=0))
+        result = small(name, prior_weight=0.0).fit(
+            backbone, subject(photos[:1]), Trainer(seed=0, bank_texts=lambda: TEXTS)
+        )
         backbone.restore()
         if isinstance(result, Personalized):
             phrases[name] = result.phrase
     assert phrases == {
         "custom_diffusion": "<new1> dog",
+        "dco": "sks dog",
         "dreambooth": "sks dog",
         "dreambooth_lora": "sks dog",
         "frozen": "dog",
         "frozen_oracle": "red dog with a blue tail",
+        "output_preservation": "sks dog",
+        "svdiff": "sks dog",
         "textual_inversion": "<v>",
     }
 
 
 def test_textual_inversion_with_several_vectors(backbone, photos):
-    result = small("textual_inversion", vectors=3).fit(backbone, subject(photos), Trainer(seed=0))
+    result = small("textual_inversion", vectors=3).fit(
+        backbone, subject(photos), Trainer(seed=0, bank_texts=lambda: TEXTS)
+    )
     assert result == Personalized("<v> <v>_1 <v>_2")
     (rows,) = backbone.delta().rows.values()
     assert rows.shape == (3, 32)
@@ -190,6 +206,8 @@ def test_prior_pictures_are_of_the_subjects_own_class(backbone, photos, monkeypa
         Trainer, "prior_images", lambda self, b, p, n: asked.append((p, n)) or original(self, b, p, n)
     )
     for name in ("dreambooth", "custom_diffusion"):
-        small(name, prior_weight=1.0).fit(backbone, subject(photos), Trainer(seed=0))
+        small(name, prior_weight=1.0).fit(
+            backbone, subject(photos), Trainer(seed=0, bank_texts=lambda: TEXTS)
+        )
         backbone.restore()
     assert asked == [("a photo of a dog", 2), ("photo of a dog", 2)]

@@ -65,15 +65,16 @@ def check_photos(
     reading, truths = shelf.read(shelf.reconstruct(render(photos)), version=version), list(map(truth, photos))
     for name in ("category", "background"):
         yield Figure(f"{part}: {name}", agreement(reading, truths, name), 0.95)
-    yield Figure(f"{part}: pattern", agreement(reading, truths, "pattern"), LOOKS_FLOOR.get(version))
+    pattern = agreement(reading, truths, "pattern")
+    yield Figure(f"{part}: pattern", pattern, LOOKS_FLOORS["pattern"] if version > 1 else None)
     if version > 1:
         right = float(np.mean([agreement(reading, truths, name) for name in attributes.SHAPE]))
-        yield Figure(f"{part}: thirds of shape parameters", right, LOOKS_FLOOR[version])
+        yield Figure(f"{part}: thirds of shape parameters", right, LOOKS_FLOORS["shape"])
 
 
-LOOKS_FLOOR = {2: 0.80}
-ANSWER_FLOORS = {"category": 0.95, "colour": 0.95, "pattern": 0.80, "accessory": 0.85, "background": 0.95}
-"""Of version 2; version 1 informs."""
+LOOKS_FLOORS = {"pattern": 0.80, "shape": 0.70}
+ANSWER_FLOORS = {"category": 0.95, "colour": 0.95, "pattern": 0.65, "accessory": 0.85, "background": 0.95}
+"""Of version 2; version 1 informs. Guessing the third of a shape parameter is right in .33."""
 
 
 def check_answers(shelf: ToyboxNetworks, *, version: int) -> Iterator[Figure]:

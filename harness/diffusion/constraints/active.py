@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.diffusion.backbones.base import Backbone
+    from harness.diffusion.bank import Bank
     from harness.diffusion.examples import TrainingSet
     from harness.diffusion.lipschitz import Term
 
@@ -31,11 +32,12 @@ class ActiveConstraints:
         backbone: Backbone | None = None,
         subject: TrainingSet | None = None,
         lr: float | None = None,
+        bank: Bank | None = None,
     ) -> None:
         from harness.diffusion.lipschitz import constrained
 
         wanted = Combination.read(lipschitz.settings() if lipschitz else None)
-        self.training = Training(constrained(terms, wanted.on), backbone, subject, lr)
+        self.training = Training(constrained(terms, wanted.on), backbone, subject, lr, bank)
         self.members = [each.prepare(self.training) for each in wanted.members]
 
     @property

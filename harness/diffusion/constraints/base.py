@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.diffusion.backbones.base import Backbone
+    from harness.diffusion.bank import Bank
     from harness.diffusion.examples import TrainingSet
     from harness.diffusion.lipschitz import Term
 
@@ -61,12 +62,14 @@ class Training:
     backbone  the model in training
     subject   what it learns from
     lr        the constant learning rate
+    bank      the base model's answers on prior prompts, for a kind that ``uses_bank``
     """
 
     terms: Sequence[Term]
     backbone: Backbone | None = None
     subject: TrainingSet | None = None
     lr: float | None = None
+    bank: Bank | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,10 @@ class Constraint:
            last is the one whose curve the row is on
     noun   how an error names it: "a penalty (λ)"
     needs  what a figure along its axis cannot do without
+
+    And where a kind has need of it:
+
+    uses_bank  its trainings are given a bank, made before anything is handed out and charged to the fit
     """
 
     key: ClassVar[str]
@@ -88,6 +95,7 @@ class Constraint:
     needs: ClassVar[str]
     axis: ClassVar[Axis]
     look: ClassVar[Look]
+    uses_bank: ClassVar[bool] = False
 
     @classmethod
     def fields(cls) -> dict[str, tuple[Any, Any]]:

@@ -36,6 +36,11 @@ class Combination:
         return self.members[-1] if self.members else None
 
     @property
+    def uses_bank(self) -> bool:
+        """Whether a training needs a bank for one of them."""
+        return any(each.uses_bank for each in self.members)
+
+    @property
     def short(self) -> list[str]:
         """The short form of a trial's own title: ``["λ=500"]``, ``["B=0.5·‖θ0‖", "on A, B"]``."""
         return [*(each.short for each in self.members), *self._entries()]

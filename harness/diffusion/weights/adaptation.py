@@ -5,8 +5,9 @@ Knows a denoiser and text encoders by their parameters alone: no images, no prom
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from harness.diffusion.lipschitz import Full, Term, base_norm, change_norm, constrained, penalty_value
-from harness.diffusion.weights import adapters
+from harness.diffusion.weights import adapters, spectral
 from harness.diffusion.weights.adapters import LoRA, Start
 from harness.diffusion.weights.base_weights import BaseWeights
 from harness.diffusion.weights.delta import Delta, Distance
@@ -50,6 +51,7 @@ class Adaptation:
             {f"denoiser.{name}": parameter for name, parameter in denoiser.named_parameters()}
         )
         self._lora: LoRA | None = None
+        self._decomposed = False
 
     # What can be trained.
 
@@ -92,6 +94,13 @@ class Adaptation:
         self._lora = lora
         return self._factors()
 
+    def singular_values(self) -> dict[str, Parameter]:
+        """Decompose the denoiser's weights; return the singular values [k] of each for training, by layer."""
+        self._refuse_second("singular values", self._decomposed)
+        spectral.insert(self.denoiser)
+        self._decomposed = True
+        return self._values()
+
     @property
     def new_tokens(self) -> tuple[str, ...]:
         """The tokens added since the last restore."""
@@ -104,9 +113,38 @@ class Adaptation:
     def _factors(self) -> dict[str, Parameter]:
         return {f"denoiser.{name}": factor for name, factor in adapters.factors(self.denoiser).items()}
 
+    def _values(self) -> dict[str, Parameter]:
+        found = spectral.values(self.denoiser) if self._decomposed else {}
+        return {f"denoiser.{name}": values for name, values in found.items()}
+
     def _refuse_second(self, what: str, present: bool) -> None:
         if present:
             raise BackboneError(f"{self.name} has {what} already; restore it first")
+
+    @contextlib.contextmanager
+    def at_base(self) -> Iterator[None]:
+        """While inside, the denoiser predicts as the base model does; no gradient may be taken there.
+
+        Nothing is copied, and what was trained comes back bit for bit. New tokens stay as they are.
+        """
+        tuned = {name: parameter.data for name, parameter in self.weights.out.items()}
+        values = [(each, each.values.data) for each in spectral.layers(self.denoiser).values()]
+        scales = [(layer, layer.scaling["default"]) for _, layer in adapters.layers(self.denoiser)]
+        try:
+            for name, parameter in self.weights.out.items():
+                parameter.data = self.weights.base[name].to(parameter.dtype)
+            for layer, _ in scales:
+                layer.scaling["default"] = 0.0
+            for each, _ in values:
+                each.values.data = each.base
+            yield
+        finally:
+            for name, parameter in self.weights.out.items():
+                parameter.data = tuned[name]
+            for layer, scale in scales:
+                layer.scaling["default"] = scale
+            for each, value in values:
+                each.values.data = value
 
     # What was changed.
 
@@ -128,17 +166,19 @@ class Adaptation:
             if e.rows is not None and wanted(f"{e.name}.new_tokens")
         ]
         low_rank = adapters.terms(self.denoiser, names, prefix="denoiser.") if self._lora else []
-        return [*full, *low_rank, *rows]
+        decomposed = spectral.terms(self.denoiser, prefix="denoiser.") if self._decomposed else []
+        return [*full, *low_rank, *(term for term in decomposed if wanted(term.name)), *rows]
 
     @property
     def changed(self) -> bool:
         """Whether anything was handed out or added since the last restore."""
-        return bool(self.weights.out or self.new_tokens or self._lora)
+        return bool(self.weights.out or self.new_tokens or self._lora or self._decomposed)
 
     @property
     def trained_bytes(self) -> int:
         """Bytes of everything handed out or added: at most what :meth:`delta` would hold."""
-        parts = (*self.weights.out.values(), *self._factors().values(), *self._rows().values())
+        added = (self._factors(), self._values(), self._rows())
+        parts = (*self.weights.out.values(), *(value for each in added for value in each.values()))
         return sum(parameter.nbytes for parameter in parts)
 
     def distance(self, *, on: Literal["effective", "entries"] = "effective") -> Distance:
@@ -165,13 +205,15 @@ class Adaptation:
         details: dict[str, Any] = {"family": self.family, "backbone": self.revision}
         if self._lora is not None:
             details["lora"] = self._lora.details()
+        if self._decomposed:
+            details["singular_values"] = True
         if self.new_tokens:
             details["tokens"] = list(self.new_tokens)
             if stand_ins := self.text_encoders[-1].stand_ins:
                 details["stand_ins"] = [stand_ins[token] for token in self.new_tokens]
         return Delta(
             weights=_copies(self.weights.changed()),
-            adapters=_copies(self._factors()),
+            adapters=_copies({**self._factors(), **self._values()}),
             rows=_copies(self._rows()),
             details=details,
         )
@@ -186,6 +228,8 @@ class Adaptation:
         _fill(self.weights.hand_out(delta.weights), delta.weights)
         if "lora" in delta.details:
             _fill(self.adapters(**delta.details["lora"], seed=0), delta.adapters)
+        if "singular_values" in delta.details:
+            _fill(self.singular_values(), delta.adapters)
         if "tokens" in delta.details:
             tokens = delta.details["tokens"]
             words = delta.details.get("stand_ins", ["a"] * len(tokens))
@@ -204,6 +248,10 @@ class Adaptation:
         for name, factor in self._factors().items():
             value = tuned.adapters[name].to(factor.device)
             factor.copy_(value * share if name.endswith("lora_B") else value)
+        if self._decomposed:
+            for name, layer in spectral.layers(self.denoiser).items():
+                value = tuned.adapters[f"denoiser.{name}.singular_values"].to(layer.base.device)
+                layer.values.copy_(value if share == 1 else _between(layer.base, value.relu(), share))
         for encoder in self.text_encoders:
             if encoder.rows is not None:
                 taught = tuned.rows[f"{encoder.name}.new_tokens"]
@@ -215,6 +263,9 @@ class Adaptation:
         if self._lora is not None:
             adapters.remove(self.denoiser)
             self._lora = None
+        if self._decomposed:
+            spectral.remove(self.denoiser)
+            self._decomposed = False
         for encoder in self.text_encoders:
             encoder.stand_ins = {}
             if encoder.rows is not None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.config.titles import title
-from harness.methods import role_of
+from harness.methods import role_of, trains_on_outputs
 from harness.metrics.registry import MEASURES
 from harness.records import Record
 from harness.report import stats
@@ -40,6 +40,7 @@ def footnotes(
         note
         for note in (
             _bold_note(selection),
+            _outputs_note(selection),
             _shared_note(shown),
             *(_floor_note(selection, name) for name in shown),
             _empty_note(selection, wanted, present),
@@ -48,6 +49,16 @@ def footnotes(
         )
         if note
     ]
+
+
+def _outputs_note(selection: Selection) -> str | None:
+    """Say what a † is, where a row has one."""
+    names = {record.trial["method"] for row in selection.rows for record in row.records}
+    if not any(trains_on_outputs(name) for name in names):
+        return None
+    return (
+        "†: trained on the distance from the base model's outputs, on prompts of which no drift is measured."
+    )
 
 
 def _bold_note(selection: Selection) -> str | None:

@@ -25,10 +25,11 @@ from harness.diffusion.backbones.families import FAMILIES, Family, pipeline_part
 from harness.diffusion.backbones.loading import load_backbone, without_weights
 from harness.diffusion.backbones.stable_diffusion import StableDiffusion
 from harness.diffusion.constraints.active import ActiveConstraints
+from harness.diffusion.denoising import DenoisingLoss
 from harness.diffusion.draws import stream
 from harness.diffusion.lipschitz import Full, penalty_value
 from harness.diffusion.sampling import sample, sample_images
-from harness.diffusion.training import Example, Trainer, TrainingSet, _loss
+from harness.diffusion.training import Example, Trainer, TrainingSet
 from harness.diffusion.weights.delta import Delta
 from harness.errors import BackboneError
 from harness.specs import BackboneSpec
@@ -122,7 +123,7 @@ def test_loss_and_gradients_of_one_step_restated_with_diffusers(every, photos):
         parameter.requires_grad_(True)
     subject = TrainingSet.prepare(every, shots, None, torch.Generator())
     drawn = stream(every, subject, None, batch=2, generator=torch.Generator().manual_seed(5))
-    loss = _loss(every, next(drawn), None)
+    loss = DenoisingLoss(every)(next(drawn))
     loss.backward()
     gradients = {name: p.grad.clone() for name, p in parameters.items() if p.grad is not None}
     every.networks.denoiser.zero_grad()

@@ -6,9 +6,10 @@ import torch
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.backbones.offload import Offload
+from harness.diffusion.denoising import DenoisingLoss
 from harness.diffusion.draws import stream
 from harness.diffusion.sampling import sample_images
-from harness.diffusion.training import Example, OutOfMemory, Trainer, TrainingSet, _loss
+from harness.diffusion.training import Example, OutOfMemory, Trainer, TrainingSet
 from harness.specs import DriftSet, Execution, Sampling
 from harness.trial.reference import ReferenceSampler
 
@@ -33,7 +34,7 @@ def gradients(backbone, photos):
         backbone, [Example(photo, ("a dog",)) for photo in photos], None, torch.Generator()
     )
     drawn = stream(backbone, training_set, None, batch=2, generator=torch.Generator().manual_seed(3))
-    loss = _loss(backbone, next(drawn), None)
+    loss = DenoisingLoss(backbone)(next(drawn))
     loss.backward()
     return loss.detach(), {
         name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None

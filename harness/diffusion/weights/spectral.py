@@ -1,0 +1,82 @@
+"""Singular values of a denoiser's weights, trained in place of the weights: put in, found again, taken out.
+
+W = U·diag(relu(σ + δ))·Vᵀ of every linear and convolutional weight, a convolution's unfolded to
+[out, in·kh·kw]. Source: arXiv 2303.11305. Knows no method and no optimizer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+from harness.diffusion.lipschitz import Full
+
+
+class SingularValues(nn.Module):
+    """W0 + U·diag(relu(s) − σ)·Vᵀ for s = σ + δ, so that W0 itself comes out, bit for bit, where δ is 0.
+
+    values  s [k], trained; base: σ [k]; left: U [out, k]; right: Vᵀ [k, in]
+    """
+
+    base: Tensor
+    left: Tensor
+    right: Tensor
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        # In float64: vectors of close singular values are ill-conditioned.
+        left, base, right = torch.linalg.svd(weight.detach().double().flatten(1), full_matrices=False)
+        for name, value in (("left", left), ("base", base), ("right", right)):
+            self.register_buffer(name, value.float(), persistent=False)
+        self.values = nn.Parameter(self.base.clone(), requires_grad=False)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The tuned weight, of the shape [out, …] of the given one."""
+        change = (self.left * (F.relu(self.values) - self.base)) @ self.right
+        return weight + change.view_as(weight)
+
+
+def insert(denoiser: nn.Module) -> None:
+    """Decompose every linear and convolutional weight; nothing changes yet."""
+    for module in list(denoiser.modules()):
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            parametrize.register_parametrization(module, "weight", SingularValues(module.weight), unsafe=True)
+
+
+def layers(denoiser: Any) -> dict[str, SingularValues]:
+    """The decomposed weights by module name, in the model's order; none where nothing was decomposed."""
+    suffix = ".parametrizations.weight.0"
+    return {
+        name.removesuffix(suffix): module
+        for name, module in denoiser.named_modules()
+        if isinstance(module, SingularValues)
+    }
+
+
+def values(denoiser: Any) -> dict[str, nn.Parameter]:
+    """What is trained, by name: ``<layer>.singular_values`` [k]."""
+    return {f"{name}.singular_values": layer.values for name, layer in layers(denoiser).items()}
+
+
+def terms(denoiser: Any, *, prefix: str = "") -> list[Full]:
+    """The changes δ for the constraint: ‖δ‖ is ‖W − W0‖ unless a value fell below 0, and then above it."""
+    found = layers(denoiser).items()
+    return [
+        Full(f"{prefix}{name}.singular_values", each.values, each.base, len(each.left) * each.right.shape[1])
+        for name, each in found
+    ]
+
+
+def remove(denoiser: nn.Module) -> None:
+    """Put the very weights back that were there, in their old order."""
+    for module in list(denoiser.modules()):
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+            rest = {
+                name: module._parameters.pop(name) for name in list(module._parameters) if name != "weight"
+            }
+            module._parameters.update(rest)
