@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.doctor import doctor
+from harness.cli.paper import paper
 from harness.cli.report import (
     Experiment,
     best,
@@ -43,7 +44,7 @@ app.command()(init)
 app.command()(score)
 app.command()(doctor)
 app.command()(pretrain)
-for command in (table, best, compare, figures, report):
+for command in (table, best, compare, figures, report, paper):
     app.command()(command)
 app.add_typer(toybox, name="toybox")
 
