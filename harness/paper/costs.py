@@ -40,8 +40,8 @@ def figure2(sources: Sources) -> Page:
             ),
         ),
         (
-            "Published seconds compare recipes of different lengths; seconds of two machines have no difference "
-            "worth a column. Rows on Toybox have the settings of the search, so that steps differ as well.",
+            "Published seconds compare recipes of different lengths. Rows on Toybox have the settings of the "
+            "search, so that steps differ as well.",
         ),
     )
 
@@ -59,7 +59,8 @@ def theorem2(sources: Sources) -> Page:
     if means:
         remarks.append(
             f"The measured ratio goes from {min(means):.3g} to {max(means):.3g} over {len(means)} rows, "
-            f"a factor of {max(means) / min(means):.3g}: it depends on the method and on how far the weights went."
+            f"a factor of {max(means) / min(means):.3g}: it depends on the method and on "
+            "how far the weights went."
         )
     command = "harness sweep experiments/lipschitz_bounds.yaml"
     return Page(

@@ -38,9 +38,7 @@ def figure6(sources: Sources) -> Page:
             Part("DreamBench (photographs), full fine-tune of SD 1.5: read off the plot.", _published()),
             Part("The same question on Toybox: λ and hard bounds.", tuple(twin), twin=True),
         ),
-        (
-            "|Δθ| and |Δε| are not defined exactly in the paper: their units are their own, no axis is shared.",
-        ),
+        ("|Δθ| and |Δε| are not defined exactly in the paper: no axis is shared.",),
         draw=lambda: _figure6(rows),
     )
 
@@ -131,7 +129,7 @@ def adapters(sources: Sources) -> Page:
         (
             f"One quadratic in drift explains {explained:.0%} of the variance in similarity; "
             f"residual s.d. {spread:.3f}.",
-            "No counterpart here: FLUX.2 is no family of this version. Full fine-tuning is left out: no drift.",
+            "No counterpart here: FLUX.2 is no family of this version. Full fine-tuning has no drift there.",
         ),
         draw=_adapters,
     )

@@ -54,8 +54,9 @@ def toy(sources: Sources) -> Page:
             ),
         ),
         (
-            "The paper prints pictures of three arms and no number. Data, network, schedule and steps are those of "
-            "the released scripts; the chain starts one timestep later, where theirs divides by zero, and the "
+            "The paper prints pictures of three arms and no number. Data, network, schedule and steps are "
+            "those of the released scripts; the chain starts one timestep later, where theirs divides by "
+            "zero, and the "
             "fine-tune has an Adam of its own, where theirs goes on with pretraining's moments.",
         ),
         draw=lambda: _drawn(folder, found) if folder else None,
