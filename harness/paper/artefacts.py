@@ -45,7 +45,7 @@ ARTEFACTS = (
     Artefact(
         "figure5",
         "Figure 5, pictures along λ",
-        "paper/figure5.yaml about 5 min",
+        "paper/figure5.yaml about 20 min",
         "from the pictures of dreambench_sd15",
         figure5,
     ),

@@ -49,7 +49,7 @@ def tidy(page: Page) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(HEADINGS)
     for part in page.parts:
-        block = "toybox" if part.twin else "published"
+        block = "twin" if part.twin else "published"
         writer.writerows([page.name, block, *_cells(entry)] for entry in part.entries)
     return buffer.getvalue()
 

@@ -44,7 +44,7 @@ def test_nothing_published_is_rendered_as_measured_or_the_other_way_round(pages,
         if line["measured"] not in ("", "not run"):
             assert line["experiment"] and int(line["n"]) > 1
             on_toybox = line["experiment"] in {"fewshot", "lipschitz_bounds", "table1", "figure5", "toy"}
-            assert on_toybox == (line["block"] == "toybox")
+            assert on_toybox == (line["block"] == "twin")
         if line["measured"] == "not run":
             assert line["command"].startswith("harness sweep experiments/")
 
