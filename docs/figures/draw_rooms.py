@@ -31,8 +31,10 @@ class Box(NamedTuple):
 
 BOXES = {
     "cli": Box(0, 0.1, 5.0, "composes every room"),
-    "sweep": Box(1, 0.1, 5.0, "which trials, where they run: alone imports Ray"),
+    "toy": Box(1, 0.1, 0.85, "five Gaussians"),
+    "sweep": Box(1, 0.9, 5.0, "which trials, where they run: alone imports Ray"),
     "tracking": Box(2, 0.1, 1.0, "alone imports MLflow"),
+    "paper": Box(2, 1.2, 2.1, "its artefacts"),
     "report": Box(3, 1.2, 1.9, "no torch"),
     "trial": Box(2, 3.05, 3.95, "fit, sample, score"),
     "baselines": Box(2, 4.1, 5.0, "the methods"),
@@ -45,7 +47,7 @@ BOXES = {
 }
 
 PATHS = {
-    ("sweep", "tracking"): (0.5, 0.5),
+    ("sweep", "tracking"): (0.95, 0.95),
     ("sweep", "config"): (1.1, 1.1),
     ("sweep", "datasets"): (2.5, 2.5),
     ("sweep", "metrics"): (2.97, 2.97),

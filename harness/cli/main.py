@@ -12,6 +12,7 @@ import typer
 
 from harness.cli import completion
 from harness.cli.doctor import doctor
+from harness.cli.paper import paper
 from harness.cli.report import (
     Experiment,
     best,
@@ -48,7 +49,7 @@ app.command()(init)
 app.command()(score)
 app.command()(doctor)
 app.command()(pretrain)
-for command in (table, best, compare, figures, report):
+for command in (table, best, compare, figures, report, paper):
     app.command()(command)
 app.add_typer(toybox, name="toybox")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -77,12 +77,17 @@ def sweep(
     from harness.sweep.catalog import Installed
     from harness.sweep.cluster_probe import check_cluster
     from harness.sweep.grid import expand
+    from harness.toy.experiment import is_toy
     from harness.tracking.environment import check_address
 
     check_address(mlflow)
     if address is not None and not dry_run:
         check_cluster(address)
-    loaded = config.load(experiment_file(experiment, runs), changes or ())
+    path = experiment_file(experiment, runs)
+    if path.is_file() and is_toy(path):
+        _toy(path, changes or (), runs, dry_run=dry_run)
+        return
+    loaded = config.load(path, changes or ())
     if dry_run:
         planned = Installed(loaded, plan_only=True)
         _show_plan(loaded, planned, runs, everything=everything, workers=workers)
@@ -104,6 +109,21 @@ def _make(runs: Path) -> None:
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--runs {runs}: cannot be made: {error.strerror or error}") from None
+
+
+def _toy(path: Path, changes: Sequence[str], runs: Path, *, dry_run: bool) -> None:
+    """Run the toy of five Gaussians, which needs neither Ray nor MLflow."""
+    from harness.toy.experiment import arms, load
+
+    loaded = load(path, changes)
+    titles = [arm.title for arm in arms(loaded)]
+    if dry_run:
+        typer.echo("\n".join([*titles, f"{len(titles) * len(loaded.seeds)} trials"]))
+        return
+    from harness.toy.run import run
+
+    done = run(loaded, runs, say=lambda line: typer.echo(line, err=True))
+    typer.echo(f"{done} trials done; figure: harness paper toy --runs {runs}")
 
 
 def _swept(

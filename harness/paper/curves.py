@@ -1,0 +1,158 @@
+"""Pages for Figure 6 (along λ, and drift in weights against outputs) and for the FLUX.2 adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.paper.pages import Entry, Page, Part, Printed
+from harness.paper.sources import Sources, missing, own
+from harness.paper.tables import sweep
+from harness.report.figures.style import drawing
+from harness.report.rows import COLUMNS, Row
+from harness.report.tables.published_results import RESULTS, values
+
+ALONG = ("dino_heldout", "clip_i_heldout", "clip_t", "weight_l2", "noise_l2")
+PUBLISHED_LOOK = {"color": "#555555", "marker": "D", "markerfacecolor": "white", "linestyle": "--"}
+MEASURED_LOOK = {"color": "#0072B2", "marker": "o", "linestyle": "-"}
+
+
+def figure6(sources: Sources) -> Page:
+    """Set scores along λ and |Δθ| against |Δε| beside the sweep on Toybox."""
+    rows = [row for row in sources.rows("lipschitz_bounds") if row.method == "dreambooth"]
+    twin = [
+        Entry(row.title, name, measured=found)
+        for row in rows
+        for name in ALONG
+        if (found := own(row, name, "lipschitz_bounds"))
+    ] or missing("DreamBooth along λ", ALONG, "harness sweep experiments/lipschitz_bounds.yaml")
+    twin += missing("DreamBooth along α and steps", ALONG, "harness sweep experiments/curves.yaml")
+    return Page(
+        "figure6",
+        "Figure 6: along λ",
+        "How does fidelity trade against drift along λ, and how does |Δε| follow |Δθ|?",
+        (
+            Part("DreamBench (photographs), full fine-tune of SD 1.5: read off the plot.", _published()),
+            Part("The same question on Toybox: λ and hard bounds.", tuple(twin), twin=True),
+        ),
+        ("|Δθ| and |Δε| are not defined exactly in the paper: no axis is shared.",),
+        draw=lambda: _figure6(rows),
+    )
+
+
+def _published() -> tuple[Entry, ...]:
+    entries = []
+    command = sweep("paper/figure6_sd15")
+    along = [each for each in RESULTS if each.source == "P&P, Figure 6"]
+    for result, drift in zip(along, values()["drift"], strict=True):
+        pairs = {"dino": result.dino, "clip_i": result.clip_i, "clip_t": result.clip_t}
+        pairs |= {name: float(drift[name]) for name in ("weight_l2", "noise_l2")}
+        entries += [
+            Entry(
+                f"λ = {drift['penalty']}", name, Printed(value, result.source, result.origin), command=command
+            )
+            for name, value in pairs.items()
+            if value is not None
+        ]
+    return tuple(entries)
+
+
+def _figure6(rows: Sequence[Row]) -> Figure:
+    figure = drawing(11, 5.4, "Above: published, read off Figure 6 (SD 1.5). Below: measured on Toybox.")
+    grid = figure.subplots(2, 4)
+    drifts = values()["drift"]
+    along = [each for each in RESULTS if each.source == "P&P, Figure 6"]
+    ordered = [each["penalty"] for each in drifts]
+    for axes, name in zip(grid[0], ("dino", "clip_i", "clip_t"), strict=False):
+        axes.plot(ordered, [getattr(each, name) for each in along], **PUBLISHED_LOOK)
+        _along(axes, COLUMNS[name].title)
+    grid[0][3].plot([e["weight_l2"] for e in drifts], [e["noise_l2"] for e in drifts], **PUBLISHED_LOOK)
+    held = sorted(
+        (row for row in rows if row.strength("penalty")), key=lambda row: row.strength("penalty") or 0
+    )
+    bounded = sorted(
+        (row for row in rows if row.strength("bound")), key=lambda row: row.strength("bound") or 0
+    )
+    for axes, name in zip(grid[1], ALONG[:3], strict=False):
+        found = [row for row in held if name in row.cells]
+        axes.plot(
+            [row.strength("penalty") for row in found],
+            [row.cells[name].mean for row in found],
+            **MEASURED_LOOK,
+        )
+        _along(axes, COLUMNS[name].title)
+    for found, look, label in (
+        (held, MEASURED_LOOK, "λ"),
+        (bounded, {**MEASURED_LOOK, "color": "#D55E00"}, "bound"),
+    ):
+        xy = [
+            (row.cells["weight_l2"].mean, row.cells["noise_l2"].mean)
+            for row in found
+            if "noise_l2" in row.cells
+        ]
+        grid[1][3].plot([x for x, _ in xy], [y for _, y in xy], label=label, **look)
+    grid[1][3].legend()
+    for axes in (grid[0][3], grid[1][3]):
+        axes.set_xlabel("|Δθ|")
+        axes.set_title("|Δε| against |Δθ|")
+    return figure
+
+
+def _along(axes: Axes, title: str) -> None:
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlabel("λ")
+    axes.set_title(title)
+
+
+def adapters(sources: Sources) -> Page:
+    """Show thirty published adapters on FLUX.2: similarity against drift, one quadratic through all."""
+    found = values()["adapters"]
+    entries = [
+        Entry(each["method"], name, Printed(each[name], each["source"], each["origin"]))
+        for each in found
+        for name in ("similarity", "drift")
+    ]
+    _, explained, spread = quadratic(found)
+    return Page(
+        "flux2",
+        "Thirty adapters on FLUX.2-klein (PEFT's benchmark)",
+        "Do adapters differ in more than how far they drift?",
+        (
+            Part(
+                "Published: similarity to the subject (DINOv2) and drift, one subject and seed each.",
+                tuple(entries),
+            ),
+        ),
+        (
+            f"One quadratic in drift explains {explained:.0%} of the variance in similarity; "
+            f"residual s.d. {spread:.3f}.",
+            "No counterpart here: FLUX.2 is no family of this version. Full fine-tuning has no drift there.",
+        ),
+        draw=_adapters,
+    )
+
+
+def quadratic(found: Sequence[dict[str, float]]) -> tuple[np.ndarray, float, float]:
+    """Fit similarity by a quadratic in drift: coefficients, share of variance explained, residual s.d."""
+    drift, similarity = (np.array([each[name] for each in found]) for name in ("drift", "similarity"))
+    coefficients = np.polyfit(drift, similarity, 2)
+    rest = similarity - np.polyval(coefficients, drift)
+    return coefficients, float(1 - rest.var() / similarity.var()), float(rest.std(ddof=3))
+
+
+def _adapters() -> Figure:
+    found = values()["adapters"]
+    coefficients, explained, _ = quadratic(found)
+    figure = drawing(7, 4.5, f"Published (PEFT image-gen, FLUX.2-klein): R² of the quadratic {explained:.2f}")
+    axes = figure.subplots()
+    axes.plot(
+        [e["drift"] for e in found], [e["similarity"] for e in found], **{**PUBLISHED_LOOK, "linestyle": ""}
+    )
+    along = np.linspace(0, max(e["drift"] for e in found), 100)
+    axes.plot(along, np.polyval(coefficients, along), color="#bbbbbb")
+    axes.set_xlabel("drift")
+    axes.set_ylabel("similarity")
+    return figure
