@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,7 +85,7 @@ def sweep(
         check_cluster(address)
     path = experiment_file(experiment, runs)
     if path.is_file() and is_toy(path):
-        _toy(path, changes or (), runs, dry_run=dry_run)
+        _toy(path, changes or [], runs, dry_run=dry_run)
         return
     loaded = config.load(path, changes or ())
     if dry_run:
@@ -111,7 +111,7 @@ def _make(runs: Path) -> None:
         raise ConfigError(f"--runs {runs}: cannot be made: {error.strerror or error}") from None
 
 
-def _toy(path: Path, changes: Sequence[str], runs: Path, *, dry_run: bool) -> None:
+def _toy(path: Path, changes: list[str], runs: Path, *, dry_run: bool) -> None:
     """Run the toy of five Gaussians, which needs neither Ray nor MLflow."""
     from harness.toy.experiment import arms, load
 

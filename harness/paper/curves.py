@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -148,9 +149,8 @@ def _adapters() -> Figure:
     coefficients, explained, _ = quadratic(found)
     figure = drawing(7, 4.5, f"Published (PEFT image-gen, FLUX.2-klein): R² of the quadratic {explained:.2f}")
     axes = figure.subplots()
-    axes.plot(
-        [e["drift"] for e in found], [e["similarity"] for e in found], **{**PUBLISHED_LOOK, "linestyle": ""}
-    )
+    look: dict[str, Any] = {**PUBLISHED_LOOK, "linestyle": ""}
+    axes.plot([e["drift"] for e in found], [e["similarity"] for e in found], **look)
     along = np.linspace(0, max(e["drift"] for e in found), 100)
     axes.plot(along, np.polyval(coefficients, along), color="#bbbbbb")
     axes.set_xlabel("drift")

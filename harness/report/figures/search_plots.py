@@ -145,7 +145,7 @@ def importance(selection: Selection, *, experiment: str | None = None) -> Figure
 
 
 def _importance(study: SearchedStudy) -> dict[str, float]:
-    ended = [(each.number + 1, each.end) for each in study.proposals if each.end is not None]
+    ended = [each for each in study.proposals if each.end is not None]
     if len(ended) < ENOUGH or len({each.end for each in ended}) < 2:
         return {}
     import optuna
