@@ -45,9 +45,9 @@ def subjects_needed(
         return 2
     low, high = 1, 2
     while power(effect, deviation, high, alpha=alpha) < wanted:
-        low, high = high, high * 2
-        if high > MOST_SUBJECTS:
+        if high == MOST_SUBJECTS:
             return None
+        low, high = high, min(high * 2, MOST_SUBJECTS)
     while high - low > 1:
         middle = (low + high) // 2
         if power(effect, deviation, middle, alpha=alpha) < wanted:
