@@ -1,9 +1,10 @@
 """Whether the tests notice one-line changes of a recipe or a score that once went unnoticed.
 
-    python benchmarks/named_mutations.py [words of a change …]
+    python benchmarks/named_mutations.py [words of a change …] [--control]
 
 Each change is made in a copy of the sources, in a folder of its own, and the tests of its area run there
-until one fails. Prints killed or SURVIVED for each; exit status 1 where one survives. Without words: all.
+until one fails. Prints killed, with that test, or SURVIVED for each; exit status 1 where one survives.
+Without words: all. ``--control`` changes nothing and runs the same tests, which must pass.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -212,22 +214,28 @@ def load_libraries() -> None:
         getattr(importlib.import_module("diffusers"), name)
 
 
-def noticed(change: Change) -> bool:
-    """Make a change in a copy and run its tests there; RuntimeError where they cannot run at all."""
+def first_failure(change: Change, *, made: bool = True) -> str | None:
+    """Make a change in a copy and run its tests there; the test that failed, None where none did.
+
+    ``made``: False leaves the copy as it is. RuntimeError where the tests cannot run at all.
+    """
     with copied() as place:
         path = place / change.path
         text = path.read_text()
         if (found := text.count(change.before)) != 1:
             raise RuntimeError(f"{change.path} has {change.before!r} {found} times, not once")
-        path.write_text(text.replace(change.before, change.after))
+        if made:
+            path.write_text(text.replace(change.before, change.after))
         log = place / "log"
         process = os.fork()
         if not process:
             os._exit(_tested(place, log, change.tests))
         status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-        if status not in (0, 1):
-            raise RuntimeError(f"{change.words}: the tests did not run\n{log.read_text()}")
-    return status == 1
+        said = log.read_text()
+        failed = re.search(r"^FAILED (\S+)", said, re.MULTILINE)
+        if status not in (0, 1) or (status == 1) != bool(failed):
+            raise RuntimeError(f"{change.words}: the tests did not run\n{said}")
+        return failed[1] if failed else None
 
 
 def _tested(place: Path, log: Path, tests: str) -> int:
@@ -238,7 +246,9 @@ def _tested(place: Path, log: Path, tests: str) -> int:
     os.chdir(place)
     sys.path[:0] = [str(place)]
     try:
-        return int(pytest.main(["-x", "-q", "-n", "0", "--hypothesis-profile=mutation", *tests.split()]))
+        return int(
+            pytest.main(["-x", "-q", "-rf", "-n", "0", "--hypothesis-profile=mutation", *tests.split()])
+        )
     except BaseException:
         traceback.print_exc()
         return 99
@@ -247,14 +257,22 @@ def _tested(place: Path, log: Path, tests: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("words", nargs="*")
-    wanted = parser.parse_args().words
-    chosen = [change for change in CHANGES if not wanted or any(word in change.words for word in wanted)]
-    survived = 0
+    parser.add_argument("--control", action="store_true")
+    options = parser.parse_args()
+    chosen = [c for c in CHANGES if not options.words or any(word in c.words for word in options.words)]
     load_libraries()
+    if options.control:
+        for change in {change.tests: change for change in chosen}.values():
+            failed = first_failure(change, made=False)
+            print(f"{'FAILED' if failed else 'passed':8}  {change.tests}  {failed or ''}", flush=True)
+        return
+    survived = 0
     for change in chosen:
-        killed = noticed(change)
-        survived += not killed
-        print(f"{'killed' if killed else 'SURVIVED':8}  {change.words}  ({change.tests})", flush=True)
+        failed = first_failure(change)
+        survived += failed is None
+        print(
+            f"{'killed' if failed else 'SURVIVED':8}  {change.words}  ({failed or change.tests})", flush=True
+        )
     raise SystemExit(survived > 0)
 
 
