@@ -49,11 +49,20 @@ def test_a_sharper_test_needs_a_larger_effect_and_more_subjects():
     assert power(-effect, 1.0, 20, alpha=0.01) == pytest.approx(0.9)
 
 
-@pytest.mark.parametrize("n", [3, 4])
+@pytest.mark.parametrize("n", [2, 3, 4])
 def test_the_smallest_effect_scales_with_the_deviation(n):
     effect = smallest_effect(1.0, n)
     assert power(effect, 1.0, n) == pytest.approx(0.8)
+    sharp = smallest_effect(1.0, n, alpha=0.01)
+    assert power(sharp, 1.0, n, alpha=0.01) == pytest.approx(0.8)
     assert smallest_effect(100.0, n) == pytest.approx(100 * effect)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 12])
+def test_power_is_a_number_that_grows_up_to_one_at_every_effect(n):
+    found = [power(effect, 1.0, n) for effect in np.linspace(0, 40, 161)]
+    assert np.isfinite(found).all()
+    assert (np.diff(found) > -1e-6).all() and 0.05 <= found[0] + 1e-9 and found[-1] <= 1.0
 
 
 def test_the_fewest_are_two_and_above_a_hundred_thousand_there_is_no_number():
