@@ -82,7 +82,8 @@ testpaths = ["tests"]
 pythonpath = ["tests", "benchmarks"]
 addopts = [
     "-q", "--strict-markers", "--import-mode=importlib", "-n", "0", "-p", "no:cacheprovider",
-    "-p", "xdist.plugin", "-p", "_hypothesis_pytestplugin", "--hypothesis-profile=mutation",
+    "-p", "xdist.plugin", "-p", "_hypothesis_pytestplugin", "-p", "no:unraisableexception", "-p", "no:threadexception",
+    "--hypothesis-profile=mutation",
 ]
 filterwarnings = ["ignore::DeprecationWarning", "ignore::FutureWarning"]
 

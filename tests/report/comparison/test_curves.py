@@ -31,9 +31,12 @@ def test_a_path_is_sorted_anchored_monotone_and_ends_at_the_largest_fidelity():
 
 
 def test_settings_of_one_drift_stand_in_their_own_order():
-    n = 100  # so many that a sort which is not stable would move them
-    path = settings([1.0] * n, [0.5] * n, fidelity=[float(i == 5) for i in range(n)]).path(ONES)
-    assert len(path.drift) == 1 + 6
+    """Thirty settings at drift 2 among thirty at 1, so many that a sort which is not stable moves them."""
+    drift = np.tile([1.0, 2.0], 30)
+    for number in range(30):
+        best = [float(i == 2 * number + 1) for i in range(60)]
+        path = settings(drift, [0.5] * 60, fidelity=best).path(ONES)
+        assert len(path.drift) == 1 + 30 + number + 1
 
 
 def test_a_score_that_falls_with_drift_is_made_to_fall_up_to_the_same_end():
