@@ -114,3 +114,12 @@ def test_the_floor_is_the_base_model_on_the_arm_s_data_and_backbone(make, two):
     (arm,) = arms_of(with_floor)
     found = floor_of(with_floor, arm)
     assert (found.method, found.comparison_group[:2]) == ("frozen", ("toybox", "toybox-sd"))
+
+
+def test_an_arm_s_name_leaves_out_what_its_settings_differ_in(make):
+    records = [tried(make, lr=lr, lipschitz={"penalty": 5.0}) for lr in (1e-4, 2e-4)]
+    titled = [
+        record.model_copy(update={"trial": record.trial | {"title": f"DreamBooth (lr={n}, λ=5) (b)"}})
+        for n, record in enumerate(records)
+    ]
+    assert [arm.name for arm in arms_of(select(titled))] == ["DreamBooth + Lipschitz λ"]

@@ -148,6 +148,8 @@ def test_the_bootstrap_says_how_often_it_was_undefined():
     none = bootstrap(lambda w: None, 2)
     assert np.isnan(none.low) and np.isnan(none.high)
     assert (none.value, none.share) == (None, 0.0)
+    whole = bootstrap(lambda w: 1.0 if (w == 1).all() else None, 20, replicates=50)
+    assert (whole.value, whole.share) == (1.0, 0.0)
 
 
 def test_the_share_dominant_is_one_where_every_subject_wins_everything():
