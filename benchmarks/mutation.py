@@ -82,8 +82,8 @@ testpaths = ["tests"]
 pythonpath = ["tests", "benchmarks"]
 addopts = [
     "-q", "--strict-markers", "--import-mode=importlib", "-n", "0", "-p", "no:cacheprovider",
-    "-p", "xdist.plugin", "-p", "_hypothesis_pytestplugin", "-p", "no:unraisableexception", "-p", "no:threadexception",
-    "--hypothesis-profile=mutation",
+    "-p", "xdist.plugin", "-p", "_hypothesis_pytestplugin",
+    "-p", "no:unraisableexception", "-p", "no:threadexception", "--hypothesis-profile=mutation",
 ]
 filterwarnings = ["ignore::DeprecationWarning", "ignore::FutureWarning"]
 
@@ -101,6 +101,7 @@ use_git_change_detection = false
 on_dependency_change = "ignore"
 """
 # forkserver: a process that ran torch's backward pass cannot run it again after a fork.
+# The two plugins that are off collect garbage after every run, which touches all that a fork shares.
 
 SPINNER = re.compile("[\u2800-\u28ff] ")
 KILLED = {1: "killed", 3: "killed", 0: "survived", 5: "untested", 33: "untested", None: "not tried"}

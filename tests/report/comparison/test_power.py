@@ -62,7 +62,7 @@ def test_the_smallest_effect_scales_with_the_deviation(n):
 def test_power_is_a_number_that_grows_up_to_one_at_every_effect(n):
     found = [power(effect, 1.0, n) for effect in np.linspace(0, 40, 161)]
     assert np.isfinite(found).all()
-    assert (np.diff(found) > -1e-6).all() and 0.05 <= found[0] + 1e-9 and found[-1] <= 1.0
+    assert (np.diff(found) > -1e-6).all() and found[0] == pytest.approx(0.05) and found[-1] <= 1.0
 
 
 def test_the_fewest_are_two_and_above_a_hundred_thousand_there_is_no_number():
