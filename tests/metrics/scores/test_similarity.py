@@ -155,8 +155,8 @@ def test_pairs_to_leave_out_must_have_the_shape_of_the_matrix(same):
 def test_the_mean_over_pairs_by_hand():
     assert similarity.mean_pairwise([[9.0, 2.0], [7.0, 9.0]]) == 2.0
     assert similarity.mean_pairwise([[0.0, 1.0, 2.0], [0.0, 0.0, 6.0], [0.0, 0.0, 0.0]]) == 3.0
-    tenth = np.full((3, 3), 0.1, dtype=np.float32)
-    assert similarity.mean_pairwise(tenth) == float(np.float32(0.1))
+    small = np.array([[0, 0.1, 0.7], [0, 0, 0.9], [0, 0, 0]], dtype=np.float32)
+    assert similarity.mean_pairwise(small) == pytest.approx(small.astype(np.float64).sum() / 3, rel=1e-14)
 
 
 @pytest.mark.parametrize("given", [[[0.0]], [[0.0, 1.0]], [[0.0, 1.0, 2.0], [1.0, 0.0, 3.0]], [0.0, 1.0]])

@@ -220,3 +220,26 @@ def test_seeds_are_averaged_and_subjects_stand_by_name(make):
     assert candidate.cells[0].by_subject == pytest.approx({"a": 0.2, "b": 0.4})
     assert list(candidate.cells[0].by_subject) == list(candidate.merit.by_subject) == ["a", "b"]
     assert candidate.merit.by_subject == pytest.approx({"a": math.sqrt(0.2), "b": math.sqrt(0.4)})
+
+
+def test_the_table_marks_what_its_rule_takes(make):
+    # Behind the best, .9 and .7, by .05 and .05: worse in pairs, within one standard error of .8 otherwise.
+    records = [*course(make, 300, 0.9**2, 0.7**2), *course(make, 200, 0.85**2, 0.65**2)]
+
+    def marked(**rule):
+        lines = table(records, MERITS["accuracy"], **rule).splitlines()
+        return [line.split("**")[1] for line in lines if line.startswith("| **")]
+
+    assert marked() == marked(paired=True) == ["DreamBooth (steps=300)"]
+    assert marked(paired=False) == ["DreamBooth (steps=200)"]
+
+
+def test_a_table_of_toybox_is_weighed_by_composition(make):
+    scores = {
+        "dino_context": 0.5,
+        "prompt_accuracy_accessory": 0.9,
+        "dino_heldout": 0.1,
+        "prompt_accuracy": 0.2,
+    }
+    records = [make(scores=scores)]
+    assert table(records) == table(records, MERITS["composition"]) != table(records, MERITS["accuracy"])
