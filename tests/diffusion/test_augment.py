@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.diffusion.augment import LARGE_WORDS, SMALL_WORDS, Augment, vary
+from harness.diffusion.augment import GREY, LARGE_WORDS, SMALL_WORDS, Augment, _cropped, _size, vary
 
 
 def variants(photo, augment, n=60):
@@ -107,3 +107,73 @@ def test_a_photo_is_resized_once_from_the_size_that_it_comes_in(photos, name):
         straight.tobytes(),
         straight.transpose(Image.Transpose.FLIP_LEFT_RIGHT).tobytes(),
     }
+
+
+@pytest.mark.parametrize(("whole_from", "kept"), [(1.0, set(range(33, 101))), (0.6, {*range(33, 60), 100})])
+def test_two_times_in_three_a_photo_shrinks_to_a_third_or_more_and_else_it_grows_by_a_fifth_or_more(
+    whole_from, kept
+):
+    generator = torch.Generator().manual_seed(0)
+    drawn = [_size(Augment(scale=True, whole_from=whole_from), 100, generator) for _ in range(3000)]
+    assert {size for size in drawn if size <= 100} == kept
+    assert {size for size in drawn if size > 100} == set(range(120, 141))
+    assert sum(size > 100 for size in drawn) / 3000 == pytest.approx(1 / 3, abs=0.03)
+    assert _size(Augment(flip=True), 100, generator) == 100
+
+
+def test_a_shrunk_photo_lies_anywhere_on_grey_and_below_six_tenths_it_is_called_small():
+    white, generator = Image.new("L", (40, 40), 255), torch.Generator().manual_seed(0)
+    augment = Augment(scale=True)
+    made = [vary(white, augment, side=30, latent_side=10, generator=generator) for _ in range(1500)]
+    shrunk = [one for one in made if one.words not in LARGE_WORDS]
+    corners, far = set(), set()
+    for one in shrunk:
+        left, top, right, bottom = shown(one)
+        outside = torch.ones(30, 30, dtype=torch.bool)
+        outside[top:bottom, left:right] = False
+        assert (pixels(one.image)[outside] == torch.tensor(GREY)).all()
+        assert (pixels(one.image)[~outside] == 255).all() and right - left == bottom - top
+        assert (one.words in SMALL_WORDS) == (right - left < 18)
+        corners |= {("left", left), ("top", top)} & {("left", 0), ("top", 0)}
+        far |= {("right", right), ("bottom", bottom)} & {("right", 30), ("bottom", 30)}
+    assert {shown(one)[2] - shown(one)[0] for one in shrunk} == set(range(10, 31))
+    assert len(corners) == len(far) == 2
+
+
+def test_a_crop_is_any_square_of_the_enlarged_photo():
+    photo = Image.new("RGB", (12, 12))
+    photo.putdata([(row, column, 7) for row in range(12) for column in range(12)])
+    generator = torch.Generator().manual_seed(0)
+    made = [_cropped(photo, 10, generator) for _ in range(200)]
+    for one in made:
+        top, left, _ = one.image.getpixel((0, 0))
+        assert one.image.size == (10, 10) and one.mask is None
+        assert one.image.getpixel((9, 9)) == (top + 9, left + 9, 7)
+    assert {one.image.getpixel((0, 0))[:2] for one in made} == {(r, c) for r in range(3) for c in range(3)}
+    assert {one.words for one in made} == set(LARGE_WORDS)
+
+
+def test_a_photo_of_any_mode_becomes_colours(photos):
+    generator = torch.Generator().manual_seed(0)
+    for mode in ("L", "RGBA", "P"):
+        for size in ((16, 16), (20, 24)):
+            photo = photos[0].convert(mode).resize(size)
+            assert vary(photo, Augment(), side=16, latent_side=4, generator=generator).image.mode == "RGB"
+
+
+def test_a_photo_of_the_right_size_is_not_resampled(photos):
+    image = photos[0].resize((32, 32))
+    for name in ("bicubic", "bilinear"):
+        generator = torch.Generator().manual_seed(0)
+        made = vary(image, Augment(filter=name), side=32, latent_side=8, generator=generator)
+        assert made.image.tobytes() == image.tobytes()
+
+
+def test_unnamed_variants_are_the_named_ones_without_their_words(photos):
+    for scale in ({"scale": True}, {"scale": True, "flip": True, "whole_from": 0.7}):
+        _, named = variants(photos[0], Augment(**scale), n=80)
+        _, unnamed = variants(photos[0], Augment(named=False, **scale), n=80)
+        for one, other in zip(named, unnamed, strict=True):
+            assert one.image == other.image and other.words == ""
+            assert (one.mask is None) == (other.mask is None)
+            assert one.mask is None or torch.equal(one.mask, other.mask)

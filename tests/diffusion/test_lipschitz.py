@@ -8,8 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.api import Lipschitz
+from harness.diffusion import lipschitz as maths
 from harness.diffusion.constraints.active import ActiveConstraints
-from harness.diffusion.lipschitz import Full, LowRank, change_norm, penalty_value
+from harness.diffusion.lipschitz import (
+    Full,
+    LowRank,
+    add_penalty_gradient,
+    base_norm,
+    change_norm,
+    constrained,
+    penalty_factor,
+    penalty_value,
+    project,
+    step_back,
+)
 
 NORMS = ("tensor_mean", "sum")
 
@@ -209,3 +221,120 @@ def test_bound_zero_is_the_pretrained_model(on):
 def test_relative_bound_on_entries_is_refused():
     with pytest.raises(ValueError, match="effective"):
         ActiveConstraints(Lipschitz(bound=1.0, relative=True, on="entries"), [low_rank_term()])
+
+
+def test_the_mean_over_tensors_is_what_nothing_else_said_means():
+    term = Full("a", torch.nn.Parameter(torch.tensor([3.0, 1.0])), torch.ones(2), 8)
+    assert penalty_factor(term, 20.0) == penalty_factor(term, 20.0, "tensor_mean") == 2 * 20 / 8
+    assert penalty_factor(term, 20.0, "sum") == 40.0
+    term.value.grad = torch.zeros(2)
+    add_penalty_gradient([term], 20.0)
+    assert term.value.grad.tolist() == [10.0, 0.0]
+    step_back([term], 20.0, lr=0.1)
+    assert term.value.tolist() == [2.0, 1.0]
+
+
+def test_a_tensor_without_a_gradient_is_passed_over():
+    moved, still = full_terms()[:2]
+    low_rank, frozen_up, frozen_down = (low_rank_term() for _ in range(3))
+    zero_gradients([moved, low_rank, frozen_up, frozen_down])
+    frozen_up.up.grad = frozen_down.down.grad = None
+    terms = [still, moved, low_rank, frozen_up, frozen_down]
+    add_penalty_gradient(terms, 5.0)
+    assert still.value.grad is frozen_up.up.grad is frozen_down.down.grad is None
+    close(moved.value.grad, 2 * 5.0 / 35 * moved.change())
+    close(frozen_up.down.grad, low_rank.down.grad)
+    close(frozen_down.up.grad, low_rank.up.grad)
+    before = [still.value.detach().clone(), frozen_up.up.detach().clone()]
+    step_back(terms, 5.0, lr=0.1)
+    assert torch.equal(still.value, before[0]) and torch.equal(frozen_up.up, before[1])
+
+
+def test_factors_are_constrained_towards_zero_by_their_own_size():
+    full, low_rank = full_terms()[0], low_rank_term()
+    assert constrained([full, low_rank], "effective") == [full, low_rank]
+    kept, down, up = constrained([full, low_rank], "entries")
+    assert kept is full
+    assert (down.name, down.size, down.base) == ("layer.down", 18, None) and down.value is low_rank.down
+    assert (up.name, up.size, up.base) == ("layer.up", 24, None) and up.value is low_rank.up
+    assert base_norm([full, down]) == pytest.approx(float(full.base.norm()))
+    both = math.hypot(float(full.base.norm()), float(low_rank.base.norm()))
+    assert base_norm([full, low_rank]) == pytest.approx(both)
+
+
+def test_a_change_of_zero_size_has_length_zero_in_float64():
+    term = low_rank_term(torch.float32)
+    with torch.no_grad():
+        term.up.mul_(1e-3)
+    dense = 1.7 * term.up.detach().double() @ term.down.detach().double()
+    assert change_norm([term]) == pytest.approx(float(dense.norm()), rel=1e-12)
+    assert change_norm([]) == 0.0
+    with torch.no_grad():
+        term.up.zero_()
+    assert change_norm([term]) == 0.0
+
+
+def test_a_change_is_a_copy():
+    value = torch.nn.Parameter(torch.ones(2))
+    for base in (None, torch.zeros(2)):
+        Full("a", value, base, 2).change().zero_()
+    assert value.tolist() == [1.0, 1.0]
+
+
+def test_terms_are_handled_in_chunks_of_limited_size(monkeypatch):
+    monkeypatch.setattr(maths, "CHUNK", {"cpu": 10, "other": 3})
+
+    def sizes(device, *numbers):
+        terms = [Full("", torch.empty(n, device=device), None, n) for n in numbers]
+        return [[term.value.numel() for term in chunk] for chunk in maths._chunks(terms)]
+
+    assert sizes("cpu", 4, 6, 1, 20, 3, 7, 1) == [[4, 6], [1], [20], [3, 7], [1]]
+    assert sizes("meta", 2, 1, 2, 2) == [[2, 1], [2], [2]]
+    assert sizes("cpu") == []
+
+
+def test_a_penalty_over_several_chunks_is_that_over_one(monkeypatch):
+    found = []
+    for most in (12, 1 << 18):
+        monkeypatch.setattr(maths, "CHUNK", {"cpu": most})
+        terms = full_terms()
+        zero_gradients(terms)
+        add_penalty_gradient(terms, 7.0)
+        found.append([term.value.grad for term in terms])
+    assert all(torch.equal(one, other) for one, other in zip(*found))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rounding_to_the_weights_precision_does_not_leave_the_ball(dtype):
+    base = tensors((40, 30), dtype=dtype)[0]
+    term = Full("w", torch.nn.Parameter(base + tensors((40, 30), dtype=dtype, seed=1)[0]), base, 1200)
+    project([term], 0.7)
+    assert change_norm([term]) <= 0.7 * (1 + 1e-5)
+
+
+def test_full_and_low_rank_changes_shrink_together():
+    full, low_rank = full_terms(torch.float32)[0], low_rank_term(torch.float32)
+    before = full.change().double(), low_rank.change().double()
+    length = math.hypot(float(before[0].norm()), float(before[1].norm()))
+    project([full, low_rank], 0.25)
+    close(full.change().double(), before[0] * 0.25 / length, 1e-4)
+    close(low_rank.change().double(), before[1] * 0.25 / length, 1e-4)
+
+
+def test_factors_from_zero_are_scaled_as_entries():
+    term = low_rank_term(torch.float32)
+    entries = constrained([term], "entries")
+    before = [term.down.detach().clone(), term.up.detach().clone()]
+    length = math.hypot(*(float(each.double().norm()) for each in before))
+    project(entries, length / 4)
+    close(term.down.detach(), before[0] / 4, 1e-4)
+    close(term.up.detach(), before[1] / 4, 1e-4)
+
+
+def test_weights_that_are_no_numbers_are_left_alone():
+    term = full_terms(torch.float32)[0]
+    with torch.no_grad():
+        term.value[0, 0] = float("inf")
+    before = term.value.detach().clone()
+    project([term], 0.1)
+    assert torch.equal(term.value, before)

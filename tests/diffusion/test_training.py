@@ -4,13 +4,22 @@ import itertools
 
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 from harness.api import Lipschitz
 from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.constraints.active import ActiveConstraints
 from harness.diffusion.sampling import sample_images
-from harness.diffusion.training import Example, Prior, Trainer, TrainingDiverged, TrainingSet
+from harness.diffusion.seeds import named_seed
+from harness.diffusion.training import (
+    Example,
+    OutOfMemory,
+    Prior,
+    Trainer,
+    TrainingDiverged,
+    TrainingSet,
+)
 
 CAPTION = "a photo of a sks dog"
 STEPS = {"steps": 3, "lr": 1e-3, "batch": 2}
@@ -222,9 +231,15 @@ def test_progress_and_losses_cover_every_step(backbone, photos):
     ("change", "message"),
     [
         ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"batch": 0}, "batch must be at least 1, got 0"),
+        ({"accumulate": -1}, "accumulate must be at least 1, got -1"),
         ({"lr": 0.0}, "lr must be a positive number"),
+        ({"lr": -1e-3}, "lr must be a positive number"),
+        ({"lr": float("inf")}, "lr must be a positive number"),
+        ({"lr": float("nan")}, "lr must be a positive number"),
         ({"parameters": {}}, "no parameters"),
         ({"examples": []}, "nothing to learn from"),
+        ({"examples": [Example(Image.new("RGB", (32, 32)), ())]}, "nothing to learn from"),
         ({"optimizer": "sgdd"}, "unknown optimizer 'sgdd'"),
     ],
 )
@@ -299,3 +314,136 @@ def test_half_precision_trains_float32_masters_and_restores(tiny_sd, cache, phot
     for name, parameter in backbone.networks.denoiser.named_parameters():
         assert parameter.dtype == before[name].dtype
         assert torch.equal(parameter, before[name])
+
+
+def test_what_is_not_said_is_adamw_without_decay_clipping_prior_or_masks(backbone, photos):
+    said = {
+        "optimizer": "adamw", "weight_decay": 0.0, "clip": None, "accumulate": 1, "prior": None,
+        "augment": None, "precondition": False, "reduction": "mean", "start": "trained", "lr_decay": "none",
+    }  # fmt: skip
+    found = []
+    for settings in ({}, said, {"optimizer": "adam"}):
+        trainer, values, _ = train(backbone, photos, **settings)
+        found.append((trainer.losses, values))
+        backbone.restore()
+    assert found[0][0] == found[1][0]
+    assert all(torch.equal(found[0][1][name], found[1][1][name]) for name in found[0][1])
+    decayed = train(backbone, photos, weight_decay=0.5)[1]
+    assert any(not torch.equal(found[0][1][name], decayed[name]) for name in decayed)
+
+
+def recorded(backbone, photos, trainer, **settings):
+    drawn = []
+
+    def record(own):
+        for each in own:
+            drawn.append(each)
+            yield each
+
+    trainer.draws = record
+    trainer.fit(
+        backbone,
+        parameters=backbone.parameters("cross_attention_kv"),
+        examples=examples(photos),
+        **{**STEPS, **settings},
+    )
+    return drawn
+
+
+def test_all_draws_come_from_one_stream_of_the_seed_and_of_the_steps_before(backbone, photos):
+    trainer = Trainer(seed=5)
+    backbone.latents(photos)
+    for done in (0, 3):
+        first, second, _ = recorded(backbone, photos, trainer)
+        generator = torch.Generator().manual_seed(named_seed("training", 5, done))
+        rounds = torch.randperm(5, generator=generator).tolist()
+        for drawn in (first, second):
+            taken, rounds = rounds[:2], rounds[2:]
+            latents = backbone.latents(photos)[taken].sample(generator=generator)
+            assert torch.equal(drawn.latents, latents)
+            assert torch.equal(drawn.noise, torch.randn(latents.shape, generator=generator))
+            assert torch.equal(drawn.timesteps, backbone.draw_timesteps(2, generator=generator))
+            assert drawn.subject == 2 and drawn.masks is None and drawn.captions == [CAPTION] * 2
+
+
+def test_a_prior_of_weight_zero_draws_nothing_and_trains_nothing(backbone, photos, monkeypatch):
+    trainer = Trainer(seed=0)
+    monkeypatch.setattr(Trainer, "prior_images", lambda *_: pytest.fail("images were drawn"))
+    assert trainer.prior(backbone, "a dog", count=3, weight=0.0) is None
+    drawn = recorded(backbone, photos, trainer, prior=Prior(examples(photos), weight=0.0))
+    assert all(len(each.latents) == 2 for each in drawn)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_class_images_are_examples_of_their_caption(backbone, photos, monkeypatch, mirrored):
+    asked = []
+    monkeypatch.setattr(Trainer, "prior_images", lambda self, *given: asked.append(given) or list(photos[:2]))
+    settings = {"mirrored": True} if mirrored else {}
+    prior = Trainer(seed=0).prior(backbone, "a dog", count=2, weight=0.7, **settings)
+    assert asked == [(backbone, "a dog", 2)] and prior.weight == 0.7
+    assert all(example.captions == ("a dog",) for example in prior.examples)
+    wanted = [*photos[:2], *(ImageOps.mirror(photo) for photo in photos[:2] if mirrored)]
+    assert [example.image for example in prior.examples] == wanted
+
+
+def test_drawing_class_images_is_told_by_image(backbone):
+    told = []
+    trainer = Trainer(seed=0, progress=lambda *update: told.append(update))
+    trainer.prior_images(backbone, "a photo of a newly drawn pan", 2)
+    assert told and told[-1] == ("prior", 2, 2, None)
+
+
+@pytest.mark.parametrize(("beside", "images"), [(False, 3), (True, 6)])
+def test_out_of_memory_says_how_many_images_did_not_fit(backbone, photos, monkeypatch, beside, images):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1 GiB")
+
+    monkeypatch.setattr(type(backbone), "predict", full)
+    prior = Prior(examples(photos, "a dog")) if beside else None
+    message = rf"^training {images} images at once does not fit \(CUDA out of memory\): set execution"
+    with pytest.raises(OutOfMemory, match=message) as caught:
+        train(backbone, photos, batch=3, prior=prior)
+    assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
+    assert not any(p.requires_grad for p in backbone.networks.denoiser.parameters())
+
+
+def test_the_proof_of_a_bound_is_kept_and_without_one_there_is_none(backbone, photos):
+    held, _, distance = train(backbone, photos, lipschitz=Lipschitz(bound=0.01))
+    assert held.bound["radius"] == 0.01 and held.bound["l2"] == pytest.approx(distance.l2)
+    backbone.restore()
+    assert train(backbone, photos)[0].bound is None
+
+
+def test_losses_are_scaled_in_half_precision_alone(backbone, photos, monkeypatch):
+    from harness.diffusion import training
+
+    scaled, own = [], training._step
+    monkeypatch.setattr(
+        training,
+        "_step",
+        lambda update, scaler, *more: scaled.append(scaler.is_enabled()) or own(update, scaler, *more),
+    )
+    train(backbone, photos, steps=1)
+    monkeypatch.setattr(backbone, "precision", "fp16")
+    train(backbone, photos, steps=1)
+    monkeypatch.setattr(backbone, "precision", "bf16")
+    train(backbone, photos, steps=1)
+    assert scaled == [False, True, False]
+
+
+def test_every_caption_is_encoded_before_training_and_nothing_is_left_to_train(backbone, photos, monkeypatch):
+    asked, room = [], []
+    own, make_room = type(backbone).conditioning, type(backbone).make_room
+    monkeypatch.setattr(
+        type(backbone), "conditioning", lambda self, texts: asked.append(list(texts)) or own(self, texts)
+    )
+    monkeypatch.setattr(
+        type(backbone), "make_room", lambda self, **given: room.append(given) or make_room(self, **given)
+    )
+    train(backbone, photos, steps=1, prior=Prior(examples(photos, "a photo of a dog")))
+    assert asked[0] == [CAPTION, "a photo of a dog"]
+    assert room == [{"taught": False}]
+    assert not any(p.requires_grad or p.grad is not None for p in backbone.networks.denoiser.parameters())
+    backbone.restore()
+    train(backbone, photos, kind="tokens", steps=1)
+    assert room[1:] == [{"taught": True}]

@@ -7,9 +7,18 @@ import pytest
 import torch
 from PIL import Image
 
+from harness.diffusion.weights.delta import Distance
+from harness.metrics import scorer_inputs
 from harness.metrics.registry import MEASURES
-from harness.metrics.scorer import Scorer
-from harness.metrics.scorer_inputs import Encoders, PriorImages, PriorPrompt, ScorerInputs, SubjectPhotos
+from harness.metrics.scorer import Scorer, drift_of_weights
+from harness.metrics.scorer_inputs import (
+    Encoders,
+    MovedModel,
+    PriorImages,
+    PriorPrompt,
+    ScorerInputs,
+    SubjectPhotos,
+)
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 WORDS = {"red": RED, "green": GREEN, "blue": BLUE}
@@ -181,6 +190,14 @@ def test_preservation_compares_class_images_with_photos(encoders):
     assert scores(encoders, "pres").values["pres"] == pytest.approx(1 / 3)
 
 
+def test_preservation_looks_at_no_other_prior_images(encoders):
+    some = prior("class", "class", "other", "empty")
+    tuned = [image(RED), image(GREEN), image(BLUE), image(BLUE)]
+    given = PriorImages(some.prompts, tuned, some.base, some.floor)
+    photos = SubjectPhotos([image(RED)], [0], [])
+    assert scores(encoders, "pres", prior=given, subject=photos).values["pres"] == pytest.approx(1 / 2)
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "reason"),
     [
@@ -245,6 +262,24 @@ def test_kid_of_an_unchanged_model_is_the_floor(encoders):
     hundred = prior(*["class"] * 100, tuned=RED, base=RED, floor=BLUE)
     result = Scorer(inputs(prior=hundred), encoders).drift()
     assert result.values["kid"] == result.values["kid_floor"] == pytest.approx(8 + 8 - 2 * 1)
+
+
+def test_kid_leaves_out_pairs_of_one_prompt(encoders):
+    """Images that depend on the prompt alone: each set is 50 red and 50 blue, and no two sets differ."""
+    prompts = prior(*["class"] * 100).prompts
+    half = [image(RED)] * 50 + [image(BLUE)] * 50
+    result = Scorer(inputs(prior=PriorImages(prompts, half, half, half)), encoders).drift()
+    # Within: (2·50·49·8 + 2·50·50·1) / (100·99); across, without the pairs, the very same.
+    assert result.values["kid"] == pytest.approx(0.0, abs=1e-12)
+    assert result.values["kid_floor"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_kid_compares_with_the_other_seeds_and_its_floor_the_base_model(encoders):
+    """Kernels of unit vectors: 8 for one colour, 1 for two."""
+    given = prior(*["class"] * 100, tuned=BLUE, base=RED, floor=RED)
+    result = Scorer(inputs(prior=given), encoders).drift()
+    assert result.values["kid"] == pytest.approx(8 + 8 - 2 * 1)
+    assert result.values["kid_floor"] == pytest.approx(0.0)
 
 
 def test_fidelity_in_context_leaves_out_prompts_that_change_the_subject(encoders):
@@ -337,3 +372,176 @@ def test_a_single_photo_has_no_ceiling(encoders):
     result = Scorer(alone, encoders).scores(["dino"])
     assert result.values["dino"] is None
     assert "single photo" in result.notes["dino"]
+
+
+class Pairs:
+    """LPIPS in name: the distance of two pictures is how far their first pixels' red lies apart."""
+
+    def pairwise(self, images):
+        red = np.array([each.getpixel((0, 0))[0] / 255 for each in images])
+        return abs(red[:, None] - red[None])
+
+
+def test_lpips_diversity_is_the_mean_over_pairs_of_one_prompt(encoders):
+    with_lpips = Encoders({"lpips": Pairs()})
+    images = [image(RED), image(GREEN), image(GREEN), image(RED)]
+    result = scores(with_lpips, "div", images=images, prompt_of=[0, 0, 0, 1])
+    assert result.by_prompt["div"] == pytest.approx([2 / 3, None])
+    assert result.values["div"] == pytest.approx(2 / 3)
+    none = scores(encoders, "div").notes["div"]
+    assert none == "no LPIPS weights (encoders: {lpips: {model: lpips-alex, checkpoint: FILE}})"
+
+
+def test_a_prompt_without_a_second_picture_has_no_diversity(encoders):
+    result = scores(encoders, "div_dino", images=[image(RED), image(BLUE), image(RED)], prompt_of=[0, 0, 1])
+    assert result.by_prompt["div_dino"] == [1.0, None]
+
+
+def test_reasons_say_what_is_missing(encoders):
+    lone = {"images": [image(RED)] * 2, "prompt_of": [0, 1]}
+    whole = {"subject": SubjectPhotos([image(RED)], [0], [])}
+    expected = {
+        "div_dino": (lone, "needs at least 2 pictures per prompt (sampling.images)"),
+        "dino_heldout": (whole, "every photo of the subject is a shot of the experiment's largest draw"),
+        "dino_context": (whole, "every photo of the subject is a shot of the experiment's largest draw"),
+        "prompt_accuracy": ({"requested": [{}, {}]}, "the prompts' ground truth is not known (Toybox only)"),
+        "pres": ({"prior": prior()}, "no prior pictures (drift.images is 0)"),
+        "subject_pattern": (
+            {"subject": RINGED, "kinds": ["property"] * 2},
+            "no prompt is known to leave the subject's looks alone",
+        ),
+    }
+    for name, (changes, reason) in expected.items():
+        result = scores(encoders, name, **changes)
+        assert (result.values[name], result.notes[name]) == (None, reason)
+
+
+def test_without_a_probe_nothing_is_read():
+    result = Scorer(inputs(), Encoders({"clip": MeanColour()})).scores(["prompt_accuracy", "dino_heldout"])
+    assert result.notes == {"prompt_accuracy": "no attribute probe", "dino_heldout": "no dino encoder"}
+
+
+def test_several_texts_that_were_cut_are_all_noted(encoders):
+    result = scores(encoders, "clip_t", texts=["very red", "very long green"])
+    assert result.notes["clip_t"] == "cut: very red; cut: very long green"
+    assert scores(encoders, "clip_t").notes == {}
+
+
+def test_context_without_kinds_is_all_prompts(encoders):
+    result = scores(encoders, "dino_heldout", "dino_context", kinds=[])
+    assert result.values["dino_context"] == result.values["dino_heldout"]
+
+
+def test_context_of_an_older_record_needs_to_know_what_was_asked():
+    context = MEASURES["dino_context"].recovered
+    known = {"dino_heldout": [0.2, 0.8], "prompt_accuracy": [1.0, 1.0]}
+    assert context(known) == pytest.approx(0.5)
+    assert context({**known, "prompt_accuracy_colour": [0.0, None]}) == 0.8
+    assert context({"dino_heldout": [0.2]}) is context({"prompt_accuracy": [1.0]}) is None
+    with pytest.raises(ValueError, match="shorter"):
+        context({**known, "prompt_accuracy_colour": [None]})
+
+
+def test_image_drift_pairs_each_prior_image_with_the_base_model_s(encoders):
+    some = prior("class", "other")
+    given = PriorImages(
+        some.prompts, [image(RED), image(GREEN)], [image(RED), image(BLUE)], [image(BLUE)] * 2
+    )
+    result = Scorer(inputs(prior=given), encoders).drift()
+    assert (result.values["image_drift_class"], result.values["image_drift_other"]) == (0.0, 1.0)
+    assert result.by_image["image_drift"] == [0.0, 1.0]
+
+
+def test_prior_clip_t_follows_the_tuned_model_and_leaves_out_empty_texts(encoders):
+    prompts = [PriorPrompt("other", text, i, 100 + i) for i, text in enumerate(["", "a red", "a blue"])]
+    tuned, base = [image(RED), image(RED), image(RED)], [image(RED), image(GREEN), image(BLUE)]
+    result = Scorer(inputs(prior=PriorImages(prompts, tuned, base, base)), encoders).drift()
+    assert result.values["prior_clip_t"] == pytest.approx(0.5)
+    assert result.values["prior_clip_t_fall"] == pytest.approx(((0 - 1) + (1 - 0)) / 2)
+    empty = PriorImages(prompts[:1], tuned[:1], base[:1], base[:1])
+    nothing = Scorer(inputs(prior=empty), encoders).drift()
+    assert (
+        nothing.notes["prior_clip_t"] == nothing.notes["prior_clip_t_fall"] == "every prior prompt is empty"
+    )
+
+
+def test_a_group_without_prompts_is_empty_with_the_reason(encoders):
+    result = Scorer(inputs(prior=prior("class", "other")), encoders).drift()
+    assert result.values["image_drift_empty"] is None
+    assert result.notes["image_drift_empty"] == "no prior prompt of the group 'empty' (drift.images)"
+
+
+def moved(**changes):
+    """Two prompts at two timesteps, noise [1, 1, 2]: that of the first moves by 3 and 4, the other by 0."""
+    prompts = [PriorPrompt("class", "a", 0, 1), PriorPrompt("other", "b", 2, 3)]
+    base = torch.zeros(4, 1, 1, 2)
+    tuned = base.clone()
+    tuned[0, 0, 0, 0], tuned[1, 0, 0, 1] = 3.0, 4.0
+    given = {
+        "distance": Distance(5.0, 2.0, 0.25, None, None),
+        "prompts": prompts,
+        "tuned": tuned,
+        "base": base,
+    }
+    return MovedModel(**{**given, **changes})
+
+
+def test_noise_drift_by_hand():
+    found = drift_of_weights(moved())
+    assert found["noise_l2"] == pytest.approx(3.5 / 2)
+    assert (found["noise_l2_class"], found["noise_l2_other"], found["noise_l2_empty"]) == (3.5, 0.0, None)
+    assert found["noise_mse"] == pytest.approx((9 + 16) / 2 / 4)
+    assert found["lipschitz_ratio"] == pytest.approx(3.5 / 2 / 2.0)
+    assert (found["weight_l2"], found["weight_tensor_mean"], found["token_l2"]) == (2.0, 0.25, None)
+    assert "noise_l2_subject" not in found
+
+
+def test_the_shift_on_the_subject_by_hand():
+    tuned = torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+    found = drift_of_weights(moved(subject=(tuned, torch.zeros(2, 2))))
+    assert found["noise_l2_subject"] == pytest.approx(3.0)
+
+
+def test_an_unmoved_model_has_no_ratio():
+    found = drift_of_weights(moved(distance=Distance(0.0, 0.0, 0.0, 0.5, None)))
+    assert found["lipschitz_ratio"] is None and found["token_l2"] == 0.5
+
+
+def test_the_features_last_used_are_kept(encoders, monkeypatch):
+    monkeypatch.setattr(scorer_inputs, "KEPT_FEATURES", 2)
+    dino = encoders.features("dino")
+    for colour in (RED, GREEN, RED, BLUE):  # green goes: red was used after it
+        dino.of([image(colour)])
+    assert dino.encoder.embedded == 3
+    dino.of([image(RED), image(BLUE)])
+    assert dino.encoder.embedded == 3
+    dino.of([image(GREEN)])
+    assert dino.encoder.embedded == 4
+
+
+def test_pictures_of_equal_bytes_and_other_sizes_are_told_apart(encoders):
+    wide = Image.new("RGB", (8, 2), RED)
+    dino = encoders.features("dino")
+    dino.of([wide, image(RED), wide])
+    assert dino.encoder.embedded == 2
+
+
+def test_texts_are_no_images_and_features_are_shared_by_kind(encoders):
+    clip = encoders.features("clip")
+    assert encoders.features("clip") is clip is not encoders.features("dino")
+    assert clip.of_texts(["a red", "a blue"]).tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_a_probe_reads_the_same_images_once():
+    class Counting(ReadsColour):
+        calls = 0
+
+        def read(self, images):
+            self.calls += 1
+            return super().read(images)
+
+    probe = Counting()
+    encoders = Encoders({"probe": probe})
+    first = encoders.readings([image(RED), image(BLUE)])
+    assert encoders.readings([image(RED), image(BLUE)]) == first and probe.calls == 1
+    assert [each["colour"] for each in encoders.readings([image(BLUE)])] == ["blue"] and probe.calls == 2

@@ -6,7 +6,8 @@ import pytest
 
 from harness.config.titles import title
 from harness.errors import ConfigError
-from harness.report.rows import select
+from harness.report.rows import COLUMNS, frame, outdated, select, values
+from harness.specs import READOUTS
 
 
 def test_seeds_are_averaged_within_a_subject_before_subjects(make):
@@ -192,3 +193,172 @@ def test_all_shots_make_one_row_whatever_their_number(make):
     assert every.cells["dino"].mean == pytest.approx(0.5)
     assert every.subjects == three.subjects == 3
     assert [row.shots_in_words for row in select(records, ["shots=all"]).rows] == ["all shots (4 to 6)"]
+
+
+def test_a_row_says_how_strong_each_constraint_is(make):
+    held, free = select([make(lipschitz={"penalty": 50.0}), make()]).of("method")[::-1]
+    assert (held.strength("penalty"), held.strength("bound")) == (50.0, None)
+    assert free.strength("penalty") is None
+
+
+def test_the_sizes_of_a_drift_are_said_where_all_are_recorded(make):
+    def row(**sizes):
+        record = make(drift={"noise_l2": 1.0})
+        (found,) = select([record.model_copy(update={"trial": record.trial | {"drift": sizes}})]).rows
+        return found
+
+    whole = row(prompts=32, timesteps=8, images=128)
+    assert whole.sizes(COLUMNS["noise_l2"]) == "32 prior prompts × 8 timesteps"
+    assert whole.sizes(COLUMNS["kid"]) == "128 prior pictures"
+    assert whole.sizes(COLUMNS["dino"]) is None
+    for missing in (
+        {"timesteps": 8, "images": 128},
+        {"prompts": 32, "images": 128},
+        {"prompts": 32, "timesteps": 8},
+    ):
+        assert row(**missing).sizes(COLUMNS["noise_l2"]) is None
+
+
+def test_every_number_of_a_record_has_its_column(make):
+    record = make(scores={"dino": 0.5}, drift={"noise_l2": 2.0}, seconds={"fit": 3.0, "score": 1.0})
+    numbers = values(record.model_copy(update={"peak_memory_bytes": 3 * 1024 * 1024}))
+    assert numbers == {
+        "dino": 0.5,
+        "noise_l2": 2.0,
+        "seconds_fit": 3.0,
+        "seconds_score": 1.0,
+        "peak_memory": 3.0,
+    }
+    assert values(record)["peak_memory"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "named", "found"),
+    [
+        ("kid", "toybox-dino (toybox:1), v2", 2),
+        ("kid", "toybox-dino (toybox:1), v3", None),
+        ("kid", "toybox-dino (toybox:1), v12", 12),
+        ("kid", "toybox-dino, v2, and more", None),
+        ("kid", "toybox-dino", None),
+        ("kid", None, None),
+        ("no_measure", "toybox-dino, v2", None),
+    ],
+)
+def test_a_number_of_an_older_version_of_its_measure_is_no_value(make, name, named, found):
+    record = make(drift={name: 0.3})
+    record = record.model_copy(update={"provenance": {"encoders": {name: named}}})
+    assert outdated(record, name) == found
+    assert values(record)[name] == (None if found else 0.3)
+    assert outdated(record.model_copy(update={"provenance": {}}), name) is None
+    assert outdated(record.model_copy(update={"provenance": {"encoders": None}}), name) is None
+
+
+def test_the_long_form_has_a_line_for_each_number_that_is_there(make):
+    record = make(subject="mug", shots=3, seed=7, scores={"dino": 0.5, "pres": None}, seconds={"fit": 3.0})
+    laid = frame([record])
+    assert laid.columns.tolist() == ["key", "subject", "shots", "seed", "title", "measure", "value"]
+    whole = [record.key, "mug", 3, 7, "DreamBooth"]
+    assert laid.to_numpy().tolist() == [[*whole, "dino", 0.5], [*whole, "seconds_fit", 3.0]]
+    assert laid["value"].dtype == "float64"
+    none = frame([])
+    assert none.columns.tolist() == laid.columns.tolist() and none["value"].dtype == "float64"
+
+
+def test_measures_and_subjects_stand_in_the_order_of_their_names(make):
+    records = [make(subject=s, scores={"pres": 0.1, "dino": 0.2, "clip_t": 0.3}) for s in ("b", "c", "a")]
+    (row,) = select(records).rows
+    assert list(row.cells) == ["clip_t", "dino", "pres"]
+    assert list(row.cells["dino"].by_subject) == ["a", "b", "c"]
+
+
+def test_records_and_failures_are_chosen_by_their_state_and_stand_in_order(make):
+    records = [make(subject=s, seed=seed, scores={"dino": 0.5}) for s in ("b", "a") for seed in (1, 0)]
+    failed = [make(subject=s, shots=1, status="failed", error="NaN") for s in ("d", "c")]
+    running = make(subject="z").model_copy(update={"status": "interrupted"})
+    selection = select([running, *failed, *records])
+    assert [(r.trial["subject"], r.trial["seed"]) for r in selection.records] == [
+        ("a", 0),
+        ("a", 1),
+        ("b", 0),
+        ("b", 1),
+    ]
+    assert [r.trial["subject"] for r in selection.failed] == ["c", "d"]
+    assert select(records).rows == select(records, []).rows
+
+
+def test_seeds_and_shots_make_other_trials_and_versions_do_not(make):
+    records = [
+        make(scores={"dino": 0.1}),
+        make(scores={"dino": 0.3}, seed=1),
+        make(scores={"dino": 0.9}, shots=1),
+    ]
+    one, five = select(records).rows
+    assert (one.shots, one.cells["dino"].mean) == (1, 0.9)
+    assert (five.shots, five.cells["dino"].mean) == (5, pytest.approx(0.2))
+
+
+def test_a_row_is_named_after_what_was_tried(make):
+    (row,) = select([make("custom_diffusion", lipschitz={"bound": 2.0}, shots=3, scores={"dino": 0.1})]).rows
+    assert (row.role, row.method, row.shots, row.all_shots) == ("method", "custom_diffusion", 3, False)
+    assert row.title == "Custom Diffusion + Lipschitz ‖Δθ‖≤2" and row.label == "Custom Diffusion"
+    assert row.setting["lipschitz.bound"] == 2.0
+    assert len(row.records) == 1
+
+
+def test_all_shots_stand_behind_the_numbers_and_take_the_largest(make):
+    many = [make(subject=f"s{n}", shots=n, all_shots=True, scores={"dino": 0.5}) for n in (6, 4)]
+    few = make(shots=5, scores={"dino": 0.5})
+    rows = select([*many, few]).rows
+    assert [(row.all_shots, row.shots) for row in rows] == [(False, 5), (True, 6)]
+
+
+def test_methods_stand_in_the_order_of_tables_and_unknown_ones_behind(make):
+    names = ["textual_inversion", "custom_diffusion", "dreambooth_lora", "dreambooth"]
+    rows = select([make(name, scores={"dino": 0.5}) for name in names]).rows
+    assert [row.method for row in rows] == names[::-1]
+
+
+def test_data_come_before_backbones_and_these_before_shots(make):
+    places = [("b", "x", 1), ("a", "y", 1), ("a", "x", 5), ("a", "x", 3)]
+    records = [make(dataset=d, backbone=b, shots=n, scores={"dino": 0.5}) for d, b, n in places]
+    rows = select(records).rows
+    assert [(*row.comparison_group,) for row in rows] == sorted(places)
+
+
+def test_settings_of_one_method_stand_by_their_parameters_numbers_before_words(make):
+    given = [
+        {"lr": 1e-4, "steps": 900},
+        {"lr": 1e-4, "steps": 50},
+        {"lr": 2e-5, "steps": 100},
+        {"lr": "auto", "steps": 1},
+    ]
+    rows = select([make(params=params, scores={"dino": 0.5}) for params in given]).rows
+    assert [(row.setting["params.lr"], row.setting["params.steps"]) for row in rows] == [
+        (2e-5, 100), (1e-4, 50), (1e-4, 900), ("auto", 1)
+    ]  # fmt: skip
+
+
+def test_both_constraints_stand_behind_one_and_each_from_loose_to_tight(make):
+    held = [
+        {"penalty": 5.0, "bound": 2.0}, {"bound": 0.5}, {"bound": 3.0}, {"penalty": 50.0}, {"penalty": 5.0},
+        {"penalty": 5.0, "bound": 3.0}, {"penalty": 50.0, "bound": 3.0}, None,
+    ]  # fmt: skip
+    rows = select([make(lipschitz=each, scores={"dino": 0.5}) for each in held]).rows
+    assert [(row.strength("penalty"), row.strength("bound")) for row in rows] == [
+        (None, None), (5.0, None), (50.0, None), (None, 3.0), (None, 0.5), (5.0, 3.0), (5.0, 2.0), (50.0, 3.0)
+    ]  # fmt: skip
+
+
+def test_readouts_follow_the_end_of_their_fit(make):
+    def read(kind=None, value=None):
+        record = make(scores={"dino": 0.5})
+        more = {"readout": {"kind": kind, "value": value}} if kind else {}
+        return record.model_copy(update={"trial": record.trial | more})
+
+    records = [read("steps", 100), read("scale", 0.75), read("steps", 20), read("scale", 0.5), read()]
+    rows = select(records).rows
+    found = [(row.setting.get("readout.kind"), row.setting.get("readout.value")) for row in rows]
+    ends = [
+        (kind, value) for kind in READOUTS[:2] for value in {"steps": (20, 100), "scale": (0.5, 0.75)}[kind]
+    ]
+    assert found == [(None, None), *ends]

@@ -46,6 +46,11 @@ def test_t_interval_by_hand():
     assert interval.n == 3
 
 
+def test_an_interval_contains_its_ends_and_nothing_beyond():
+    interval = stats.Interval(2.0, 1.0, 3.0, 4)
+    assert [interval.contains(x) for x in (0.9, 1.0, 2.0, 3.0, 3.1)] == [False, True, True, True, False]
+
+
 def test_paired_interval_agrees_with_scipy():
     generator = np.random.default_rng(3)
     first = {f"s{i}": float(x) for i, x in enumerate(generator.normal(0.6, 0.1, 9))}
@@ -58,3 +63,5 @@ def test_paired_interval_agrees_with_scipy():
 def test_paired_interval_uses_common_subjects_only():
     interval = stats.paired_interval({"a": 3.0, "b": 5.0, "c": 100.0}, {"b": 1.0, "a": 1.0, "d": -100.0})
     assert (interval.mean, interval.n) == (3.0, 2)
+    # 2 and 4: mean 3, s.e. 1, t(.975; 1) = 12.7062
+    assert (interval.low, interval.high) == pytest.approx((3 - 12.7062, 3 + 12.7062), abs=1e-4)

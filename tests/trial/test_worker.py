@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -143,6 +144,20 @@ def test_bound_of_zero_leaves_the_base_weights_but_not_the_prompt(worker, make_p
     assert outcome.drift["weight_l2"] == outcome.drift["image_drift"] == 0.0
     assert outcome.artifacts["prior/class-00.png"] == frozen.artifacts["prior/class-00.png"]
     assert outcome.artifacts["pictures/00-00.png"] != frozen.artifacts["pictures/00-00.png"]
+
+
+def test_a_model_that_moved_by_a_hair_draws_the_base_model_s_prior_images(worker, make_plan, frozen, tuned):
+    outcome = worker.run(make_plan("dreambooth", params=DREAMBOOTH | {"lr": 1e-8}, shots=3), quiet)
+    assert outcome.drift["weight_l2"] > 0
+    names = [name for name in frozen.artifacts if name.startswith("prior/")]
+    assert len(names) == 8
+    for name in names:
+        base, moved, far = (pixels(o.artifacts[name]) for o in (frozen, outcome, tuned))
+        assert abs(moved - base).max() <= 1 < abs(far - base).max()
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)), dtype=int)
 
 
 def test_files_are_what_the_run_directory_promises(tuned):

@@ -20,9 +20,9 @@ def power(effect: float, deviation: float, n: int, *, alpha: float = ALPHA) -> f
     shift = abs(effect) / deviation * math.sqrt(n)
     if shift > critical + 40:  # the distribution's tail is no number there
         return 1.0
-    return float(
-        distributions.nct.sf(critical, n - 1, shift) + distributions.nct.cdf(-critical, n - 1, shift)
-    )
+    # The lower tail mirrored: scipy's cdf is no number in the middle of its own.
+    upper, lower = (distributions.nct.sf(critical, n - 1, way) for way in (shift, -shift))
+    return float(upper + lower)
 
 
 def smallest_effect(deviation: float, n: int, *, wanted: float = POWER, alpha: float = ALPHA) -> float:
@@ -45,9 +45,9 @@ def subjects_needed(
         return 2
     low, high = 1, 2
     while power(effect, deviation, high, alpha=alpha) < wanted:
-        low, high = high, high * 2
-        if high > MOST_SUBJECTS:
+        if high == MOST_SUBJECTS:
             return None
+        low, high = high, min(high * 2, MOST_SUBJECTS)
     while high - low > 1:
         middle = (low + high) // 2
         if power(effect, deviation, middle, alpha=alpha) < wanted:

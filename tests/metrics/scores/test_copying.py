@@ -46,3 +46,14 @@ def test_an_exact_copy_is_one_whatever_there_is_elsewhere_and_at_any_size():
         small, others = thumbnails(shots), thumbnails(elsewhere)
         assert copies(thumbnails(again), small, others).tolist() == [1, 1, 1]
     assert copies(thumbnails(elsewhere), thumbnails(shots), thumbnails(elsewhere)).sum() == 0
+
+
+def test_a_thumbnail_is_of_colours_between_0_and_1_whatever_the_picture_s_mode():
+    for mode, colour, wanted in (
+        ("L", 51, [0.2] * 3),
+        ("RGB", (255, 0, 51), [1, 0, 0.2]),
+        ("RGBA", (255, 0, 51, 9), [1, 0, 0.2]),
+    ):
+        (found,) = thumbnails([Image.new(mode, (40, 20), colour)])
+        assert found.dtype == np.float64
+        assert found.reshape(-1, 3) == pytest.approx(np.tile(wanted, (SIDE * SIDE, 1)))

@@ -98,3 +98,7 @@ def test_order_of_pictures_changes_nothing(order, seed):
 def test_too_few_pictures_are_refused():
     with pytest.raises(ValueError, match="at least 2 rows"):
         kid([[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises(ValueError, match="at least 2 rows"):
+        kid([[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0]])
+    with pytest.raises(ValueError, match="of equal width"):
+        kid([[1.0], [3.0]], [[1.0, 2.0], [3.0, 4.0]])

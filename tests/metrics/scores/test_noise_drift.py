@@ -28,3 +28,12 @@ def test_noise_distance_refuses_other_shapes():
 def test_lipschitz_ratio_is_empty_where_nothing_moved():
     assert lipschitz_ratio(6.0, 3.0) == 2.0
     assert lipschitz_ratio(0.0, 0.0) is None
+    assert lipschitz_ratio(6.0, 1.0) == 6.0
+
+
+def test_distances_are_computed_in_float64():
+    tuned, base = torch.full((1, 3), 0.1), torch.zeros(1, 3)
+    square = float(torch.tensor(0.1)) ** 2
+    for half in (tuned, tuned.double()):
+        assert noise_distance(half, base).dtype == noise_mse(half, base).dtype == "float64"
+        assert noise_mse(half, base)[0] == pytest.approx(square, rel=1e-15)

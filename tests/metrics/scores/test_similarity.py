@@ -1,5 +1,7 @@
 """Cosine scores by hand, against torchmetrics and scipy, and their invariances."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -109,3 +111,55 @@ def test_paired_distance_is_one_minus_paired_cosine(pictures):
     other = np.roll(pictures, 1, axis=0)
     expected = 1 - similarity.paired_cosine(pictures, other)
     assert similarity.paired_distance(pictures, other) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [np.ones((2, 3), dtype=np.float32), torch.ones(2, 3, dtype=torch.bfloat16), [[1, 1, 1], [1, 1, 1]]],
+)
+def test_every_kind_of_features_is_computed_in_float64(given):
+    assert similarity.rows(given).dtype == np.float64
+    assert similarity.rows(given).tolist() == [[1.0] * 3] * 2
+    with pytest.raises(ValueError, match="two axes"):
+        similarity.rows(given[0])
+
+
+def test_a_cosine_leaves_its_range_by_no_rounding():
+    x = np.random.default_rng(0).normal(size=(400, 7))
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    assert (unit * unit).sum(axis=1).max() > 1, "rounding would leave it"
+    for sign in (1, -1):
+        pairs = similarity.paired_cosine(x, sign * x)
+        matrix = np.diag(similarity.cosine_matrix(x, sign * x))
+        assert (abs(pairs) <= 1).all() and (abs(matrix) <= 1).all()
+        assert pairs == pytest.approx(np.full(400, sign)) and matrix == pytest.approx(np.full(400, sign))
+
+
+def test_two_photos_are_compared_with_each_other_and_one_alone_with_nothing():
+    photos = np.array([[1.0, 0.0], [3.0, 4.0]])
+    assert similarity.similarity_to_references(photos, photos, same=[[1, 0], [0, 1]]) == pytest.approx(
+        [0.6, 0.6]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone = similarity.similarity_to_references(photos, photos, same=[[1, 1], [0, 1]])
+    assert np.isnan(alone[0]) and alone[1] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("same", [[[False]], [[False, False]]])
+def test_pairs_to_leave_out_must_have_the_shape_of_the_matrix(same):
+    with pytest.raises(ValueError, match="'same' has shape"):
+        similarity.similarity_to_references([[1.0, 0.0]] * 2, [[1.0, 0.0]] * 2, same=same)
+
+
+def test_the_mean_over_pairs_by_hand():
+    assert similarity.mean_pairwise([[9.0, 2.0], [7.0, 9.0]]) == 2.0
+    assert similarity.mean_pairwise([[0.0, 1.0, 2.0], [0.0, 0.0, 6.0], [0.0, 0.0, 0.0]]) == 3.0
+    small = np.array([[0, 0.1, 0.7], [0, 0, 0.9], [0, 0, 0]], dtype=np.float32)
+    assert similarity.mean_pairwise(small) == pytest.approx(small.astype(np.float64).sum() / 3, rel=1e-14)
+
+
+@pytest.mark.parametrize("given", [[[0.0]], [[0.0, 1.0]], [[0.0, 1.0, 2.0], [1.0, 0.0, 3.0]], [0.0, 1.0]])
+def test_what_is_no_square_of_two_pictures_has_no_pairs(given):
+    with pytest.raises(ValueError, match="square matrix of at least 2"):
+        similarity.mean_pairwise(given)

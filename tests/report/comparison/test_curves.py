@@ -34,6 +34,15 @@ def test_a_path_is_sorted_anchored_monotone_and_ends_at_the_largest_fidelity():
     assert path.support == (1.0, 4.0)
 
 
+def test_settings_of_one_drift_stand_in_their_own_order():
+    """Thirty settings at drift 2 among thirty at 1, so many that a sort which is not stable moves them."""
+    drift = np.tile([1.0, 2.0], 30)
+    for number in range(30):
+        best = [float(i == 2 * number + 1) for i in range(60)]
+        path = settings(drift, [0.5] * 60, fidelity=best).path(ONES)
+        assert len(path.drift) == 1 + 30 + number + 1
+
+
 def test_a_score_that_falls_with_drift_is_made_to_fall_up_to_the_same_end():
     path = settings([1, 2, 3], [0.9, 0.95, 0.2], floor=1.0, fidelity=[0.1, 0.8, 0.7], rising=False).path(ONES)
     assert path.drift.tolist() == [0, 1, 2]
@@ -60,11 +69,34 @@ def test_curves_that_hardly_overlap_are_not_compared():
     assert mean_difference(first, Path(np.array([0.0, 5.0, 9.0]), np.array([0.0, 1.0, 1.0]))) is None
 
 
+@pytest.mark.parametrize(
+    ("second", "compared"), [((2.0, 9.0), True), ((2.1, 9.0), False), ((2.5, 9.0), False)]
+)
+def test_curves_are_compared_from_a_quarter_of_their_union_on(second, compared):
+    """Of (1, 4) and (2, 9): overlap 2, union 8."""
+    first = Path(np.array([0.0, 1.0, 4.0]), np.array([0.0, 1.0, 1.0]))
+    found = mean_difference(first, Path(np.array([0.0, *second]), np.array([0.0, 0.5, 0.5])))
+    assert (found is not None) == compared
+    assert found is None or found == pytest.approx(0.5)
+
+
+def test_two_curves_of_one_setting_each_have_nothing_in_common():
+    point = Path(np.array([0.0, 2.0]), np.array([0.0, 1.0]))
+    assert mean_difference(point, point) is None
+
+
 def test_the_area_by_hand():
     """Up to (2, .5), flat to 4, of a span of 1: triangle .5 and rectangle 1, over 4."""
     path = Path(np.array([0.0, 2.0]), np.array([0.0, 0.5]))
     assert area(path, 4.0, floor=0.0, ceiling=1.0) == pytest.approx(1.5 / 4)
     assert area(path, 1.0, floor=0.0, ceiling=1.0) == pytest.approx(0.125)
+    assert area(path, 0.5, floor=0.0, ceiling=1.0) == pytest.approx(0.0625)
+
+
+def test_the_area_is_a_share_between_floor_and_ceiling():
+    """From (0, .2) to (2, .7), flat to 4, between .2 and .7: triangle .5 and rectangle 1, over .5 · 4."""
+    path = Path(np.array([0.0, 2.0]), np.array([0.2, 0.7]))
+    assert area(path, 4.0, floor=0.2, ceiling=0.7) == pytest.approx(0.75)
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 9), st.floats(0, 1)), min_size=2, max_size=8))
@@ -83,15 +115,56 @@ def test_the_bootstrap_interval_of_a_mean_is_about_its_normal_one():
     assert found.share == 1.0
 
 
+def test_the_bootstrap_interval_is_the_percentiles_of_its_replicates():
+    values, seen = np.random.default_rng(1).normal(1.0, 1.0, 9), []
+
+    def statistic(weights):
+        assert weights.sum() == len(weights) == 9
+        seen.append(float(values @ weights / 9))
+        return seen[-1]
+
+    found = bootstrap(statistic, 9, replicates=300)
+    assert len(seen) == 301 and found.value == seen[-1] == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(seen[:300], [0.025, 0.975])))
+    wide = bootstrap(statistic, 9, replicates=300, level=0.99)
+    assert (wide.low, wide.high) == pytest.approx(tuple(np.quantile(seen[:300], [0.005, 0.995])))
+
+
+def test_the_bootstrap_draws_every_subject_alike_and_repeats_itself():
+    drawn = []
+    bootstrap(lambda w: drawn.append(w) or 0.0, 4, replicates=4000)
+    assert np.mean(drawn[:4000], axis=0) == pytest.approx(np.ones(4), abs=0.07)
+    values = np.arange(7.0) ** 2
+
+    def mean(weights):
+        return float(values @ weights)
+
+    assert (
+        bootstrap(mean, 7)
+        == bootstrap(mean, 7, replicates=2000, level=0.95, seed=0)
+        != bootstrap(mean, 7, seed=1)
+    )
+
+
 def test_the_bootstrap_says_how_often_it_was_undefined():
     found = bootstrap(lambda w: None if w[0] == 0 else 1.0, 2, replicates=1000)
     assert found.share == pytest.approx(0.75, abs=0.05) and (found.low, found.high) == (1.0, 1.0)
-    assert np.isnan(bootstrap(lambda w: None, 2).low)
+    none = bootstrap(lambda w: None, 2)
+    assert np.isnan(none.low) and np.isnan(none.high)
+    assert (none.value, none.share) == (None, 0.0)
+    whole = bootstrap(lambda w: 1.0 if (w == 1).all() else None, 20, replicates=50)
+    assert (whole.value, whole.share) == (1.0, 0.0)
 
 
 def test_the_share_dominant_is_one_where_every_subject_wins_everything():
     assert share_dominant({"a": [0.1, 0.2], "b": [0.0, 0.3]}) == 1.0
     assert share_dominant({"a": [0.1, 0.2], "b": [-0.1, -0.3]}) == 0.0
+    drawn = {"a": [1.0, -1.0, 0.5, 0.1]}
+    assert (
+        share_dominant(drawn)
+        == share_dominant(drawn, replicates=2000, seed=0)
+        != share_dominant(drawn, seed=1)
+    )
     half = share_dominant({"a": [1.0, -1.0]}, replicates=20_000)
     assert half == pytest.approx(0.75, abs=0.02)  # ++ and +- in both orders
 

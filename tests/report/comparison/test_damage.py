@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
+from harness.report.comparison.curves import bootstrap
 from harness.report.comparison.damage import agreement, rank_correlation
 
 
@@ -23,3 +24,20 @@ def test_settings_that_rank_alike_for_every_subject_agree_wholly():
     found = agreement(drift, drift**2, replicates=200)
     assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
     assert agreement(drift, -drift, replicates=200).value == -1.0
+
+
+def test_subjects_are_resampled_and_settings_stay():
+    drift, damage = np.random.default_rng(0).normal(size=(2, 12, 9))
+
+    def correlation(weights):
+        return oracle.spearmanr(drift @ weights, damage @ weights).statistic
+
+    wanted = bootstrap(correlation, 9, replicates=150, seed=3)
+    found = agreement(drift, damage, replicates=150, seed=3)
+    assert vars(found) == pytest.approx(vars(wanted))
+    assert wanted.low < wanted.value < wanted.high
+
+
+def test_two_thousand_replicates_of_one_seed_are_drawn_unless_said(monkeypatch):
+    monkeypatch.setattr("harness.report.comparison.damage.bootstrap", lambda *given, **more: (given[1], more))
+    assert agreement(np.zeros((2, 9)), np.zeros((2, 9))) == (9, {"replicates": 2000, "seed": 0})

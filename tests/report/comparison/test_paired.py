@@ -47,6 +47,27 @@ def test_monte_carlo_agrees_with_the_exact_p():
     exact = sign_flip_p(values)
     # 21 subjects, the last of which differs by nothing: the same distribution, by random patterns.
     assert sign_flip_p([*values, 0.0]) == pytest.approx(exact, abs=0.005)
+    assert (exact * 2**20).is_integer()  # 20 subjects: every pattern
+
+
+def test_the_p_of_random_patterns_counts_the_observed_one_and_repeats_itself():
+    """(1 + k) / (1 + draws), k the patterns at least as extreme; the default draws are 100,000 of seed 0."""
+    values = np.random.default_rng(4).normal(0.2, 1, 24)
+    bits = np.random.default_rng(7).integers(0, 2, (999, 24), dtype=np.int8)
+    extreme = sum(
+        abs(sum(v if bit else -v for v, bit in zip(values, row))) >= abs(values.sum()) for row in bits
+    )
+    assert sign_flip_p(values, draws=999, seed=7) == pytest.approx((1 + extreme) / 1000)
+    usual = sign_flip_p(values)
+    assert usual == sign_flip_p(values, draws=100_000, seed=0) != sign_flip_p(values, seed=1)
+    assert sign_flip_p(np.ones(30), draws=99) == 0.01
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_the_order_of_adding_decides_no_p_at_any_scale(scale):
+    values = [0.1 * scale, 0.7 * scale, -0.2 * scale, -0.6 * scale]
+    assert {sign_flip_p(values), sign_flip_p(values[::-1]), sign_flip_p(sorted(values))} == {1.0}
+    assert sign_flip_p([0.1 * scale, 0.2 * scale, 0.3 * scale]) == 0.25
 
 
 def test_holm_by_hand():

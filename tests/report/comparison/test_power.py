@@ -32,10 +32,40 @@ def test_smallest_effect_and_subjects_needed_are_inverse():
 
 def test_an_effect_far_above_the_spread_needs_two():
     assert subjects_needed(1.0, 0.0) == 2
-    assert smallest_effect(0.0, 4) == 0.0
+    assert smallest_effect(0.0, 4) == smallest_effect(0.0, 2) == 0.0
     assert power(1.0, 1e-3, 4) == 1.0
 
 
 def test_a_single_subject_shows_nothing():
     with pytest.raises(ValueError, match="at least 2"):
         smallest_effect(1.0, 1)
+
+
+def test_a_sharper_test_needs_a_larger_effect_and_more_subjects():
+    effect = smallest_effect(1.0, 20, wanted=0.9, alpha=0.01)
+    assert power(effect, 1.0, 20, alpha=0.01) == pytest.approx(0.9)
+    assert subjects_needed(effect * 1.0001, 1.0, wanted=0.9, alpha=0.01) == 20
+    assert subjects_needed(effect * 0.999, 1.0, wanted=0.9, alpha=0.01) == 21
+    assert power(-effect, 1.0, 20, alpha=0.01) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_the_smallest_effect_scales_with_the_deviation(n):
+    effect = smallest_effect(1.0, n)
+    assert power(effect, 1.0, n) == pytest.approx(0.8)
+    sharp = smallest_effect(1.0, n, alpha=0.01)
+    assert power(sharp, 1.0, n, alpha=0.01) == pytest.approx(0.8)
+    assert smallest_effect(100.0, n) == pytest.approx(100 * effect)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 12])
+def test_power_is_a_number_that_grows_up_to_one_at_every_effect(n):
+    found = [power(effect, 1.0, n) for effect in np.linspace(0, 40, 161)]
+    assert np.isfinite(found).all()
+    assert (np.diff(found) > -1e-6).all() and found[0] == pytest.approx(0.05) and found[-1] <= 1.0
+
+
+def test_the_fewest_are_two_and_above_a_hundred_thousand_there_is_no_number():
+    assert subjects_needed(30.0, 1.0) == 2
+    assert subjects_needed(0.01, 1.0) == pytest.approx((1.959964 + 0.841621) ** 2 * 1e4, abs=3)
+    assert subjects_needed(0.005, 1.0) is None

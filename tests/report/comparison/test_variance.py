@@ -30,9 +30,10 @@ def test_an_estimate_below_zero_counts_as_zero():
     assert components(values) == Components(0.0, 0.0, 2.0)
 
 
-def test_one_seed_is_refused():
-    with pytest.raises(ValueError, match="at least 2 subjects, seeds and prompts"):
-        components(np.zeros((4, 1, 10)))
+def test_one_of_anything_is_refused():
+    for shape in ((4, 1, 10), (1, 4, 10), (4, 10, 1)):
+        with pytest.raises(ValueError, match="at least 2 subjects, seeds and prompts"):
+            components(np.zeros(shape))
 
 
 def test_the_best_number_of_prompts_by_hand():

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from harness.report.comparison.paired import difference
+from harness.report.comparison.paired import Difference, difference
 from harness.report.comparison.verdicts import Contrast, dominates, verdicts
+from harness.report.stats import Interval, t_interval
 
 
 def contrast(name, values, margin=0.03, higher=True):
@@ -37,6 +38,50 @@ def test_sentences_say_n_the_interval_and_what_would_be_needed():
     assert unknown.sentence().endswith("; 0.1 would need 43")
 
 
+def judged(low, high, p, *, equivalence=(-1.0, 1.0), margin=0.03):
+    interval = Interval((low + high) / 2, low, high, 8)
+    narrow = Interval(interval.mean, *equivalence, 8)
+    return verdicts([Contrast("a", margin, Difference(interval, narrow, 0.1, p))])[0]
+
+
+def test_a_difference_needs_both_a_small_p_and_an_interval_without_zero():
+    assert judged(0.1, 0.2, 0.049).kind == "better"
+    assert judged(-0.2, -0.1, 0.049).kind == "worse"
+    assert judged(0.1, 0.2, 0.05).kind == "open"
+    assert judged(0.0, 0.2, 0.01).kind == "open"
+    assert judged(-0.1, 0.9, 0.01).kind == "open"
+    assert judged(0.9, 1.2, 0.01).kind == "better"
+
+
+@pytest.mark.parametrize(
+    ("equivalence", "kind"),
+    [
+        ((-0.02, 0.02), "same"),
+        ((-0.03, 0.02), "open"),
+        ((-0.02, 0.03), "open"),
+        ((-0.02, 0.5), "open"),
+        ((-0.5, 0.02), "open"),
+    ],
+)
+def test_the_same_means_inside_the_margin_on_both_sides(equivalence, kind):
+    assert judged(-0.1, 0.1, 1.0, equivalence=equivalence).kind == kind
+
+
+def test_a_loss_and_a_margin_out_of_reach_are_said():
+    (worse,) = verdicts([contrast("a", CLEAR, higher=False)])
+    assert worse.sentence() == "worse by 0.105 [+0.092, +0.118] (n = 8, p = 0.00781)"
+    (unknown,) = verdicts([contrast("a", LOUD, margin=1e-5)])
+    assert unknown.sentence().endswith("; 1e-05 is out of reach")
+
+
+def test_what_is_not_worse_depends_on_the_better_direction():
+    assert judged(-0.1, 0.1, 1.0, equivalence=(-0.029, 0.5)).not_worse
+    assert not judged(-0.1, 0.1, 1.0, equivalence=(-0.03, 0.5)).not_worse
+    found = judged(-0.1, 0.1, 1.0, equivalence=(-0.5, 0.029)).contrast.difference
+    assert verdicts([Contrast("a", 0.03, found, higher_is_better=False)])[0].not_worse
+    assert not verdicts([Contrast("a", 0.029, found, higher_is_better=False)])[0].not_worse
+
+
 def test_a_family_is_corrected_together():
     """p = 2/256 alone; among seven such questions 7 · 2/256 > .05."""
     alone = verdicts([contrast("a", CLEAR)])[0]
@@ -58,8 +103,5 @@ def test_a_planted_effect_of_two_standard_errors_is_found_about_half_of_the_time
     rng = np.random.default_rng(3)
     found = 0
     for _ in range(300):
-        values = rng.normal(2 / np.sqrt(32), 1.0, 32)
-        names = [str(i) for i in range(32)]
-        interval = difference(dict(zip(names, values)), dict.fromkeys(names, 0.0)).interval
-        found += not interval.contains(0.0)
+        found += not t_interval(rng.normal(2 / np.sqrt(32), 1.0, 32)).contains(0.0)
     assert found / 300 == pytest.approx(0.49, abs=0.08)

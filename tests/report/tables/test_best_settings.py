@@ -1,6 +1,7 @@
 """Settings are ranked by their geometric mean; the shortest that is as good as the best is taken. By hand."""
 
 import math
+import re
 
 import pytest
 
@@ -138,3 +139,107 @@ def test_without_prompts_of_known_kind_nothing_is_recovered(make):
 
 def test_other_data_keep_their_merit(make):
     assert default_measures([make(dataset="dreambench")]) == ("dino_heldout", "prompt_accuracy")
+
+
+LINES = [
+    "Merit: the geometric mean of DINO held out and Prompt accuracy for each subject; mean ± s.e. over n.",
+    "| Method | n | Merit ↑ | DINO held out ↑ | Prompt accuracy ↑ |",
+    "| - | -: | -: | -: | -: |",
+    "| *5 shots: 3 settings* | | | | |",
+    "| DreamBooth (steps=300) | 2 | 0.800 ± 0.100 | 0.650 ± 0.160 | 1.000 ± 0.000 |",
+    "| **DreamBooth (steps=100)** | **2** | **0.750 ± 0.050** | **0.565 ± 0.075** | **1.000 ± 0.000** |",
+    "| DreamBooth (steps=50) | 2 | 0.250 ± 0.050 | 0.065 ± 0.025 | 1.000 ± 0.000 |",
+]
+
+
+@pytest.mark.parametrize(
+    ("paired", "rival"),
+    [(True, "its paired difference to the best setting of"), (False, "the best setting of")],
+)
+def test_the_whole_table_by_hand(make, paired, rival):
+    records = [*course(make, 300, 0.81, 0.49), *course(make, 100, 0.64, 0.49), *course(make, 50, 0.04, 0.09)]
+    written = table(records, MERITS["accuracy"], paired=paired).splitlines()
+    lines = [re.sub(r"-+", "-", re.sub(r" +", " ", line)) for line in written if line]
+    assert lines == [
+        *LINES,
+        f"- Bold: the fewest steps within one standard error of {rival} the same method.",
+        "- Settings are chosen on other subjects than methods are compared on.",
+    ]
+
+
+def test_what_is_not_said_is_taken_from_the_data_and_paired(make):
+    records = [*course(make, 300, 0.81, 0.49), *course(make, 100, 0.64, 0.49)]
+    folder = [record.model_copy(update={"trial": record.trial | {"dataset": "folder"}}) for record in records]
+    assert table(folder) == table(folder, MERITS["accuracy"], paired=True, format="markdown")
+    assert r"\textbf" in table(folder, format="tex")
+    with pytest.raises(ConfigError, match="unknown format 'latex'"):
+        table(folder, format="latex")
+    assert len(best_settings.ranked(folder)) == 1
+
+
+def test_nothing_is_known_of_no_records_and_toybox_needs_all_of_them():
+    assert default_measures([]) == MERITS["accuracy"] == ("dino_heldout", "prompt_accuracy")
+
+
+def test_records_of_other_data_beside_toybox_are_weighed_as_other_data(make):
+    assert default_measures([make(), make(dataset="folder")]) == MERITS["accuracy"]
+
+
+def test_a_setting_without_a_subject_of_the_best_is_not_as_good(make):
+    best = course(make, 300, 0.81, 0.49)
+    other = tried(make, 1e-4, 0.3, 1.0, subject="cat", params={"steps": 10})
+    (group,) = ranked([*best, other])
+    assert chosen(group).steps == 300
+
+
+def test_unpaired_a_single_subject_has_no_spread(make):
+    (alone,) = ranked([*course(make, 300, 0.5), *course(make, 100, 0.49)])
+    assert chosen(alone, paired=False).steps == 300
+    (equal,) = ranked([*course(make, 300, 0.5), *course(make, 100, 0.5)])
+    assert chosen(equal, paired=False).steps == chosen(equal).steps == 100
+
+
+def test_only_subjects_that_have_all_measures_count(make):
+    records = [
+        tried(make, 1e-4, 0.5, 0.8),
+        make(subject="cat", params={"lr": 1e-4}, scores={"dino_heldout": 0.9}),
+        make(subject="dog", params={"lr": 1e-4}, scores={"prompt_accuracy": 0.9}),
+    ]
+    ((candidate,),) = ranked(records)
+    assert list(candidate.merit.by_subject) == ["mug_01"]
+    assert candidate.cells[0].by_subject == {"cat": 0.9, "mug_01": 0.5}
+
+
+def test_seeds_are_averaged_and_subjects_stand_by_name(make):
+    records = [
+        tried(make, 1e-4, value, 1.0, subject=subject, seed=seed)
+        for subject, values in (("b", (0.2, 0.6)), ("a", (0.1, 0.3)))
+        for seed, value in enumerate(values)
+    ]
+    ((candidate,),) = ranked(records)
+    assert candidate.cells[0].by_subject == pytest.approx({"a": 0.2, "b": 0.4})
+    assert list(candidate.cells[0].by_subject) == list(candidate.merit.by_subject) == ["a", "b"]
+    assert candidate.merit.by_subject == pytest.approx({"a": math.sqrt(0.2), "b": math.sqrt(0.4)})
+
+
+def test_the_table_marks_what_its_rule_takes(make):
+    # Behind the best, .9 and .7, by .05 and .05: worse in pairs, within one standard error of .8 otherwise.
+    records = [*course(make, 300, 0.9**2, 0.7**2), *course(make, 200, 0.85**2, 0.65**2)]
+
+    def marked(**rule):
+        lines = table(records, MERITS["accuracy"], **rule).splitlines()
+        return [line.split("**")[1] for line in lines if line.startswith("| **")]
+
+    assert marked() == marked(paired=True) == ["DreamBooth (steps=300)"]
+    assert marked(paired=False) == ["DreamBooth (steps=200)"]
+
+
+def test_a_table_of_toybox_is_weighed_by_composition(make):
+    scores = {
+        "dino_context": 0.5,
+        "prompt_accuracy_accessory": 0.9,
+        "dino_heldout": 0.1,
+        "prompt_accuracy": 0.2,
+    }
+    records = [make(scores=scores)]
+    assert table(records) == table(records, MERITS["composition"]) != table(records, MERITS["accuracy"])

@@ -1,6 +1,7 @@
 """Tables: numbers, bold, footnotes, formats; the same bytes whatever the order of the records."""
 
 import io
+import math
 import random
 import re
 import subprocess
@@ -55,6 +56,22 @@ def test_bold_is_what_a_paired_interval_cannot_tell_from_the_best(make):
     assert not rows["Custom Diffusion"][1].startswith("**")
     assert not rows["Frozen"][1].startswith("**")
     assert not rows["Real photos"][1].startswith("**")
+
+
+def test_bold_is_decided_at_95_percent(make):
+    # Behind by x − .01, x and x + .01: the lead is t = x·√3/.01 standard errors; t(.975; 2) = 4.303.
+    first = [0.6, 0.7, 0.8]
+
+    def behind(t):
+        x = t * 0.01 / math.sqrt(3)
+        return [value - x + more for value, more in zip(first, (0.01, 0.0, -0.01))]
+
+    records = [
+        *pair(make, "dreambooth", first),
+        *pair(make, "dreambooth_lora", behind(4.25)),
+        *pair(make, "custom_diffusion", behind(4.35)),
+    ]
+    assert bold(records) == {"dreambooth", "dreambooth_lora"}
 
 
 def test_best_follows_the_direction_and_the_number_of_shots(make):

@@ -1,0 +1,133 @@
+"""Examples as a training set: which variant, caption and mask comes up, and how often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+import torch
+from PIL import Image
+
+from harness.diffusion.augment import Augment
+from harness.diffusion.examples import Example, Prior, TrainingSet
+
+
+@dataclass
+class Numbers:
+    """Latents that are their own numbers; says from which generator they were sampled."""
+
+    values: torch.Tensor
+    given: list
+
+    def __getitem__(self, index):
+        return Numbers(self.values[index], self.given)
+
+    def sample(self, *, generator):
+        self.given.append(generator)
+        return self.values
+
+
+def numbered(examples, variants, *, captions=2):
+    n = examples * variants
+    words = [tuple(f"{i}{'abc'[c]}" for c in range(captions)) for i in range(n)]
+    masks = torch.arange(n).view(n, 1, 1, 1).float()
+    return TrainingSet(Numbers(torch.arange(n), []), words, masks, variants)
+
+
+@pytest.mark.parametrize(("examples", "variants", "captions"), [(3, 4, 2), (5, 1, 1), (4, 2, 3), (1, 3, 1)])
+def test_every_example_comes_up_once_a_round_with_any_variant_and_any_caption(examples, variants, captions):
+    drawn, generator = numbered(examples, variants, captions=captions), torch.Generator().manual_seed(0)
+    seen, said, orders = Counter(), Counter(), set()
+    for _ in range(300):
+        latents, texts, masks = drawn.draw(examples, generator)
+        assert sorted(latents // variants) == list(range(examples))
+        assert masks.flatten().tolist() == latents.tolist()
+        assert [int(text[:-1]) for text in texts] == latents.tolist()
+        seen.update(latents.tolist())
+        said.update(text[-1] for text in texts)
+        orders.add(tuple(latents.tolist()))
+    share = 300 / variants
+    assert set(seen) == set(range(examples * variants))
+    assert all(abs(count - share) < 5 * share**0.5 for count in seen.values())
+    assert set(said) == set("abc"[:captions])
+    assert len(orders) > 1 or examples * variants == 1
+    assert set(drawn.latents.given) == {generator}
+
+
+def test_a_round_goes_on_in_the_next_batch():
+    drawn, generator = numbered(5, 1), torch.Generator().manual_seed(0)
+    numbers = [int(i) for size in (2, 2, 1, 3, 2) for i in drawn.draw(size, generator)[0]]
+    assert sorted(numbers[:5]) == sorted(numbers[5:]) == [0, 1, 2, 3, 4]
+
+
+def test_draws_are_the_generator_s_alone():
+    found = []
+    for _ in range(2):
+        torch.rand(())
+        drawn, generator = numbered(4, 3), torch.Generator().manual_seed(7)
+        found.append([drawn.draw(3, generator)[1] for _ in range(5)])
+    assert found[0] == found[1]
+
+
+def test_without_masks_none_are_given():
+    plain = TrainingSet(Numbers(torch.arange(2), []), [("a",), ("b",)], None, 1)
+    assert plain.draw(2, torch.Generator())[2] is None
+
+
+def test_captions_are_listed_once_in_their_order():
+    drawn = TrainingSet(Numbers(torch.arange(2), []), [("b", "a"), ("a", "c")], None, 1)
+    assert drawn.every_caption == ["b", "a", "c"]
+
+
+def test_a_class_example_weighs_one_unless_said():
+    assert Prior([]).weight == 1.0
+
+
+WHITE = Image.new("RGB", (16, 16), "white")
+
+
+class Encoder:
+    """A backbone of 16 pixels and 4 × 4 latents that keeps what it is given."""
+
+    resolution, latent_shape, device = 16, (4, 4, 4), "cpu"
+
+    def __init__(self):
+        self.images = []
+
+    def latents(self, images):
+        self.images += images
+        return Numbers(torch.arange(len(images)), [])
+
+
+@pytest.mark.parametrize("augment", [None, Augment(), Augment(variants=9, named=False)])
+def test_without_augmentation_each_image_is_encoded_once_as_it_is(augment):
+    backbone, images = Encoder(), [WHITE, WHITE.resize((8, 8))]
+    made = TrainingSet.prepare(backbone, [Example(i, ("x", "y")) for i in images], augment, torch.Generator())
+    assert backbone.images == images and made.variants == 1
+    assert made.masks is None and made.captions == [("x", "y")] * 2
+
+
+@pytest.mark.parametrize("augment", [Augment(scale=True, variants=30), Augment(flip=True, variants=3)])
+def test_each_variant_is_encoded_with_its_words_and_its_mask(augment):
+    backbone, generator = Encoder(), torch.Generator().manual_seed(0)
+    examples = [Example(WHITE, ("a dog",)), Example(WHITE, ("a cat", "the cat"))]
+    made = TrainingSet.prepare(backbone, examples, augment, generator)
+    count = augment.variants
+    assert made.variants == count and len(backbone.images) == len(made.captions) == 2 * count
+    assert all(each.size == (16, 16) for each in backbone.images)
+    assert [len(captions) for captions in made.captions] == [1] * count + [2] * count
+    assert made.masks.shape == (2 * count, 1, 4, 4)
+    for image, captions, mask in zip(backbone.images, made.captions, made.masks):
+        words = captions[0][: -len("a dog")].strip()
+        assert captions[0] == f"{words} a {captions[0][-3:]}".strip()
+        assert captions[-1].startswith(words)
+        if words in ("zoomed in", "close up") or not augment.scale:
+            assert (mask == 1).all()
+        else:
+            assert mask.sum() < 16
+        if words in ("very small", "a far away"):
+            assert image.getpixel((0, 0)) != (255, 255, 255) or image.getpixel((15, 15)) != (255, 255, 255)
+    if augment.scale:
+        said = {captions[0][: -len("a dog")].strip() for captions in made.captions}
+        assert said == {"", "zoomed in", "close up", "very small", "a far away"}

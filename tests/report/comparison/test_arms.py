@@ -1,0 +1,125 @@
+"""Records as arms: what makes another arm, its matrix over subjects, its curve from the base model's row."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.report.comparison.arms import arms_of, floor_of
+from harness.report.rows import select
+
+PRIOR = {"prior_weight": 1.0}
+
+
+def tried(make, method="dreambooth", lr=1e-4, *, params=None, **more):
+    return make(method, params={"lr": lr, **(params or {})}, **more)
+
+
+def course(make, lr, numbers, **more):
+    """One setting: subject → (drift, score, fidelity)."""
+    return [
+        make(
+            params={"lr": lr},
+            subject=subject,
+            drift={"noise_l2": drift},
+            scores={"prompt_accuracy": score, "dino_heldout": fidelity},
+            **more,
+        )
+        for subject, (drift, score, fidelity) in numbers.items()
+    ]
+
+
+@pytest.fixture
+def two(make):
+    """Two settings of one arm; the second has a third subject."""
+    return [
+        *course(make, 1e-4, {"a": (1.0, 0.8, 0.3), "b": (3.0, 0.6, 0.5)}),
+        *course(make, 2e-4, {"a": (2.0, 0.5, 0.7), "b": (4.0, 0.3, 0.9), "c": (9.0, 0.1, 0.9)}),
+    ]
+
+
+def floor(make, method="frozen", score=0.9, **more):
+    return [make(method, subject=s, scores={"prompt_accuracy": score}, **more) for s in "abc"]
+
+
+def test_settings_gather_while_prior_constraint_shots_data_and_backbone_part(make):
+    records = [
+        tried(make, lr=1e-4),
+        tried(make, lr=2e-4),
+        tried(make, lr=2e-4, params={"prior_weight": 0.0}),
+        tried(make, params=PRIOR),
+        tried(make, lipschitz={"penalty": 5.0}),
+        tried(make, lipschitz={"penalty": 50.0}),
+        tried(make, params=PRIOR, lipschitz={"bound": 1.0}),
+        tried(make, shots=1),
+        tried(make, backbone="other"),
+        tried(make, method="custom_diffusion"),
+        *floor(make),
+    ]
+    arms = arms_of(select(records))
+    assert sorted((arm.key, arm.name, len(arm.rows), arm.group[1:]) for arm in arms) == sorted(
+        [
+            ("dreambooth", "DreamBooth", 1, ("other", 5)),
+            ("dreambooth", "DreamBooth", 1, ("toybox-sd", 1)),
+            ("dreambooth", "DreamBooth", 3, ("toybox-sd", 5)),
+            ("dreambooth+prior", "DreamBooth, class images", 1, ("toybox-sd", 5)),
+            ("dreambooth+penalty", "DreamBooth + Lipschitz λ", 2, ("toybox-sd", 5)),
+            ("dreambooth+bound+prior", "DreamBooth + Lipschitz bound, class images", 1, ("toybox-sd", 5)),
+            ("custom_diffusion", "Custom Diffusion", 1, ("toybox-sd", 5)),
+        ]
+    )
+    rows = select(records).of("method")
+    assert [arm.rows[0] for arm in arms] == sorted((arm.rows[0] for arm in arms), key=rows.index)
+
+
+def test_subjects_are_those_that_every_setting_has_for_every_measure(make, two):
+    (arm,) = arms_of(select(two))
+    assert arm.subjects(["noise_l2", "prompt_accuracy"]) == {"a", "b"}
+    assert arm.subjects(["noise_l2", "pres"]) == set()
+    assert arm.subjects([]) == set()
+
+
+def test_a_matrix_has_a_line_for_each_setting_and_a_column_for_each_subject(make, two):
+    (arm,) = arms_of(select(two))
+    assert arm.matrix("noise_l2", ["b", "a"]).tolist() == [[3.0, 1.0], [4.0, 2.0]]
+
+
+@pytest.mark.parametrize(("base", "rising"), [(0.9, False), (0.5, True), (0.56, False)])
+def test_a_curve_starts_at_the_base_model_and_rises_where_settings_lie_no_lower(make, two, base, rising):
+    """Accuracy of the settings over a and b: .8, .6, .5, .3, mean .55."""
+    selection = select([*two, *floor(make, score=base)])
+    (arm,) = arms_of(selection)
+    row = floor_of(selection, arm)
+    curve = arm.settings("noise_l2", "prompt_accuracy", row, ["a", "b"], fidelity="dino_heldout")
+    assert curve.drift.tolist() == [[1.0, 3.0], [2.0, 4.0]]
+    assert curve.score.tolist() == [[0.8, 0.6], [0.5, 0.3]]
+    assert curve.fidelity.tolist() == [[0.3, 0.5], [0.7, 0.9]]
+    assert curve.floor.tolist() == [base, base]
+    assert curve.rising is rising
+
+
+def test_a_curve_of_settings_at_the_base_model_s_score_rises(make):
+    selection = select([*course(make, 1e-4, {"a": (1.0, 0.5, 0.3)}), *floor(make, score=0.5)])
+    (arm,) = arms_of(selection)
+    assert arm.settings(
+        "noise_l2", "prompt_accuracy", floor_of(selection, arm), ["a"], fidelity="dino_heldout"
+    ).rising
+
+
+def test_the_floor_is_the_base_model_on_the_arm_s_data_and_backbone(make, two):
+    others = [*floor(make, "frozen_oracle"), *floor(make, backbone="other"), *floor(make, dataset="folder")]
+    selection = select([*two, *others])
+    (arm,) = arms_of(selection)
+    assert floor_of(selection, arm) is None
+    with_floor = select([*two, *others, *floor(make)])
+    (arm,) = arms_of(with_floor)
+    found = floor_of(with_floor, arm)
+    assert (found.method, found.comparison_group[:2]) == ("frozen", ("toybox", "toybox-sd"))
+
+
+def test_an_arm_s_name_leaves_out_what_its_settings_differ_in(make):
+    records = [tried(make, lr=lr, lipschitz={"penalty": 5.0}) for lr in (1e-4, 2e-4)]
+    titled = [
+        record.model_copy(update={"trial": record.trial | {"title": f"DreamBooth (lr={n}, λ=5) (b)"}})
+        for n, record in enumerate(records)
+    ]
+    assert [arm.name for arm in arms_of(select(titled))] == ["DreamBooth + Lipschitz λ"]
