@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 ENTRIES = 128
 """Of the bank's, spread over prompts and timesteps; each gives every position of its latents or its text."""
 BATCH = 16
+Layer = nn.Linear | nn.Conv2d
 VERSION = 1
 """Raise it when the moments of the same bank come out differently."""
 
 
-def linear_layers(denoiser: nn.Module, terms: list[Term]) -> dict[str, nn.Module]:
+def linear_layers(denoiser: nn.Module, terms: list[Term]) -> dict[str, Layer]:
     """The linear layers and convolutions whose weight is among the changes: by the name of the term.
 
     Of convolutions in groups, whose outputs see a part of the inputs each, there is no C.
     """
-    layers = {
+    layers: dict[int, Layer] = {
         id(module.weight): module
         for module in denoiser.modules()
         if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
@@ -43,7 +44,7 @@ def linear_layers(denoiser: nn.Module, terms: list[Term]) -> dict[str, nn.Module
 
 
 def input_moments(
-    backbone: Backbone, bank: Bank, layers: Mapping[str, nn.Module]
+    backbone: Backbone, bank: Bank, layers: Mapping[str, Layer]
 ) -> tuple[dict[str, Tensor], float]:
     """C [in, in] of each layer, float32 on the CPU, and the seconds that the pass took when it was made.
 
@@ -77,7 +78,7 @@ def at_base_weights(backbone: Backbone) -> Iterator[None]:
 
 @torch.no_grad()
 def _compute(
-    backbone: Backbone, bank: Bank, layers: Mapping[str, nn.Module], chosen: list[int]
+    backbone: Backbone, bank: Bank, layers: Mapping[str, Layer], chosen: list[int]
 ) -> dict[str, Tensor]:
     started = time.perf_counter()
     sums: dict[str, Tensor] = {}
