@@ -8,8 +8,22 @@ from typing import TypeVar
 
 import torch
 
+from harness.errors import HarnessError
+
 T = TypeVar("T")
 log = logging.getLogger("harness")
+
+
+class OutOfMemory(HarnessError):
+    """The GPU's memory does not suffice for training."""
+
+    def __init__(self, batch: int, error: Exception) -> None:
+        reason = str(error).partition(". ")[0]
+        super().__init__(
+            f"training {batch} images at once does not fit ({reason}): set "
+            "execution.gradient_checkpointing: true, a smaller params.batch with more params.accumulate "
+            "where the method has it, precision: bf16, or resources.gpus: 1 for a GPU of its own"
+        )
 
 
 class Batches:

@@ -16,6 +16,7 @@ from harness.api import Lipschitz, Progress
 from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.bank import Bank, FromBank, Goal, make_bank
+from harness.diffusion.batching import OutOfMemory
 from harness.diffusion.checkpoints import Checkpoints
 from harness.diffusion.constraints.active import ActiveConstraints
 from harness.diffusion.constraints.combination import Combination
@@ -31,18 +32,6 @@ from harness.diffusion.prior import prior_images
 from harness.diffusion.sampling import Report
 from harness.diffusion.seeds import named_seed
 from harness.errors import HarnessError
-
-
-class OutOfMemory(HarnessError):
-    """The GPU's memory does not suffice for training."""
-
-    def __init__(self, batch: int, error: Exception) -> None:
-        reason = str(error).partition(". ")[0]
-        super().__init__(
-            f"training {batch} images at once does not fit ({reason}): set "
-            "execution.gradient_checkpointing: true, a smaller params.batch with more params.accumulate "
-            "where the method has it, precision: bf16, or resources.gpus: 1 for a GPU of its own"
-        )
 
 
 class Trainer:
@@ -198,8 +187,18 @@ class Trainer:
     ) -> ActiveConstraints:
         terms = _terms(backbone, parameters, self.lipschitz)
         return ActiveConstraints(
-            self.lipschitz, terms, backbone=backbone, subject=subject, lr=lr, bank=self._bank
+            self.lipschitz,
+            terms,
+            backbone=backbone,
+            subject=subject,
+            lr=lr,
+            bank=self._bank,
+            seed=self.seed,
+            charge=self._charge,
         )
+
+    def _charge(self, seconds: float) -> None:
+        self.seconds_charged += seconds
 
 
 def _make_ready(backbone: Backbone, trained: Sequence[Parameter], captions: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from harness.api import Progress
@@ -21,6 +22,7 @@ from harness.sweep.catalog import Installed
 from harness.sweep.grid import expand
 from harness.sweep.searching import known_trials
 from harness.trial.plan import WEIGHTS
+from harness.trial.prior_texts import bank_texts
 from harness.trial.stages import fit
 from harness.trial.timing import Clock
 
@@ -60,7 +62,9 @@ def export_trial(
         plan = worklist.plan(replace(task, stage="fit"), experiment, folder)
         dataset = load_dataset(experiment.dataset, cache=cache.root)
         subject = dataset.shots(task.trial.subject, task.trial.shots, task.trial.seed)
-        phrase = fit(plan, subject, backbone, progress, Clock(backbone.device), checkpoints).phrase
+        prompts = partial(bank_texts, dataset, subject.category, plan.drift)
+        clock = Clock(backbone.device)
+        phrase = fit(plan, subject, backbone, progress, clock, checkpoints, prompts).phrase
         for step in steps:
             backbone.interpolate(checkpoints.at(step).delta, 1.0)
     if record.readout is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.api import Progress
+from harness.diffusion.constraints.combination import Combination
 from harness.errors import one_line
 from harness.specs import (
     BackboneSpec,
@@ -68,11 +69,17 @@ class Plan:
     saved: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
+    def output_limit(self) -> float | None:
+        """‖Δε‖₂ that a constraint keeps the record within, on the calibration probe; None: no limit."""
+        lipschitz = self.trial.lipschitz
+        return Combination.read(lipschitz.settings()).output_limit if lipschitz else None
+
+    @property
     def needs_calibration(self) -> bool:
         """Whether α must be sought."""
-        return (
-            self.stage != "score" and self.trial.readout is not None and self.trial.readout.kind == "budget"
-        )
+        readout = self.trial.readout
+        budget = readout is not None and readout.kind == "budget"
+        return self.stage != "score" and (budget or self.output_limit is not None)
 
 
 @dataclass

@@ -5,12 +5,15 @@ Knows no images and no scores.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.checkpoints import Checkpoints
-from harness.specs import Readout, Trial
-from harness.trial.calibration import Calibration, Drift, largest_share
+from harness.diffusion.weights.delta import Delta
+from harness.specs import Trial
+from harness.trial.calibration import Calibration, Reached, largest_share
+from harness.trial.plan import Plan
 from harness.trial.stages import Fitted
 from harness.trial.timing import Clock
 
@@ -39,7 +42,7 @@ class TunedModel:
         self._peak = clock.peak_memory()
         self._asked = 0
 
-    def read_out(self, trial: Trial, calibration: Calibration | None, clock: Clock) -> Fitted:
+    def read_out(self, plan: Plan, calibration: Calibration | None, clock: Clock) -> Fitted:
         """Set the weights of a trial; give what its sample stage starts from.
 
         From the second trial on, the seconds of the fit are charged as shared.
@@ -49,54 +52,48 @@ class TunedModel:
             clock.add("fit", self._seconds)
             fitted.origin["fit_shared"] = True
         self._asked += 1
-        readout = trial.readout
+        readout = plan.trial.readout
         if self._tuned is None or fitted.phrase is None:
             return fitted
+        whole = self._tuned
         if readout is not None and readout.kind == "steps":
-            return self._at_step(int(readout.value), fitted)
-        if readout is None:
-            self._backbone.interpolate(self._tuned, 1.0)
-            return fitted
-        return self._between(readout, trial, fitted, calibration, clock)
+            fitted, whole = self._at_step(int(readout.value), fitted)
+        search = Search(self._backbone, whole, calibration, clock)
+        return self._between(search, plan, fitted)
 
     def peak_memory(self, clock: Clock) -> int:
         """Bytes at most in use while fitting and since the clock was made."""
         return max(self._peak, clock.peak_memory())
 
-    def _at_step(self, step: int, fitted: Fitted) -> Fitted:
+    def _at_step(self, step: int, fitted: Fitted) -> tuple[Fitted, Delta]:
         if self._restored:
-            return fitted
-        assert self._tuned is not None
+            return fitted, self._backbone.delta()
         checkpoint = self._checkpoints.at(step)
-        self._backbone.interpolate(checkpoint.delta, 1.0)
-        return replace(fitted, bound=checkpoint.bound, losses=fitted.losses[:step])
+        return replace(fitted, bound=checkpoint.bound, losses=fitted.losses[:step]), checkpoint.delta
 
-    def _between(
-        self, readout: Readout, trial: Trial, fitted: Fitted, calibration: Calibration | None, clock: Clock
-    ) -> Fitted:
-        assert self._tuned is not None
-        share, found = float(readout.value), {}
-        if readout.kind == "budget":
-            assert calibration is not None
-            with clock.time("sample"):
-                reached = largest_share(self._drift(calibration), share)
+    def _between(self, search: Search, plan: Plan, fitted: Fitted) -> Fitted:
+        """Set θ0 + α(θ − θ0): α as the readout has it, less where a bound on outputs asks for less."""
+        readout, limit = plan.trial.readout, plan.output_limit
+        between = readout is not None and readout.between
+        if not between and limit is None:
+            search.place(1.0)
+            return fitted
+        share, found = 1.0, {}
+        if readout is not None and readout.kind == "scale":
+            share = float(readout.value)
+        if readout is not None and readout.kind == "budget":
+            found, limit = {"limit": float(readout.value)}, min(readout.value, limit or math.inf)
+        reached = None if limit is None else search.within(limit, share)
+        if reached is not None:
             share = reached.share
-            found = {
-                "limit": float(readout.value),
-                "calibration": reached.drift,
-                "evaluations": float(reached.evaluations),
-            }
-            clock.add("sample", calibration.seconds)
-        self._backbone.interpolate(self._tuned, share)
-        return replace(fitted, readout={"alpha": share, **found}, bound=self._held(fitted, trial, share))
-
-    def _drift(self, calibration: Calibration) -> Drift:
-        def at(share: float) -> float:
-            assert self._tuned is not None
-            self._backbone.interpolate(self._tuned, share)
-            return calibration.drift(self._backbone)
-
-        return at
+            found |= {"calibration": reached.drift, "evaluations": float(reached.evaluations)}
+        search.place(share)
+        bound = self._held(fitted, plan.trial, share)
+        if plan.output_limit is not None and reached is not None:
+            bound = {**(bound or {}), "output_l2": reached.drift}
+        if not between and share == 1:
+            return replace(fitted, bound=bound)
+        return replace(fitted, readout={"alpha": share, **found}, bound=bound)
 
     def _held(self, fitted: Fitted, trial: Trial, share: float) -> dict[str, float] | None:
         """What a hard bound was held to, with the distance that is left of it."""
@@ -104,3 +101,31 @@ class TunedModel:
             return fitted.bound
         on = trial.lipschitz.on if trial.lipschitz else "effective"
         return {**fitted.bound, "l2": self._backbone.distance(on=on).l2}
+
+
+@dataclass(frozen=True)
+class Search:
+    """The weights between the base model and a fit, and the largest share of the change within a limit."""
+
+    backbone: Backbone
+    whole: Delta
+    calibration: Calibration | None
+    clock: Clock
+
+    def place(self, share: float) -> None:
+        """Set the weights to θ0 + share·(θ − θ0)."""
+        self.backbone.interpolate(self.whole, share)
+
+    def within(self, limit: float, most: float) -> Reached:
+        """Find the largest share up to ``most`` whose drift on the calibration probe is at most ``limit``."""
+        calibration = self.calibration
+        assert calibration is not None
+
+        def drift(part: float) -> float:
+            self.place(part * most)
+            return calibration.drift(self.backbone)
+
+        with self.clock.time("sample"):
+            reached = largest_share(drift, limit)
+        self.clock.add("sample", calibration.seconds)
+        return replace(reached, share=reached.share * most)

@@ -194,7 +194,7 @@ class Worker:
     ) -> tuple[Fitted, Sampled]:
         tuned = self._tuned(plan, job, data, progress, clock)
         calibration = job.calibrations.get(solver(plan))
-        fitted = tuned.read_out(plan.trial, calibration, clock)
+        fitted = tuned.read_out(plan, calibration, clock)
         sampled = sample(plan, data, fitted, self._backbone, reference, progress, clock)
         fitted.seconds, fitted.peak_memory_bytes = dict(clock.seconds), tuned.peak_memory(clock)
         return fitted, sampled
@@ -217,7 +217,7 @@ class Worker:
             except Exception as error:
                 job.error = error
                 raise
-            alone = all(each.trial.readout is None for each in job.plans)
+            alone = all(each.trial.readout is None and each.output_limit is None for each in job.plans)
             job.tuned = TunedModel(self._backbone, fitted, checkpoints, clock, restored=restored, alone=alone)
         return job.tuned
 

@@ -146,6 +146,30 @@ def test_a_method_that_leaves_the_denoiser_alone_is_read_whole_at_every_budget(j
     assert_same(held, end)
 
 
+BOUND = {"output_bound": 0.05, "dual_rate": 1e-6}
+
+
+@pytest.mark.parametrize("method", ["dreambooth", "dreambooth_lora", "custom_diffusion"])
+def test_a_bound_on_outputs_is_held_in_every_record(job, method):
+    readouts = [None, at("steps", 3), at("scale", 0.9), at("scale", 1e-3), at("budget", 0.02)]
+    outcomes = job(method, *readouts, lipschitz=Lipschitz.of(BOUND), keep_weights="all")
+    for outcome in outcomes:
+        assert outcome.bound["output_l2"] <= outcome.bound["output_bound"] == 0.05
+    end, early, most, least, budget = outcomes
+    assert end.bound["output_l2"] >= 0.99 * 0.05 and 0 < end.readout["alpha"] < 0.9
+    assert most.bound["output_l2"] >= 0.99 * 0.05 and early.readout["alpha"] > end.readout["alpha"]
+    assert least.readout["alpha"] == 1e-3
+    assert budget.readout["calibration"] <= budget.readout["limit"] == 0.02
+    assert not any("delta.safetensors" in outcome.artifacts for outcome in outcomes)
+
+
+def test_a_fit_within_its_bound_on_outputs_is_read_out_whole(job):
+    loose = Lipschitz.of({**BOUND, "output_bound": 1e6})
+    (held,), (free,) = job("dreambooth", None, lipschitz=loose, keep_weights="all"), job("dreambooth", None)
+    assert held.readout is None and held.bound["output_l2"] > 0 and "delta.safetensors" in held.artifacts
+    assert images(held) == images(free)
+
+
 def test_a_bound_says_how_much_of_it_is_left(job):
     end, half = job("dreambooth", None, at("scale", 0.5), lipschitz=Lipschitz(bound=0.02))
     assert half.bound["radius"] == end.bound["radius"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.api import Lipschitz
@@ -33,11 +33,15 @@ class ActiveConstraints:
         subject: TrainingSet | None = None,
         lr: float | None = None,
         bank: Bank | None = None,
+        seed: int = 0,
+        charge: Callable[[float], None] | None = None,
     ) -> None:
         from harness.diffusion.lipschitz import constrained
 
         wanted = Combination.read(lipschitz.settings() if lipschitz else None)
-        self.training = Training(constrained(terms, wanted.on), backbone, subject, lr, bank)
+        self.training = Training(
+            constrained(terms, wanted.on), backbone, subject, lr, bank, seed=seed, charge=charge
+        )
         self.members = [each.prepare(self.training) for each in wanted.members]
 
     @property

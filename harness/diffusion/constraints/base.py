@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -63,6 +63,8 @@ class Training:
     subject   what it learns from
     lr        the constant learning rate
     bank      the base model's answers on prior prompts, for a kind that ``uses_bank``
+    seed      the trial's
+    charge    takes seconds to add to the measured ones, for work that was read from the cache
     """
 
     terms: Sequence[Term]
@@ -70,10 +72,32 @@ class Training:
     subject: TrainingSet | None = None
     lr: float | None = None
     bank: Bank | None = None
+    seed: int = 0
+    charge: Callable[[float], None] | None = None
+
+
+class AtWork:
+    """A constraint in a training run: what it does around each step, and what it proves at the end."""
+
+    def before_step(self, training: Training) -> None:
+        """Change the weights before the optimizer's step, with their gradients known."""
+
+    def add_gradient(self, training: Training, loss: Tensor | None) -> None:
+        """Add to the gradients, once per optimizer step, after unscaling and before clipping.
+
+        ``loss`` [] is the step's own, detached; None outside of a training loop.
+        """
+
+    def after_step(self, training: Training) -> None:
+        """Change the weights after the optimizer's step."""
+
+    def proof(self, training: Training) -> dict[str, float]:
+        """Measure at the end what the record shall prove, by names that no other kind uses."""
+        return {}
 
 
 @dataclass(frozen=True)
-class Constraint:
+class Constraint(AtWork):
     """One kind of constraint at one setting.
 
     Class variables, which every kind sets:
@@ -83,10 +107,6 @@ class Constraint:
            last is the one whose curve the row is on
     noun   how an error names it: "a penalty (λ)"
     needs  what a figure along its axis cannot do without
-
-    And where a kind has need of it:
-
-    uses_bank  its trainings are given a bank, made before anything is handed out and charged to the fit
     """
 
     key: ClassVar[str]
@@ -95,7 +115,6 @@ class Constraint:
     needs: ClassVar[str]
     axis: ClassVar[Axis]
     look: ClassVar[Look]
-    uses_bank: ClassVar[bool] = False
 
     @classmethod
     def fields(cls) -> dict[str, tuple[Any, Any]]:
@@ -116,6 +135,16 @@ class Constraint:
         if settings.get(cls.key) is None:
             return None
         return cls(**{name: settings[name] for name in cls.fields() if name in settings})
+
+    @property
+    def uses_bank(self) -> bool:
+        """Whether trainings are given a bank, made before anything is handed out and charged to the fit."""
+        return False
+
+    @property
+    def output_limit(self) -> float | None:
+        """‖Δε‖₂ on the calibration probe that every record is kept within; None: no such limit."""
+        return None
 
     @property
     def strength(self) -> float:
@@ -146,22 +175,9 @@ class Constraint:
         """Name the publication's method that a method with this constraint alone is; None: none."""
         return None
 
-    def prepare(self, training: Training) -> Self:
-        """Settle the constraint for a run, before its first step. Raises ValueError where it cannot."""
-        return self
+    def prepare(self, training: Training) -> AtWork:
+        """Settle the constraint for a run, before its first step; most are at work themselves.
 
-    def before_step(self, training: Training) -> None:
-        """Change the weights before the optimizer's step, with their gradients known."""
-
-    def add_gradient(self, training: Training, loss: Tensor | None) -> None:
-        """Add to the gradients, once per optimizer step, after unscaling and before clipping.
-
-        ``loss`` [] is the step's own, detached; None outside of a training loop.
+        Raises ValueError where it cannot.
         """
-
-    def after_step(self, training: Training) -> None:
-        """Change the weights after the optimizer's step."""
-
-    def proof(self, training: Training) -> dict[str, float]:
-        """Measure at the end what the record shall prove, by names that no other kind uses."""
-        return {}
+        return self

@@ -41,6 +41,13 @@ class Combination:
         return any(each.uses_bank for each in self.members)
 
     @property
+    def output_limit(self) -> float | None:
+        """The least ‖Δε‖₂ that one of them keeps every record within; None: there is no limit."""
+        return min(
+            (each.output_limit for each in self.members if each.output_limit is not None), default=None
+        )
+
+    @property
     def short(self) -> list[str]:
         """The short form of a trial's own title: ``["λ=500"]``, ``["B=0.5·‖θ0‖", "on A, B"]``."""
         return [*(each.short for each in self.members), *self._entries()]

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from harness.api import Lipschitz, later
-from harness.diffusion.constraints.base import Axis, Constraint, Look, Training
+from harness.diffusion.constraints.base import AtWork, Axis, Constraint, Look, Training
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from harness.diffusion.quadratic import Weighted
+
 PAPER = "P&P, the paper's method"
 """How the full fine-tune with the penalty is called beside its settings (arXiv 2505.19519)."""
+FROM_MODEL = ("activation",)
+"""Norms whose metric is measured on the base model."""
 
 
 @dataclass(frozen=True)
 class Penalty(Constraint):
     """λ·Σ_l penalty(θ_l − θ0_l): the mean square of each tensor, summed (``tensor_mean``), or the ``sum``.
 
+    ``activation``: the mean relative change of each layer's output on a bank's prior prompts, to first order.
+    Its gradient is recomputed ``every`` so many steps and stays the same in between.
     ``decoupled``: its gradient does not go through Adam. Each step the weights go back by lr·∇, as AdamW's
     do for weight decay: θ ← θ − lr·λ'·(θ − θ0) with λ' = 2λ/n_l, or 2λ for ``sum``.
     """
@@ -34,14 +41,21 @@ class Penalty(Constraint):
     look = Look(line="-", mark="o", other_mark="D", mark_over_shots="D")
 
     penalty: Annotated[float, Field(ge=0)]
-    norm: Literal["tensor_mean", "sum"] = Lipschitz.norm
+    norm: Literal["tensor_mean", "sum", "activation"] = Lipschitz.norm
     decoupled: bool = later(False)
+    every: Annotated[int, Field(ge=1)] = later(4)
 
     @property
     def forms(self) -> list[str]:
         """What is not as usual: ["sum", "decoupled"]."""
         norm: list[str] = [] if self.norm == "tensor_mean" else [self.norm]
-        return [*norm, "decoupled"] if self.decoupled else norm
+        every = [] if self.every == 4 else [f"every {self.every}"]
+        return [*norm, *every, "decoupled"] if self.decoupled else [*norm, *every]
+
+    @property
+    def uses_bank(self) -> bool:
+        """For a metric that comes from the model; λ = 0 measures nothing."""
+        return self.norm in FROM_MODEL and self.penalty > 0
 
     @property
     def scale(self) -> str:
@@ -63,10 +77,14 @@ class Penalty(Constraint):
         mean = self.penalty > 0 and not self.forms
         return PAPER if mean and method == "dreambooth" and not params.get("prior_weight") else None
 
-    def prepare(self, training: Training) -> Self:
+    def prepare(self, training: Training) -> AtWork:
         """Raises ValueError where a decoupled step would overshoot θ0: lr·λ' > 1."""
         from harness.diffusion.lipschitz import penalty_factor
 
+        if self.norm in FROM_MODEL:
+            return self._in_metric(training)
+        if self.every != Penalty.every:
+            raise ValueError(f"every goes with norm: {' or '.join(FROM_MODEL)}, not {self.norm}")
         if not (self.decoupled and self.penalty):
             return self
         if training.lr is None:
@@ -79,6 +97,24 @@ class Penalty(Constraint):
                     f"{share:.3g} of its change each step; lower one of them, until it is at most 1"
                 )
         return self
+
+    def _in_metric(self, training: Training) -> AtWork:
+        """Measure the metric, charge what it costs and be at work in it."""
+        from harness.diffusion.penalty_metric import measured
+
+        if self.decoupled:
+            raise ValueError(
+                f"decoupled goes with norm: tensor_mean or sum, not {self.norm}; leave one of them out"
+            )
+        if not self.penalty:
+            return AtWork()
+        if training.backbone is None or training.bank is None:
+            raise ValueError(f"norm: {self.norm} needs a backbone and a bank")
+        started = time.perf_counter()
+        parts, seconds = measured(self.norm, training.terms, training.backbone, training.bank)
+        if training.charge is not None:
+            training.charge(seconds - (time.perf_counter() - started))
+        return InMetric(parts, penalty=self.penalty, every=self.every)
 
     def add_gradient(self, training: Training, loss: Tensor | None) -> None:
         """Add λ·∇penalty; nothing at λ = 0 or where it is decoupled. ``loss`` [] decides nothing."""
@@ -93,3 +129,21 @@ class Penalty(Constraint):
 
         if self.penalty and self.decoupled and training.lr is not None:
             step_back(training.terms, self.penalty, self.norm, lr=training.lr)
+
+
+class InMetric(AtWork):
+    """λ·Σ_l q_l(Δ_l), its gradient recomputed at the first of every so many steps."""
+
+    def __init__(self, parts: Sequence[Weighted], *, penalty: float, every: int) -> None:
+        self.parts, self.penalty, self.every = parts, penalty, every
+        self._gradients: list[tuple[Tensor, Tensor]] = []
+        self._step = 0
+
+    def add_gradient(self, training: Training, loss: Tensor | None) -> None:
+        """Add λ·∇q to what has a gradient. ``loss`` [] decides nothing."""
+        if self._step % self.every == 0:
+            self._gradients = [pair for part in self.parts for pair in part.gradients()]
+        self._step += 1
+        for tensor, gradient in self._gradients:
+            if tensor.grad is not None:
+                tensor.grad.add_(gradient.to(tensor.grad), alpha=self.penalty)

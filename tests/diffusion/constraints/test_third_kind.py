@@ -181,7 +181,7 @@ def test_the_experiment_takes_its_keys_as_axes_and_titles_name_it(facts):
 def test_its_mistakes_are_explained(facts):
     large, alone, misspelt, beside = facts["mistakes"]
     assert "lipschitz[0].pull: must be less than or equal to 1, not 2.0" in large
-    assert "needs a penalty (λ) or a bound (B) or a pull (π)" in alone
+    assert "needs a penalty (λ) or a bound (B) or a bound on outputs (b) or a pull (π)" in alone
     assert "unknown key 'pul'; did you mean 'pull'?" in misspelt
     assert "gentle needs a pull (π)" in beside
 
