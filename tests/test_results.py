@@ -92,6 +92,10 @@ def test_five_shots_teach_more_than_nothing(method):
         assert stats.mean(gains) > 2 * stats.standard_error(gains)
 
 
+SEARCHED = ("dreambooth", "dreambooth_lora", "textual_inversion")
+"""Methods whose committed search is of their present version; Custom Diffusion's is of version 1."""
+
+
 def chosen():
     """Method, parameters and penalty of the settings that the first merit and the first rule take.
 
@@ -99,7 +103,11 @@ def chosen():
     """
     groups = best_settings.ranked(records.read(RESULTS / "tuning-toybox"), best_settings.MERITS["accuracy"])
     rows = [best_settings.chosen(group, paired=False).row for group in groups]
-    return {(row.method, written(row.records[0].trial["params"]), penalty(row)) for row in rows}
+    return {
+        (row.method, written(row.records[0].trial["params"]), penalty(row))
+        for row in rows
+        if row.method in SEARCHED
+    }
 
 
 def written(params):
@@ -129,7 +137,7 @@ def test_the_merit_on_toybox_is_recovered_from_the_committed_records():
 
 def test_presets_are_what_the_search_chose():
     taken = chosen()
-    for name in ("dreambooth", "dreambooth_lora", "custom_diffusion", "textual_inversion"):
+    for name in SEARCHED:
         assert (name, written(methods.resolve_params(methods.load(name), {}, "toybox")), None) in taken
 
 

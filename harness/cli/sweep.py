@@ -36,6 +36,8 @@ MLflow = Annotated[
         metavar="URI", envvar="MLFLOW_TRACKING_URI", help="MLflow store [default: RUNS/mlflow.db, sqlite]."
     ),
 ]
+Reporting = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Name the figures left out for want of data.")]
 
 
 def sweep(
@@ -58,12 +60,8 @@ def sweep(
     address: Annotated[
         str | None, typer.Option(metavar="A", help="A Ray cluster, host:port or auto.")
     ] = None,
-    report: Annotated[
-        bool, typer.Option("--report/--no-report", help="Write report.html at the end.")
-    ] = True,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Name the figures left out for want of data.")
-    ] = False,
+    report: Reporting = True,
+    verbose: Verbose = False,
 ) -> None:
     """Run what an experiment still lacks: fit, sample, score; then tables, figures, report, MLflow.
 
@@ -81,17 +79,16 @@ def sweep(
     from harness.tracking.environment import check_address
 
     check_address(mlflow)
-    if address is not None and not dry_run:
-        check_cluster(address)
     path = experiment_file(experiment, runs)
     if path.is_file() and is_toy(path):
         _toy(path, changes or [], runs, dry_run=dry_run)
         return
     loaded = config.load(path, changes or ())
     if dry_run:
-        planned = Installed(loaded, plan_only=True)
-        _show_plan(loaded, planned, runs, everything=everything, workers=workers)
+        _show_plan(loaded, runs, everything=everything, workers=workers)
         return
+    if address is not None:
+        check_cluster(address)
     catalog = Installed(loaded)
     expanded = expand(loaded, catalog)  # says what is wrong before anything slow
     _make(runs)
@@ -179,12 +176,12 @@ def _report(folder: Path) -> None:
         document.write([folder], folder / document.FILE)
 
 
-def _show_plan(
-    experiment: Experiment, catalog: Installed, runs: Path, *, everything: bool, workers: int | None
-) -> None:
+def _show_plan(experiment: Experiment, runs: Path, *, everything: bool, workers: int | None) -> None:
     from harness.cli.listing import console, dry_run
     from harness.cli.progress import what_is_left
+    from harness.sweep.catalog import Installed
 
+    catalog = Installed(experiment, plan_only=True)
     folder = runs / experiment.name
     plan, work, skips, cost = dry_run(experiment, catalog, folder, everything=everything, workers=workers)
     console().print(plan)

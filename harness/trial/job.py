@@ -41,7 +41,7 @@ class Job:
         """
         if len(self.steps) < len(self.plans):
             return plan
-        params = {**plan.trial.params, "steps": max(self.steps)}
+        params = {**plan.trial.params, "steps": min(max(self.steps), plan.trial.params["steps"])}
         return replace(plan, trial=plan.trial.model_copy(update={"params": params}))
 
 

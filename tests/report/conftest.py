@@ -29,7 +29,7 @@ TITLES = {
 ENCODERS = {
     **dict.fromkeys(("dino", "dino_heldout", "pres", "image_drift", "kid"), "toybox-dino 3f2a v1"),
     **dict.fromkeys(("clip_i", "clip_i_heldout", "clip_t", "prior_clip_t_fall"), "toybox-clip 77b0 v1"),
-    **dict.fromkeys(("prompt_accuracy", "subject_pattern"), "toybox-probe 9c1d v1"),
+    **dict.fromkeys(("prompt_accuracy", "subject_pattern", "subject_shape"), "toybox-probe 9c1d v1"),
 }
 
 
@@ -163,6 +163,7 @@ def _invented(generator, method: str, reach: float, drift: float, ease: float, *
         "pres": None if photos else near(0.33 + 0.3 * drift * reach),
         "copying": max(0.0, near(-0.1 + 0.35 * reach)),
         "subject_pattern": near(0.2 + 0.6 * reach),
+        "subject_shape": near(0.4 + 0.3 * reach),
     }
     changed = {
         "weight_l2": near(2.92 * drift, 0.05 * drift),

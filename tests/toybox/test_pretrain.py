@@ -293,6 +293,7 @@ SHIPPED = {
     "dino": "dino.safetensors",
     "dino2": "dino-2.safetensors",
     "probe": "probe.safetensors",
+    "probe2": "probe-2.safetensors",
     "unet": "sd/unet/diffusion_pytorch_model.safetensors",
     "autoencoder": "sd/vae/diffusion_pytorch_model.safetensors",
 }

@@ -231,7 +231,8 @@ def fit(name, backbone, photos, lipschitz=None):
     kind = methods.load(name)
     chosen = {key: value for key, value in SMALL.items() if key in kind.__dataclass_fields__}
     method = methods.build(kind, methods.resolve_params(kind, chosen, "tiny"))
-    trainer = Trainer(seed=0, lipschitz=lipschitz)
+    prompts = ["a photo of a mug", "a dog in the snow"]
+    trainer = Trainer(seed=0, lipschitz=lipschitz, bank_texts=lambda: prompts)
     result = method.fit(backbone, Subject("rex", "dog", photos, "red dog"), trainer)
     return result, trainer
 

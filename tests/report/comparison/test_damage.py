@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
-from harness.report.comparison.curves import bootstrap
 from harness.report.comparison.damage import agreement, rank_correlation
 
 
@@ -28,16 +27,17 @@ def test_settings_that_rank_alike_for_every_subject_agree_wholly():
 
 def test_subjects_are_resampled_and_settings_stay():
     drift, damage = np.random.default_rng(0).normal(size=(2, 12, 9))
+    drawn = np.random.default_rng(3).multinomial(9, np.full(9, 1 / 9), 150) / 9
+    found = [oracle.spearmanr(drift @ weights, damage @ weights).statistic for weights in drawn]
+    low, high = np.quantile(found, [0.025, 0.975])
+    value = oracle.spearmanr(drift.mean(axis=1), damage.mean(axis=1)).statistic
+    assert low < value < high
+    wanted = {"value": value, "low": low, "high": high, "share": 1.0}
+    assert vars(agreement(drift, damage, replicates=150, seed=3)) == pytest.approx(wanted)
 
-    def correlation(weights):
-        return oracle.spearmanr(drift @ weights, damage @ weights).statistic
 
-    wanted = bootstrap(correlation, 9, replicates=150, seed=3)
-    found = agreement(drift, damage, replicates=150, seed=3)
-    assert vars(found) == pytest.approx(vars(wanted))
-    assert wanted.low < wanted.value < wanted.high
-
-
-def test_two_thousand_replicates_of_one_seed_are_drawn_unless_said(monkeypatch):
-    monkeypatch.setattr("harness.report.comparison.damage.bootstrap", lambda *given, **more: (given[1], more))
-    assert agreement(np.zeros((2, 9)), np.zeros((2, 9))) == (9, {"replicates": 2000, "seed": 0})
+def test_two_thousand_replicates_of_one_seed_are_drawn_unless_said():
+    drift, damage = np.random.default_rng(1).normal(size=(2, 40, 6))
+    assert agreement(drift, damage) == agreement(drift, damage, replicates=2000, seed=0)
+    assert agreement(drift, damage) != agreement(drift, damage, replicates=1500)
+    assert agreement(drift, damage) != agreement(drift, damage, seed=1)

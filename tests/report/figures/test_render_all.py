@@ -56,7 +56,11 @@ def test_every_figure_is_written(rendered):
         "pictures-chair_11.png",
         "pictures-mug_03.png",
     ]
-    assert [line.partition(":")[0] for line in said] == ["pictures-lamp_07.png", "pictures-teapot_02.png"]
+    assert [line.partition(":")[0] for line in said] == [
+        "output_bound.png",
+        "pictures-lamp_07.png",
+        "pictures-teapot_02.png",
+    ]
 
 
 def test_figures_show_something_and_are_small(rendered):
