@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.paper.pages import Entry, Page, Part, Printed
 from harness.paper.sources import Sources, missing, own
 from harness.paper.tables import sweep
+from harness.report.figures.published_adapters import against_drift
 from harness.report.figures.style import drawing
 from harness.report.rows import COLUMNS, Row
+from harness.report.tables.published_adapters import quadratic
 from harness.report.tables.published_results import RESULTS, values
 
 ALONG = ("dino_heldout", "clip_i_heldout", "clip_t", "weight_l2", "noise_l2")
@@ -116,7 +116,7 @@ def adapters(sources: Sources) -> Page:
         for each in found
         for name in ("similarity", "drift")
     ]
-    _, explained, spread = quadratic(found)
+    fit = quadratic()
     return Page(
         "flux2",
         "Thirty adapters on FLUX.2-klein (PEFT's benchmark)",
@@ -128,31 +128,9 @@ def adapters(sources: Sources) -> Page:
             ),
         ),
         (
-            f"One quadratic in drift explains {explained:.0%} of the variance in similarity; "
-            f"residual s.d. {spread:.3f}.",
+            f"One quadratic in drift explains {fit.explained:.0%} of the variance in similarity; "
+            f"residual s.d. {fit.deviation:.3f}.",
             "No counterpart here: FLUX.2 is no family of this version. Full fine-tuning has no drift there.",
         ),
-        draw=_adapters,
+        draw=against_drift,
     )
-
-
-def quadratic(found: Sequence[dict[str, float]]) -> tuple[np.ndarray, float, float]:
-    """Fit similarity by a quadratic in drift: coefficients, share of variance explained, residual s.d."""
-    drift, similarity = (np.array([each[name] for each in found]) for name in ("drift", "similarity"))
-    coefficients = np.polyfit(drift, similarity, 2)
-    rest = similarity - np.polyval(coefficients, drift)
-    return coefficients, float(1 - rest.var() / similarity.var()), float(rest.std(ddof=3))
-
-
-def _adapters() -> Figure:
-    found = values()["adapters"]
-    coefficients, explained, _ = quadratic(found)
-    figure = drawing(7, 4.5, f"Published (PEFT image-gen, FLUX.2-klein): R² of the quadratic {explained:.2f}")
-    axes = figure.subplots()
-    look: dict[str, Any] = {**PUBLISHED_LOOK, "linestyle": ""}
-    axes.plot([e["drift"] for e in found], [e["similarity"] for e in found], **look)
-    along = np.linspace(0, max(e["drift"] for e in found), 100)
-    axes.plot(along, np.polyval(coefficients, along), color="#bbbbbb")
-    axes.set_xlabel("drift")
-    axes.set_ylabel("similarity")
-    return figure

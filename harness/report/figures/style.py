@@ -75,7 +75,7 @@ STAR = "*"
 """The mark of what has no constraint."""
 
 _PARAMETER = Look(line=":", mark="^", other_mark="^", mark_over_shots="^")
-_DASHES = ((4, 2), (1.2, 1.8))
+_DASHES: tuple[tuple[float, ...], ...] = ((5, 2), (1.2, 1.8), (7, 2, 1.2, 2))
 """Lines of the floors, and of the ceilings, in the order of their names."""
 
 # Tones of a method's variants, from the first on: towards which colour, and how far.
@@ -140,7 +140,7 @@ def _look(curve: Series) -> Look:
 
 
 @cache
-def _dashes(method: str) -> tuple[float, float]:
+def _dashes(method: str) -> tuple[float, ...]:
     role = methods.role_of(method)
     alike = [name for name in methods.known() if methods.role_of(name) == role]
     return _DASHES[alike.index(method) % len(_DASHES)]

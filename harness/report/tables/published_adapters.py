@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.report.tables.published_results import values
+
 SOURCE = "PEFT, method_comparison/image-gen/results (August 2026, Apache-2.0)"
 OPENING = (
     f"Published, not measured here: thirty adapters on FLUX.2-klein, one subject and one seed each. {SOURCE}."
@@ -19,15 +21,6 @@ REMARK = (
     "falls: past its peak a curve over drift is not monotone."
 )
 
-_WRITTEN = """
-ln_tuning 0 .342 | fourierft .021 .347 | vblora .136 .570 | psoft .155 .598 | waveft .203 .614
-boft .207 .645 | ia3 .229 .648 | pvera .230 .655 | vera .231 .663 | shira .256 .704
-hra .260 .644 | loha .260 .662 | oft .262 .708 | lora .262 .697 | road .264 .673
-lily .265 .649 | adalora .267 .682 | lokr .268 .697
-dora .275 .668 | gralora .275 .701 | deft .277 .709 | para .287 .689 | lora64 .288 .743 | glora .288 .701
-miss .309 .657 | peanut .317 .713 | c3a .362 .637 | randlora .439 .605 | delora .461 .539 | frod .463 .548
-"""
-
 
 class Adapter(NamedTuple):
     """One adapter at its published setting: drift from the base model, similarity to the subject."""
@@ -37,12 +30,12 @@ class Adapter(NamedTuple):
     similarity: float
 
 
-def _adapters() -> tuple[Adapter, ...]:
-    written = [entry.split() for line in _WRITTEN.strip().splitlines() for entry in line.split("|")]
-    return tuple(Adapter(name, float(drift), float(similarity)) for name, drift, similarity in written)
-
-
-ADAPTERS = _adapters()
+ADAPTERS = tuple(
+    sorted(
+        (Adapter(each["method"], each["drift"], each["similarity"]) for each in values()["adapters"]),
+        key=lambda adapter: adapter.drift,
+    )
+)
 
 
 class Quadratic(NamedTuple):

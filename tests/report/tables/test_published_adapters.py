@@ -13,7 +13,8 @@ from harness.report.tables.published_adapters import ADAPTERS, OPENING, quadrati
 def test_thirty_adapters_by_rising_drift():
     assert len(ADAPTERS) == len({adapter.name for adapter in ADAPTERS}) == 30
     assert [each.drift for each in ADAPTERS] == sorted(each.drift for each in ADAPTERS)
-    assert {each.name: each[1:] for each in ADAPTERS}["lora64"] == (0.288, 0.743)
+    drift, similarity = {each.name: each[1:] for each in ADAPTERS}["frod"]
+    assert (round(drift, 3), round(similarity, 3)) == (0.463, 0.548)
 
 
 def test_one_quadratic_explains_94_percent_with_a_residual_deviation_of_024():
