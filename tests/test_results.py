@@ -13,7 +13,7 @@ from harness.config import experiment
 from harness.metrics.registry import MEASURES
 from harness.report import publish, stats
 from harness.report.rows import select
-from harness.report.tables import best_settings
+from harness.report.tables import best_settings, method_table
 from harness.sweep.grid import trials
 from harness.toybox.confirmation import confirmation
 
@@ -188,3 +188,11 @@ def test_the_protocol_names_measures_that_can_fall_and_subjects_that_no_search_h
 def test_no_result_file_is_large():
     large = [path for path in RESULTS.rglob("*") if path.is_file() and path.stat().st_size > LARGEST]
     assert not large
+
+
+def test_the_readme_shows_the_tables_that_the_records_give():
+    columns = ["dino_heldout", "clip_t", "prompt_accuracy", "noise_l2", "image_drift", "weight_l2"]
+    found = method_table.table(
+        records.read(RESULTS / "fewshot"), where=["shots=5"], measures=columns, experiment="fewshot"
+    )
+    assert found.strip() in (RESULTS.parent / "README.md").read_text()
