@@ -142,6 +142,11 @@ class Constraint(AtWork):
         return False
 
     @property
+    def trains_on_outputs(self) -> bool:
+        """Whether it is marked †: it acts on a distance of outputs, the axis of a drift budget."""
+        return False
+
+    @property
     def output_limit(self) -> float | None:
         """‖Δε‖₂ on the calibration probe that every record is kept within; None: no such limit."""
         return None

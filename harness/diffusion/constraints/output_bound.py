@@ -50,6 +50,11 @@ class OutputBound(Constraint):
         return True
 
     @property
+    def trains_on_outputs(self) -> bool:
+        """Outputs are what is bounded."""
+        return True
+
+    @property
     def output_limit(self) -> float:
         """A readout keeps the end within b."""
         return self.output_bound
@@ -67,13 +72,13 @@ class OutputBound(Constraint):
 
     @property
     def short(self) -> str:
-        """ "b=3", "b=3 η=0.1"."""
-        return " ".join([f"b={self.output_bound:g}", *self._forms])
+        """ "b=3 †", "b=3 † η=0.1"."""
+        return " ".join([f"b={self.output_bound:g} †", *self._forms])
 
     @property
     def long(self) -> str:
-        """ "‖Δε‖≤3", "‖Δε‖≤3 (η=0.1)"."""
-        return f"‖Δε‖≤{self.output_bound:g}" + (f" ({', '.join(self._forms)})" if self._forms else "")
+        """ "‖Δε‖≤3 †", "‖Δε‖≤3 † (η=0.1)"."""
+        return f"‖Δε‖≤{self.output_bound:g} †" + (f" ({', '.join(self._forms)})" if self._forms else "")
 
     def prepare(self, training: Training) -> AtWork:
         """Measure what 0 steps give. Raises ValueError where that is above b already."""

@@ -48,9 +48,14 @@ class Penalty(Constraint):
     @property
     def forms(self) -> list[str]:
         """What is not as usual: ["sum", "decoupled"]."""
-        norm: list[str] = [] if self.norm == "tensor_mean" else [self.norm]
+        norm: list[str] = [] if self.norm == "tensor_mean" else [self.norm + " †" * self.trains_on_outputs]
         every = [] if self.every == 4 else [f"every {self.every}"]
         return [*norm, *every, "decoupled"] if self.decoupled else [*norm, *every]
+
+    @property
+    def trains_on_outputs(self) -> bool:
+        """A metric from the model stands for the change of its outputs."""
+        return self.norm in FROM_MODEL
 
     @property
     def uses_bank(self) -> bool:

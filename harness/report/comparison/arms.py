@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import HarnessError
-from harness.methods import load
+from harness import methods
 from harness.report.comparison.curves import Settings, Vector
 from harness.report.rows import COLUMNS, Row, Selection
 from harness.specs import Readout
@@ -122,13 +121,10 @@ def fit_of(row: Row) -> str:
 def trains_on_outputs(row: Row) -> bool:
     """Say whether a row is marked †: it trains on a distance of outputs, the axis of a drift budget.
 
-    A method or a kind of constraint says so by ``output_distance = True``.
+    A method says so by ``trains_on = "outputs"``, a constraint by its property.
     """
-    try:
-        method = bool(getattr(load(row.method), "output_distance", False))
-    except HarnessError:
-        method = False
-    return method or any(getattr(each, "output_distance", False) for each in row.constraints.members)
+    constrained = any(each.trains_on_outputs for each in row.constraints.members)
+    return constrained or methods.trains_on_outputs(row.method)
 
 
 def _sampling(row: Row) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.config.titles import title
-from harness.methods import role_of, trains_on_outputs
+from harness.methods import role_of
 from harness.metrics.registry import MEASURES
 from harness.records import Record
 from harness.report import stats
+from harness.report.comparison.arms import trains_on_outputs
 from harness.report.rows import COLUMNS, Cell, Selection, outdated, values
 from harness.report.tables.markup import number
 
@@ -53,12 +54,9 @@ def footnotes(
 
 def _outputs_note(selection: Selection) -> str | None:
     """Say what a † is, where a row has one."""
-    names = {record.trial["method"] for row in selection.rows for record in row.records}
-    if not any(trains_on_outputs(name) for name in names):
+    if not any(trains_on_outputs(row) for row in selection.rows):
         return None
-    return (
-        "†: trained on the distance from the base model's outputs, on prompts of which no drift is measured."
-    )
+    return "†: held to the base model's outputs, on prompts of which no drift is measured."
 
 
 def _bold_note(selection: Selection) -> str | None:

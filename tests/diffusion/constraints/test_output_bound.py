@@ -103,7 +103,7 @@ def test_a_bound_below_what_0_steps_give_is_refused(backbone):
 
 def test_its_words():
     combination = Combination.read({"output_bound": 3.0, "penalty": 5.0, "bound": 2.0})
-    assert combination.short == ["λ=5", "B=2", "b=3"] and combination.long[-1] == "‖Δε‖≤3"
+    assert combination.short == ["λ=5", "B=2", "b=3 †"] and combination.long[-1] == "‖Δε‖≤3 †"
     assert combination.output_limit == 3.0 and combination.uses_bank
     other = OutputBound(3.0, dual_rate=0.1, bank_batch=8)
     assert other.short == "b=3 η=0.1 bank batch 8"

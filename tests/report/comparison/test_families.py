@@ -3,7 +3,6 @@
 import pytest
 
 from harness.errors import ConfigError
-from harness.report.comparison import families as module
 from harness.report.comparison.budgets import Reader, budgets_of
 from harness.report.comparison.families import Splits, dominating, families
 from harness.report.rows import select
@@ -117,16 +116,14 @@ def test_q2_is_every_method_against_the_penalty_at_five(records, make):
     assert not any(enough for _, enough in dominating(found).values())
 
 
-def test_what_trains_on_outputs_does_not_win_by_fidelity(records, make, monkeypatch):
-    lora = fits(make, "dreambooth_lora", drift=9.0, gain=(0.2, 0.1, 0.0))
-
-    def pair():
-        found = families(reader_of([*records, *lora]), "dreambooth+penalty", (5.0,), Splits())
-        return next(p for p in found[0].pairs if p.first.method == "dreambooth_lora")
-
-    assert pair().verdicts["dino_context"].kind == "better" and pair().dominates
-    monkeypatch.setattr(module, "trains_on_outputs", lambda row: True)
-    assert pair().dominates is False
+@pytest.mark.parametrize(("method", "marked"), [("dreambooth_lora", False), ("output_preservation", True)])
+def test_what_trains_on_outputs_does_not_win_by_fidelity(records, make, method, marked):
+    faithful = fits(make, method, drift=9.0, gain=(0.2, 0.1, 0.0))
+    found = families(reader_of([*records, *faithful]), "dreambooth+penalty", (5.0,), Splits())
+    (pair,) = [each for each in found[0].pairs if each.first.method == method]
+    assert pair.verdicts["dino_context"].kind == "better"
+    assert pair.on_outputs is marked
+    assert pair.dominates is not marked
 
 
 def test_two_common_subjects_are_one_line(make):
