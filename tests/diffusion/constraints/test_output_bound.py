@@ -106,6 +106,6 @@ def test_its_words():
     assert combination.short == ["λ=5", "B=2", "b=3 †"] and combination.long[-1] == "‖Δε‖≤3 †"
     assert combination.output_limit == 3.0 and combination.uses_bank
     other = OutputBound(3.0, dual_rate=0.1, bank_batch=8)
-    assert other.short == "b=3 η=0.1 bank batch 8"
+    assert other.short == "b=3 † η=0.1 bank batch 8"
     assert other.scale == ", η=0.1, bank batch 8"
     assert Combination.read({"penalty": 5.0}).output_limit is None
