@@ -39,6 +39,7 @@ class Expectation:
     passes    through the denoiser
     pictures  that are filed, and their ``size`` in bytes, without weights; None where that is not known
     place     the nearest folder that is there, with ``free`` bytes
+    searches  whether a search will propose more, of which nothing is counted
     """
 
     seconds: float | None
@@ -49,6 +50,7 @@ class Expectation:
     size: int | None
     place: Path
     free: int
+    searches: bool = False
 
     @property
     def words(self) -> str:
@@ -58,7 +60,8 @@ class Expectation:
         if self.seconds is not None:
             work = f"about {duration_text(self.seconds)} with {workers}"
         size = "" if self.size is None else f", {size_text(self.size)} without weights"
-        return f"{work}, {self.pictures:,} pictures{size}"
+        besides = "; what a search will propose is not counted" if self.searches else ""
+        return f"{work}, {self.pictures:,} pictures{size}{besides}"
 
     @property
     def alarm(self) -> str | None:
@@ -110,6 +113,7 @@ def expect(
         size=int(sum(known)) if len(known) == len(bytes_of) else None,
         place=place,
         free=shutil.disk_usage(place).free,
+        searches=experiment.search is not None,
     )
 
 

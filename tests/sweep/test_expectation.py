@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness.config import experiment as config
 from harness.records import Record
@@ -42,6 +43,17 @@ def test_pictures_and_disk_by_hand(tmp_path):
     assert cost.pictures == 3 + 6 + 3 * (3 + 8)  # frozen, the photos, three methods with prior images
     assert cost.size == pytest.approx(42 * 3 * 64 * 64 * 0.6 + 5 * 80_000, abs=1)
     assert cost.alarm is None and "two CPU cores" in cost.pace
+
+
+def test_a_search_is_said_not_to_be_counted(tmp_path):
+    search = {"trials": 2, "scheduler": "none"}
+    over = [{"name": "dreambooth", "over": {"lr": {"log": [1e-4, 1e-3]}}}]
+    written = tmp_path / "searched.yaml"
+    written.write_text(yaml.safe_dump({"name": "searched", "search": search, "methods": over}))
+    searched = config.load(written)
+    cost = expect([], searched, Installed(searched), [], tmp_path, workers=1)
+    assert cost.words.endswith("what a search will propose is not counted")
+    assert "search" not in expected(tmp_path).words
 
 
 def test_records_at_hand_give_the_pace(tmp_path):
