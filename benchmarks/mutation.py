@@ -66,10 +66,13 @@ AREAS = {
     "harness/diffusion/objective.py": [f"{RECIPES}/test_custom_diffusion.py"],
     "harness/diffusion/optimizer.py": [f"{RECIPES}/test_dreambooth.py", "tests/diffusion/test_training.py"],
     "harness/diffusion/draws.py": [f"{RECIPES}/test_draws.py", f"{RECIPES}/test_dreambooth.py"],
-    "harness/diffusion/training.py": [
-        f"{RECIPES}/test_dreambooth.py", f"{RECIPES}/test_custom_diffusion.py",
-        "tests/diffusion/test_training.py",
-    ],
+    **{
+        f"harness/diffusion/{name}.py": [
+            f"{RECIPES}/test_dreambooth.py", f"{RECIPES}/test_custom_diffusion.py",
+            "tests/diffusion/test_training.py",
+        ]
+        for name in ("training", "lessons", "denoising")
+    },
 }  # fmt: skip
 """Module → the test files of its area."""
 

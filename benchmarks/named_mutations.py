@@ -62,7 +62,7 @@ CHANGES = (
     ),
     Change(
         "the prior's loss taken on the subject's half",
-        "harness/diffusion/training.py",
+        "harness/diffusion/denoising.py",
         "squares[drawn.subject :].mean()",
         "squares[: drawn.subject].mean()",
         DREAMBOOTH,
@@ -76,7 +76,7 @@ CHANGES = (
     ),
     Change(
         "augmentation dropped",
-        "harness/diffusion/training.py",
+        "harness/diffusion/lessons.py",
         "TrainingSet.prepare(backbone, examples, augment, generator)",
         "TrainingSet.prepare(backbone, examples, None, generator)",
         CUSTOM,
