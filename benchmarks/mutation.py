@@ -41,7 +41,9 @@ AREAS = {
         f"harness/report/comparison/{name}.py": [f"{REPORT}/comparison/test_{name}.py"]
         for name in ("arms", "curves", "damage", "paired", "power", "variance", "verdicts")
     },
-    "harness/report/tables/best_settings.py": [f"{REPORT}/tables/test_best_settings.py"],
+    "harness/report/tables/best_settings.py": [
+        f"{REPORT}/tables/test_best_settings.py", f"{REPORT}/test_search.py",
+    ],
     "harness/metrics/scores/averages.py": [f"{SCORES}/test_averages.py"],
     "harness/metrics/scores/prompt_accuracy.py": [f"{SCORES}/test_averages.py"],
     **{

@@ -24,7 +24,7 @@ def agreement(measure: Vector, damage: Vector, *, replicates: int = 2_000, seed:
     Subjects are resampled, settings stay: the interval says how far other subjects would rank alike.
     """
     count = measure.shape[1]
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), replicates) / count
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), replicates)
     found = _correlations(drawn @ measure.T, drawn @ damage.T)
     value = rank_correlation(measure.mean(axis=1), damage.mean(axis=1))
     if not found.size:

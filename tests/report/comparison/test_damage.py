@@ -37,7 +37,31 @@ def test_subjects_are_resampled_and_settings_stay():
 
 
 def test_two_thousand_replicates_of_one_seed_are_drawn_unless_said():
-    drift, damage = np.random.default_rng(1).normal(size=(2, 40, 6))
+    drift, damage = np.random.default_rng(1).normal(size=(2, 40, 15))
     assert agreement(drift, damage) == agreement(drift, damage, replicates=2000, seed=0)
-    assert agreement(drift, damage) != agreement(drift, damage, replicates=1500)
+    assert agreement(drift, damage) != agreement(drift, damage, replicates=2001)
     assert agreement(drift, damage) != agreement(drift, damage, seed=1)
+
+
+def test_two_settings_rank_alike_or_not():
+    rising = np.array([[0.0, 0.1], [1.0, 1.1]])
+    assert vars(agreement(rising, rising)) == {"value": 1.0, "low": 1.0, "high": 1.0, "share": 1.0}
+    assert vars(agreement(rising, -rising)) == {"value": -1.0, "low": -1.0, "high": -1.0, "share": 1.0}
+
+
+def test_settings_that_drift_alike_have_no_rank():
+    found = agreement(np.ones((3, 4)), np.random.default_rng(2).normal(size=(3, 4)))
+    assert found.value is None and found.share == 0.0
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_a_correlation_that_no_replicate_has_keeps_its_value():
+    """Of one subject alone the settings differ, and no replicate of a hundred draws it."""
+    measure = np.zeros((2, 100_000))
+    measure[1, 0] = 1.0
+    found = agreement(measure, measure, replicates=1, seed=next(s for s in range(20) if _misses(s)))
+    assert (found.value, found.share) == (1.0, 0.0)
+
+
+def _misses(seed):
+    return np.random.default_rng(seed).multinomial(100_000, np.full(100_000, 1e-5), 1)[0, 0] == 0
