@@ -99,7 +99,7 @@ def test_the_table_marks_the_chosen_and_a_measure_must_be_better_when_higher(mak
     ] == [10, 0]
     with pytest.raises(ConfigError, match="better when higher"):
         table(records, ["weight_l2"])
-    with pytest.raises(ConfigError, match="unknown measure 'dinno'"):
+    with pytest.raises(ConfigError, match="^--measure: .*unknown measure 'dinno'"):
         table(records, ["dinno"])
     with pytest.raises(ConfigError, match="no finished trial"):
         table([make(scores={"dino": 1.0})])
@@ -220,6 +220,24 @@ def test_seeds_are_averaged_and_subjects_stand_by_name(make):
     assert candidate.cells[0].by_subject == pytest.approx({"a": 0.2, "b": 0.4})
     assert list(candidate.cells[0].by_subject) == list(candidate.merit.by_subject) == ["a", "b"]
     assert candidate.merit.by_subject == pytest.approx({"a": math.sqrt(0.2), "b": math.sqrt(0.4)})
+
+
+def test_each_study_of_a_search_is_ranked_apart(make):
+    """Two studies may search one method over other ranges; a trial of none is a study of its method."""
+    records = [tried(make, lr, 0.5, 0.8) for lr in (1e-4, 2e-4, 3e-4)]
+    marks = [None if study is None else {"study": study} for study in ("narrow", "wide", None)]
+    records = [each.model_copy(update={"search": mark}) for each, mark in zip(records, marks, strict=True)]
+    assert [len(group) for group in ranked(records)] == [1, 1, 1]
+    records[2] = records[2].model_copy(update={"search": {"study": "wide"}})
+    assert [len(group) for group in ranked(records)] == [1, 2]
+
+
+def test_a_checkpoint_is_its_course_however_the_hyperparameters_are_ordered(make):
+    end = tried(make, 1e-4, 0.5, 1.0, params={"steps": 100})
+    early = {"params": {"steps": 300, "lr": 1e-4}, "readout": {"kind": "steps", "value": 100}}
+    checkpoint = end.model_copy(update={"trial": end.trial | early})
+    ((candidate,),) = ranked([end, checkpoint])
+    assert candidate.steps == 100
 
 
 def test_the_table_marks_what_its_rule_takes(make):
