@@ -270,25 +270,23 @@ def _place(row: Row) -> tuple[Any, ...]:
         flat["backbone"],
         (row.all_shots, row.shots),
         _ORDER.index(row.method) if row.method in _ORDER else len(_ORDER),
-        "" if row.role == "method" else row.method,
+        row.method,
         [_sortable(flat[part]) for part in sorted(flat) if part.startswith(("sampling.", "params."))],
         [kind in held for kind in reversed(kinds())],
-        [held.get(kind, 0.0) for kind in kinds()],
+        [held[kind] for kind in kinds() if kind in held],
         _readout_place(flat),
-        json.dumps(flat, sort_keys=True),
     )
 
 
-def _readout_place(flat: Mapping[str, Any]) -> tuple[int, float]:
+def _readout_place(flat: Mapping[str, Any]) -> tuple[float, ...]:
     """The fit's own end, then its readouts by kind and value."""
     kind = flat.get("readout.kind")
-    return (0, 0.0) if kind is None else (READOUTS.index(kind) + 1, float(flat["readout.value"]))
+    return () if kind is None else (READOUTS.index(kind), float(flat["readout.value"]))
 
 
-def _sortable(value: Any) -> tuple[int, float, str]:
-    if isinstance(value, int | float):
-        return (0, float(value), "")
-    return (1, 0.0, json.dumps(value, sort_keys=True))
+def _sortable(value: Any) -> tuple[bool, float | str]:
+    """Numbers by size, then words."""
+    return (False, float(value)) if isinstance(value, int | float) else (True, json.dumps(value))
 
 
 def _cell_of(record: Record) -> str:

@@ -362,3 +362,30 @@ def test_readouts_follow_the_end_of_their_fit(make):
         (kind, value) for kind in READOUTS[:2] for value in {"steps": (20, 100), "scale": (0.5, 0.75)}[kind]
     ]
     assert found == [(None, None), *ends]
+
+
+def test_own_methods_stand_together_by_name_and_their_samplings_by_size(make):
+    def own(name, steps, lr=1e-4):
+        record = make(name, params={"lr": lr}, scores={"dino": 0.5})
+        sampling = record.trial["sampling"] | {"steps": steps}
+        return record.model_copy(update={"trial": record.trial | {"sampling": sampling}})
+
+    records = [own("mine", 5), own("yours", 5), own("mine", 100), own("mine", 20, lr=9e-4), own("mine", 20)]
+    rows = select(records).rows
+    assert [(row.method, row.setting["params.lr"], row.setting["sampling.steps"]) for row in rows] == [
+        ("mine", 1e-4, 5), ("mine", 1e-4, 20), ("mine", 1e-4, 100), ("mine", 9e-4, 20), ("yours", 1e-4, 5)
+    ]  # fmt: skip
+
+
+def test_words_among_parameters_stand_by_the_alphabet(make):
+    words = ["linear", "cosine", "none"]
+    rows = select([make(params={"decay": word}, scores={"dino": 0.5}) for word in words]).rows
+    assert [row.setting["params.decay"] for row in rows] == sorted(words)
+
+
+def test_a_trial_is_the_same_however_its_parameters_are_ordered(make):
+    first = make(params={"lr": 1e-4, "steps": 100}, scores={"dino": 0.1})
+    turned = first.trial | {"params": {"steps": 100, "lr": 1e-4}}
+    again = first.model_copy(update={"key": "other", "trial": turned, "scores": {"dino": 0.7}})
+    (row,) = select([first, again]).rows
+    assert row.cells["dino"].mean == 0.7

@@ -76,7 +76,7 @@ def arms_of(selection: Selection) -> list[Arm]:
     for row in rows:
         for along in _PATHS:
             place = (key_of(row) + along, *row.comparison_group)
-            read = gathered.get(place, []) if readout_of(row) is None else []
+            read = gathered.get(place, [])
             if fit_of(row) in {fit_of(other) for other in read}:
                 gathered[place] = [*read, row]
     return [

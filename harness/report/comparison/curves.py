@@ -158,16 +158,14 @@ def differences_at(
     seed: int = 0,
 ) -> list[Resampled]:
     """Resample subjects; give ``first − second`` at each place, None where one does not reach it."""
-    where, count = np.asarray(places, dtype=np.float64), first.drift.shape[1]
+    where, count = np.asarray(places), first.drift.shape[1]
     rng = np.random.default_rng(seed)
 
     def at(weights: Vector) -> Vector:
         return difference_at(first.path(weights), second.path(weights), where)
 
     drawn = np.array([at(_weights(rng, count)) for _ in range(replicates)])
-    return [
-        _resampled(value, column, level) for value, column in zip(at(np.ones(count)), drawn.T, strict=True)
-    ]
+    return [_resampled(value, column, level) for value, column in zip(at(np.ones(count)), drawn.T)]
 
 
 def _resampled(value: float, drawn: Vector, level: float) -> Resampled:

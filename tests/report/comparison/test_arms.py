@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.report.comparison.arms import arms_of, floor_of
+from harness.report.comparison.arms import arms_of, floor_of, trains_on_outputs
 from harness.report.rows import select
 
 PRIOR = {"prior_weight": 1.0}
@@ -123,3 +123,81 @@ def test_an_arm_s_name_leaves_out_what_its_settings_differ_in(make):
         for n, record in enumerate(records)
     ]
     assert [arm.name for arm in arms_of(select(titled))] == ["DreamBooth + Lipschitz λ"]
+
+
+def read(record, kind, value, **more):
+    readout = {"kind": kind, "value": value, **more}
+    return record.model_copy(update={"trial": record.trial | {"readout": readout}})
+
+
+def test_readouts_are_paths_of_their_own_that_end_where_the_fit_ends(make):
+    """Another fit, of which nothing was read out on the way, is on neither path."""
+    end, other = (tried(make, lr=lr, params={"steps": 100}) for lr in (1e-4, 2e-4))
+    backwards = read(end, "scale", 0.25)
+    params = dict(reversed(end.trial["params"].items()))
+    backwards = backwards.model_copy(update={"trial": backwards.trial | {"params": params}})
+    records = [
+        end,
+        other,
+        backwards,
+        read(end, "scale", 0.5),
+        read(end, "budget", 3.0, measure="noise_l2"),
+        read(end, "steps", 50),
+    ]
+    found = {
+        (arm.key, arm.name): [row.setting.get("readout.value") for row in arm.rows]
+        for arm in arms_of(select(records))
+    }
+    assert found == {
+        ("dreambooth", "DreamBooth"): [None, None],
+        ("dreambooth@steps", "DreamBooth, along its course"): [50, None],
+        ("dreambooth@scale", "DreamBooth, along α"): [0.25, 0.5, 3.0, None],
+    }
+    held = read(tried(make, lipschitz={"penalty": 5.0}), "scale", 0.5)
+    (arm,) = arms_of(select([held]))
+    assert (arm.key, arm.name) == ("dreambooth+penalty@scale", "DreamBooth + Lipschitz λ, along α")
+
+
+def test_with_a_score_on_the_axis_a_curve_begins_at_the_base_model_s(make, two):
+    base = floor(make, score=0.9)
+    for record, fidelity in zip(base, (0.1, 0.2, 0.4), strict=True):
+        record.scores["dino_heldout"] = fidelity
+    selection = select([*two, *base])
+    (arm,) = arms_of(selection)
+
+    def start(drift, row=None):
+        row = row or floor_of(selection, arm)
+        return arm.settings(drift, "prompt_accuracy", row, ["b", "a"], fidelity="dino_heldout").start
+
+    assert start("dino_heldout").tolist() == [0.2, 0.1]
+    assert start("noise_l2") is None
+    moved = select(
+        [make("frozen", subject=s, scores={"prompt_accuracy": 0.9}, drift={"noise_l2": 0.5}) for s in "ab"]
+    )
+    assert start("noise_l2", *moved.rows) is None
+    assert start("dino_heldout", *moved.rows) is None
+
+
+def test_of_several_base_models_the_one_sampled_as_the_arm_is_its_floor(make, two):
+    def at(record, guidance):
+        sampling = record.trial["sampling"] | {"guidance": guidance}
+        return record.model_copy(update={"trial": record.trial | {"sampling": sampling}})
+
+    bases = [at(record, guidance) for guidance in (2.0, 5.0, 7.5) for record in floor(make)]
+    selection = select([*[at(record, 7.5) for record in two], *bases])
+    (arm,) = arms_of(selection)
+    assert floor_of(selection, arm).setting["sampling.guidance"] == 7.5
+    without = select([*[at(record, 1.0) for record in two], *bases])
+    (arm,) = arms_of(without)
+    assert floor_of(without, arm).setting["sampling.guidance"] == 2.0
+
+
+def test_methods_and_constraints_that_learn_distances_of_outputs_are_marked(make):
+    records = [
+        make(),
+        make("output_preservation"),
+        make(lipschitz={"penalty": 1.0, "norm": "activation"}),
+        make(lipschitz={"penalty": 1.0}),
+    ]
+    marked = [trains_on_outputs(row) for record in records for row in select([record]).rows]
+    assert marked == [False, True, True, False]

@@ -204,3 +204,43 @@ def test_a_band_holds_its_line_and_ends_with_it():
     line, low, high = band(three([1, 3], [1, 3]), np.array([0.0, 2.0, 3.5]), replicates=400)
     assert line[:2] == pytest.approx([0.0, 2.0]) and np.isnan([line[2], low[2], high[2]]).all()
     assert low[1] == pytest.approx(1.9) and high[1] == pytest.approx(2.1)
+
+
+def test_a_path_ends_at_its_last_setting_and_not_before():
+    line, low, high = band(three([1, 3], [1, 3]), np.array([3.0]), replicates=50)
+    assert np.isfinite([line, low, high]).all()
+
+
+def noisy(seed, subjects=9):
+    drawn = np.random.default_rng(seed).normal([[1.0], [1.2]], 0.3, (2, subjects))
+    return Settings(
+        np.array([np.full(subjects, 1.0), np.full(subjects, 3.0)]), drawn, drawn, np.zeros(subjects)
+    )
+
+
+def test_intervals_are_the_percentiles_of_replicates_that_reach_the_place():
+    """The replicates again, drawn as the bootstrap draws them."""
+    first, second = noisy(1), noisy(2)
+    rng = np.random.default_rng(0)
+    drawn = [np.bincount(rng.integers(0, 9, 9), minlength=9).astype(float) for _ in range(300)]
+    at = np.array([2.0])
+    lines = np.array([first.path(weights).at(at)[0] for weights in drawn])
+    _, low, high = band(first, at, replicates=300, level=0.8)
+    assert (low[0], high[0]) == pytest.approx(tuple(np.quantile(lines, [0.1, 0.9])))
+    values = np.array([difference_at(first.path(w), second.path(w), at)[0] for w in drawn])
+    held = values[~np.isnan(values)]
+    assert 0 < len(held) < 300  # a path ends at its largest fidelity: many replicates end at drift 1
+    (found,) = differences_at(first, second, [2.0], replicates=300, level=0.8)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(held, [0.1, 0.9])))
+    assert found.share == pytest.approx(len(held) / 300)
+    assert differences_at(first, second, [2.0]) != differences_at(first, second, [2.0], seed=1)
+
+
+def test_a_place_that_no_replicate_reaches_keeps_the_value_of_all_subjects():
+    """At drift 1.5 the mean of the two subjects reaches; nobody's own path does, nor one replicate's."""
+    ends = np.array([[1.0, 2.0], [1.4, 2.4]])
+    scores = np.array([[0.5, 0.5], [0.6, 0.6]])
+    first = Settings(ends, scores, scores, np.zeros(2))
+    seed = next(n for n in range(50) if set(np.random.default_rng(n).integers(0, 2, 2)) != {0, 1})
+    (found,) = differences_at(first, first, [1.6], replicates=1, seed=seed)
+    assert (found.value, found.share) == (0.0, 0.0) and np.isnan([found.low, found.high]).all()

@@ -99,7 +99,7 @@ def test_the_table_marks_the_chosen_and_a_measure_must_be_better_when_higher(mak
     ] == [10, 0]
     with pytest.raises(ConfigError, match="better when higher"):
         table(records, ["weight_l2"])
-    with pytest.raises(ConfigError, match="^--measure: .*unknown measure 'dinno'"):
+    with pytest.raises(ConfigError, match=r"^--measure: .*unknown measure 'dinno'"):
         table(records, ["dinno"])
     with pytest.raises(ConfigError, match="no finished trial"):
         table([make(scores={"dino": 1.0})])
