@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,31 +63,52 @@ def ranked(records: Sequence[Record], measures: Sequence[str] | None = None) -> 
     """Rank the settings of every method, best first, apart for each number of shots, backbone and data set.
 
     With class images, and with another kind of constraint, a method counts as another one; in a search each
-    of its studies does. A checkpoint is a setting of fewer steps, there once however often it was come by; a
-    readout between base model and fit (``scale``, ``budget``) is weighed against its like alone.
+    of its studies does, and takes in settings that stood beside it. A checkpoint is a setting of fewer steps,
+    there once however often it was come by; a readout between base model and fit (``scale``, ``budget``) is
+    weighed against its like alone.
     ``measures``: those of :func:`default_measures` unless given.
 
     Raises ConfigError for an unknown measure, and for one that is not better when higher.
     """
     weighed = measures or default_measures(records)
     check(weighed, "--measure: ")
+    rows = select(records).of("method")
+    studies = _studies(rows)
     groups: dict[tuple[Any, ...], dict[str, Candidate]] = {}
-    for row in select(records).of("method"):
+    for row in rows:
         cells = tuple(measured(row.records, name) for name in weighed)
         merit = geometric_mean([cell.by_subject for cell in cells])
         if merit.n:
-            group = groups.setdefault((*_family(row), *row.comparison_group), {})
+            group = groups.setdefault((*_family(row, studies), *row.comparison_group), {})
             group.setdefault(_course(row)[1], Candidate(row, cells, merit))
     return [sorted(group.values(), key=lambda each: -each.merit.mean) for group in groups.values()]
 
 
-def _family(row: Row) -> tuple[Any, ...]:
-    """What settings are weighed against each other within."""
-    study = next((record.search["study"] for record in row.records if record.search), None)
-    prior = bool(row.setting.get("params.prior_weight"))
+def _kin(row: Row) -> tuple[Any, ...]:
+    """What counts as one method."""
+    return row.method, row.kind, bool(row.setting.get("params.prior_weight"))
+
+
+def _study(row: Row) -> str | None:
+    return next((record.search["study"] for record in row.records if record.search), None)
+
+
+def _studies(rows: Sequence[Row]) -> dict[tuple[Any, ...], set[str]]:
+    """What counts as one method → the studies that searched it."""
+    found: dict[tuple[Any, ...], set[str]] = {}
+    for row in rows:
+        if study := _study(row):
+            found.setdefault(_kin(row), set()).add(study)
+    return found
+
+
+def _family(row: Row, studies: Mapping[tuple[Any, ...], set[str]]) -> tuple[Any, ...]:
+    """What settings are weighed against each other within: a study where one alone searched their like."""
+    own = _study(row)
+    searched = {own} if own else studies.get(_kin(row), set())
     kind = row.setting.get("readout.kind")
     between = () if kind in (None, "steps") else (kind, row.setting["readout.value"])
-    return (*((study,) if study else (row.method, row.kind, prior)), *between)
+    return (*(searched if len(searched) == 1 else _kin(row)), *between)
 
 
 def _course(row: Row) -> tuple[Any, str]:

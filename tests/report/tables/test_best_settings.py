@@ -222,14 +222,28 @@ def test_seeds_are_averaged_and_subjects_stand_by_name(make):
     assert candidate.merit.by_subject == pytest.approx({"a": math.sqrt(0.2), "b": math.sqrt(0.4)})
 
 
+def searched(records, *studies):
+    """The records, each of a study or of none."""
+    marks = [None if study is None else {"study": study} for study in studies]
+    return [each.model_copy(update={"search": mark}) for each, mark in zip(records, marks, strict=True)]
+
+
 def test_each_study_of_a_search_is_ranked_apart(make):
-    """Two studies may search one method over other ranges; a trial of none is a study of its method."""
+    """Two studies may search one method over other ranges: what stood beside them is of neither."""
     records = [tried(make, lr, 0.5, 0.8) for lr in (1e-4, 2e-4, 3e-4)]
-    marks = [None if study is None else {"study": study} for study in ("narrow", "wide", None)]
-    records = [each.model_copy(update={"search": mark}) for each, mark in zip(records, marks, strict=True)]
-    assert [len(group) for group in ranked(records)] == [1, 1, 1]
-    records[2] = records[2].model_copy(update={"search": {"study": "wide"}})
-    assert [len(group) for group in ranked(records)] == [1, 2]
+    assert [len(group) for group in ranked(searched(records, "narrow", "wide", None))] == [1, 1, 1]
+    assert [len(group) for group in ranked(searched(records, "narrow", "wide", "wide"))] == [1, 2]
+
+
+def test_a_setting_beside_the_only_search_of_its_method_is_weighed_with_it(make):
+    records = [
+        tried(make, 1e-4, 0.5, 0.8),
+        tried(make, 2e-4, 0.5, 0.7),
+        tried(make, 3e-4, 0.5, 0.6, lipschitz={"penalty": 5.0}),
+        tried(make, 3e-4, 0.5, 0.6, params={"prior_weight": 0.1}),
+    ]
+    assert [len(group) for group in ranked(searched(records, "plain", None, None, None))] == [2, 1, 1]
+    assert [len(group) for group in ranked(searched(records, "any", None, None, "any"))] == [3, 1]
 
 
 def test_a_checkpoint_is_its_course_however_the_hyperparameters_are_ordered(make):
