@@ -42,7 +42,7 @@ class FeatureCache:
     def _remembered(
         self, names: list[str], things: Sequence[Any], embed: Callable[[list[Any]], Tensor]
     ) -> Tensor:
-        for name, thing in zip(names, things, strict=True):
+        for name, thing in zip(names, things):
             if name not in self._rows:
                 self._rows[name] = embed([thing])[0]
         rows = torch.stack([self._rows[name] for name in names])

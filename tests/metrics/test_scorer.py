@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -308,12 +310,23 @@ def test_prior_accuracy_is_read_against_what_prior_prompts_asked_by_hand(encoder
     assert result.values["prior_accuracy_other"] == 0.5
     assert result.values["prior_accuracy"] == 0.75
     assert result.by_image["prior_accuracy"] == [1.0, 0.5, None]
+    assert result.by_image.keys() == {"prior_accuracy", "image_drift"}  # beside the pictures of tuned models
     # the base model: .5 of what the first asked for, all of the second
     assert result.values["prior_accuracy_fall_class"] == -0.5
     assert result.values["prior_accuracy_fall_other"] == 0.5
     assert result.values["prior_accuracy_fall"] == 0.0
     kept = known.of_group("other")
     assert kept.requested == [red]
+
+
+def test_a_probe_that_leaves_pictures_out_is_a_mistake():
+    class ReadsOne:
+        def read(self, images):
+            return [{"class": "mug"}]
+
+    prior_pictures = replace(prior("class", "other"), requested=[{"class": "mug"}] * 2)
+    with pytest.raises(ValueError, match="shorter"):
+        scores(Encoders({"probe": ReadsOne()}), "prior_accuracy", prior=prior_pictures)
 
 
 def test_without_ground_truth_prior_accuracy_is_empty_with_the_reason(encoders):

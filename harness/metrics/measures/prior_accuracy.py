@@ -25,7 +25,7 @@ def prior_accuracy_fall(inputs: ScorerInputs, encoders: Encoders) -> Values:
     """How much lower that share is than of the base model's image, same prompt and seed."""
     prior, asked = inputs.prior_images(), _asked(inputs)
     tuned, base = (_share_right(images, asked, encoders) for images in (prior.tuned, prior.base))
-    return [None if t is None or b is None else b - t for t, b in zip(tuned, base, strict=True)]
+    return [None if t is None or b is None else b - t for t, b in zip(tuned, base)]
 
 
 def _asked(inputs: ScorerInputs) -> list[dict[str, str]]:

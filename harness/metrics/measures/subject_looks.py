@@ -38,9 +38,7 @@ def _keeping(inputs: ScorerInputs) -> list[bool]:
     """Say for each image whether the subject should look like itself: photos, and prompts that let it."""
     if inputs.photo_of is not None:
         return [True] * len(inputs.images)
-    known = [
-        bool(asked) and kind != "property" for asked, kind in zip(inputs.requested, inputs.kinds, strict=True)
-    ]
+    known = [bool(asked) and kind != "property" for asked, kind in zip(inputs.requested, inputs.kinds)]
     return [known[prompt] for prompt in inputs.prompt_of]
 
 

@@ -68,4 +68,5 @@ def test_power_is_a_number_that_grows_up_to_one_at_every_effect(n):
 def test_the_fewest_are_two_and_above_a_hundred_thousand_there_is_no_number():
     assert subjects_needed(30.0, 1.0) == 2
     assert subjects_needed(0.01, 1.0) == pytest.approx((1.959964 + 0.841621) ** 2 * 1e4, abs=3)
+    assert isinstance(subjects_needed(0.01, 1.0), int)
     assert subjects_needed(0.005, 1.0) is None
