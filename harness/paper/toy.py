@@ -65,9 +65,19 @@ def toy(sources: Sources) -> Page:
 
 def _by_arm(records: list[Record]) -> dict[str, list[Record]]:
     gathered: dict[str, list[Record]] = {}
-    for record in records:
+    for record in sorted(records, key=_place):
         gathered.setdefault(record.trial["title"], []).append(record)
     return gathered
+
+
+def _place(record: Record) -> tuple[float, ...]:
+    """Order the arms: base model, naive, along α, along λ, the preserving ones, the embedding; worlds."""
+    trial = record.trial
+    kinds = ("frozen", "dreambooth", "output_preservation", "class_embedding")
+    penalty = (trial["lipschitz"] or {}).get("penalty", 0.0)
+    prior = trial["params"].get("prior_weight", 0.0)
+    alpha = -trial.get("readout", {}).get("value", 1.0)
+    return kinds.index(trial["method"]), prior, penalty, alpha, trial["seed"]
 
 
 def _mean(members: list[Record], name: str) -> Measured | None:
@@ -83,7 +93,9 @@ def _drawn(folder: Path, found: dict[str, list[Record]]) -> Figure | None:
     down = -(-(len(points) + 1) // 5)
     figure = drawing(12, 2.5 * down, "Measured: samples of every arm in one world; last, fit against drift")
     grid = list(figure.subplots(down, 5, squeeze=False).flat)
-    for axes, (title, classes) in zip(grid, points.items(), strict=False):
+    titles = {r.key: title for title, members in found.items() for r in members}
+    shown = {title: points[key] for key, title in titles.items() if key in points}
+    for axes, (title, classes) in zip(grid, shown.items(), strict=False):
         for colour, each in zip(COLOURS, classes, strict=True):
             axes.plot([x for x, _ in each], [y for _, y in each], ".", markersize=2, color=colour)
         axes.set(xlim=(-5, 5), ylim=(-5, 5), aspect="equal", xticks=[], yticks=[])

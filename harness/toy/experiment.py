@@ -64,7 +64,10 @@ def load(path: Path, changes: list[str] | tuple[str, ...] = ()) -> ToyExperiment
 
 @dataclass(frozen=True)
 class Arm:
-    """One thing that is compared: its title, what a record says of it, and ``alpha`` of a readout."""
+    """One thing that is compared: its title, what a record says of it, and ``alpha`` of a readout.
+
+    The base model itself has the method ``frozen``.
+    """
 
     title: str
     method: str
@@ -74,8 +77,9 @@ class Arm:
 
 
 def arms(experiment: ToyExperiment) -> Iterator[Arm]:
-    """Yield every arm; those that differ in α alone are readouts of one fit."""
+    """Yield the base model, then every arm; those that differ in α alone are readouts of one fit."""
     asked = experiment.arms
+    yield Arm("Base model", "frozen", {}, alpha=0.0)
     yield Arm("Naive", "dreambooth", {"prior_weight": 0.0})
     for alpha in asked.scale:
         yield Arm(f"Naive, α = {alpha:g}", "dreambooth", {"prior_weight": 0.0}, alpha=alpha)

@@ -1,4 +1,4 @@
-"""Trains stacked copies of the toy's network: the base models, then every arm on the new class.
+"""Trains copies of the toy's network side by side: a world's base model, then several arms on the new class.
 
 Copies of one world see the same batches, timesteps and noises, so that arms are compared in pairs.
 Knows neither records nor files.
@@ -6,40 +6,19 @@ Knows neither records nor files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from harness.diffusion.lipschitz import penalty_factor
 from harness.toy import networks
-from harness.toy.gaussians import CLASSES, NEW_CLASS, OLD_CLASSES, POINTS, Schedule
-from harness.toy.networks import Weights, predict
+from harness.toy.gaussians import CLASSES, NEW_CLASS, OLD_CLASSES, POINTS, Schedule, new_points, old_points
+from harness.toy.networks import Rows, Weights
 
 BATCH, LR = 512, 2e-3
-
-
-@dataclass(frozen=True)
-class Draws:
-    """One world's draws for a step: rows of its points [n], timesteps [n], noises [n, 2]."""
-
-    rows: Tensor
-    timesteps: Tensor
-    noise: Tensor
-
-
-def draws(size: int, timesteps: int, generator: torch.Generator) -> Iterator[Draws]:
-    """Draw batches of at most 512 without end, in shuffled rounds over ``size`` points."""
-    while True:
-        order = torch.randperm(size, generator=generator)
-        for rows in order.split(BATCH):
-            n = len(rows)
-            yield Draws(
-                rows,
-                torch.randint(timesteps, (n,), generator=generator),
-                torch.randn(n, 2, generator=generator),
-            )
 
 
 @dataclass(frozen=True)
@@ -50,6 +29,12 @@ class World:
     old: Tensor
     new: Tensor
 
+    @classmethod
+    def drawn(cls, seed: int) -> World:
+        """Draw the points of a world."""
+        generator = cls(seed, torch.empty(0), torch.empty(0)).generator(0)
+        return cls(seed, old_points(generator), new_points(generator))
+
     def generator(self, purpose: int) -> torch.Generator:
         """A generator of the world's own for one purpose (a small number)."""
         return torch.Generator().manual_seed(1000 * self.seed + purpose)
@@ -57,7 +42,7 @@ class World:
 
 @dataclass(frozen=True)
 class Fit:
-    """One copy to be tuned: the number of its world, and what holds it back.
+    """What holds one copy back while it learns the new class.
 
     penalty   λ of the mean form, 0 for none
     prior     weight of the denoising loss on the points of class 0
@@ -65,7 +50,6 @@ class Fit:
     alone     only the new class's embedding is trained
     """
 
-    world: int
     penalty: float = 0.0
     prior: float = 0.0
     preserve: float = 0.0
@@ -77,145 +61,134 @@ class Fit:
         return "prior" if self.prior else "preserve" if self.preserve else ""
 
 
-def pretrain(worlds: Sequence[World], schedule: Schedule, steps: int) -> Weights:
-    """Train a base model for each world on its five old classes (the sixth embedding stays as drawn)."""
-    weights = networks.fresh([world.generator(1) for world in worlds])
-    points = torch.stack([world.old.flatten(0, 1) for world in worlds])
-    streams = [draws(points.shape[1], len(schedule.beta), world.generator(2)) for world in worlds]
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a world with the ε that is wanted [1, n, 2]: the loss is ½·Σ weight·‖ε − wanted‖².
 
-    def loss(weights: Weights) -> Tensor:
-        batch = _stacked([next(stream) for stream in streams])
-        classes = batch.rows // POINTS
-        return _denoising(weights, schedule, _picked(points, batch.rows), batch, classes).sum()
+    weight  [copies, n]: 1/n makes it the mean squared error over both coordinates
+    """
 
-    return _optimized(weights, steps, loss)
+    rows: Rows
+    wanted: Tensor
+    weight: Tensor
+
+    @classmethod
+    def joined(cls, first: Batch, second: Batch) -> Batch:
+        """One batch whose loss is the sum of both."""
+        pairs = [
+            (first.rows.points, second.rows.points),
+            (first.rows.timesteps, second.rows.timesteps),
+            (first.rows.classes, second.rows.classes),
+            (first.wanted, second.wanted),
+            (first.weight, second.weight),
+        ]
+        points, timesteps, classes, wanted, weight = (torch.cat(pair, dim=1) for pair in pairs)
+        return cls(Rows(points, timesteps, classes), wanted, weight)
+
+
+def draws(size: int, timesteps: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Draw numbers of points [n], timesteps [n] and noises [n, 2], n ≤ 512, in shuffled rounds."""
+    while True:
+        order = torch.randperm(size, generator=generator)
+        for rows in order.split(BATCH):
+            n = len(rows)
+            yield (
+                rows,
+                torch.randint(timesteps, (n,), generator=generator),
+                torch.randn(n, 2, generator=generator),
+            )
+
+
+def denoising(
+    points: Tensor, classes: Tensor, weight: Tensor, schedule: Schedule, generator: torch.Generator
+) -> Iterator[Batch]:
+    """Batches of the denoising loss on points [all, 2] of classes [all], times ``weight`` [copies]."""
+    for rows, timesteps, noise in draws(len(points), len(schedule.beta), generator):
+        noisy = schedule.noised(points[rows], noise, timesteps)
+        seen = Rows(noisy[None], timesteps[None], classes[rows][None])
+        yield Batch(seen, noise[None], (weight / len(rows))[:, None].expand(-1, len(rows)))
+
+
+def pretrain(world: World, schedule: Schedule, steps: int) -> Weights:
+    """Train a world's base model on its five old classes (the sixth embedding stays as drawn): one copy."""
+    classes = torch.arange(OLD_CLASSES).repeat_interleave(POINTS)
+    batches = denoising(world.old.flatten(0, 1), classes, torch.ones(1), schedule, world.generator(2))
+    return _optimized(networks.fresh(world.generator(1)), steps, batches)
 
 
 def tune(
     fits: Sequence[Fit],
     base: Weights,
-    worlds: Sequence[World],
+    world: World,
     schedule: Schedule,
     steps: int,
     samples: Tensor | None = None,
 ) -> Weights:
-    """Tune copies of the base models on the new class. All fits have the same kind of second batch.
+    """Tune a copy of the base model for each fit. All have the same kind of second batch.
 
-    ``base`` holds a copy for each world; ``samples`` [worlds, 5, n, 2] are its own, for ``preserve``.
+    ``base`` holds one copy; ``samples`` [5, n, 2] are its own of the old classes, for ``preserve``.
     """
-    start = networks.repeated(base, [fit.world for fit in fits])
-    return _optimized(
-        networks.repeated(base, [fit.world for fit in fits]),
-        steps,
-        _tuning_loss(fits, start, worlds, schedule, samples),
-        _constraint(fits, start),
-    )
-
-
-def _tuning_loss(
-    fits: Sequence[Fit], start: Weights, worlds: Sequence[World], schedule: Schedule, samples: Tensor | None
-) -> Callable[[Weights], Tensor]:
     (second,) = {fit.second_batch for fit in fits}
-    of = torch.tensor([fit.world for fit in fits])
-    timesteps = len(schedule.beta)
-    new = torch.stack([world.new for world in worlds])[of]
-    streams = [draws(POINTS, timesteps, world.generator(3)) for world in worlds]
-    if second == "prior":
-        kept = torch.stack([world.old[0] for world in worlds])[of]
-        weight = torch.tensor([fit.prior for fit in fits])
-    elif second == "preserve":
-        assert samples is not None
-        kept, per_class = samples.flatten(1, 2)[of], samples.shape[2]
-        weight = torch.tensor([fit.preserve for fit in fits])
-    others = [draws(kept.shape[1], timesteps, world.generator(4)) for world in worlds] if second else []
-
-    def loss(weights: Weights) -> Tensor:
-        batch = _stacked([next(stream) for stream in streams], of)
-        classes = torch.full_like(batch.rows, NEW_CLASS)
-        total = _denoising(weights, schedule, _picked(new, batch.rows), batch, classes)
-        if second:
-            other = _stacked([next(stream) for stream in others], of)
-            points = _picked(kept, other.rows)
-            if second == "prior":
-                held = _denoising(weights, schedule, points, other, torch.zeros_like(other.rows))
-            else:
-                held = _distance(weights, start, schedule, points, other, other.rows // per_class)
-            total = total + weight * held
-        return total.sum()
-
-    return loss
-
-
-def _denoising(weights: Weights, schedule: Schedule, points: Tensor, batch: Draws, classes: Tensor) -> Tensor:
-    """The mean squared error of ε for each copy: [copies]."""
-    noisy = schedule.noised(points, batch.noise, batch.timesteps)
-    return (predict(weights, noisy, batch.timesteps, classes) - batch.noise).square().mean(dim=(1, 2))
-
-
-def _distance(
-    weights: Weights, base: Weights, schedule: Schedule, points: Tensor, batch: Draws, classes: Tensor
-) -> Tensor:
-    """The mean squared distance of ε to the base model's for each copy: [copies]."""
-    noisy = schedule.noised(points, batch.noise, batch.timesteps)
-    with torch.no_grad():
-        wanted = predict(base, noisy, batch.timesteps, classes)
-    return (predict(weights, noisy, batch.timesteps, classes) - wanted).square().mean(dim=(1, 2))
-
-
-def _constraint(fits: Sequence[Fit], start: Weights) -> Callable[[Weights], None]:
-    """Give what is done to the gradients of a step: λ·∇penalty added, frozen tensors' set to zero."""
-    factors = {
-        name: torch.tensor(
-            [
-                penalty_factor(term, fit.penalty)
-                for fit in fits
-                for term in networks.terms({name: tensor}, start, 0)
-            ]
-        )
-        for name, tensor in start.items()
-    }
-    alone = torch.tensor([fit.alone for fit in fits])
-    only = (torch.arange(CLASSES) >= OLD_CLASSES).float()[:, None]
-
-    def apply(weights: Weights) -> None:
-        for name, tensor in weights.items():
-            gradient = tensor.grad
-            assert gradient is not None
-            across = (-1, *[1] * (tensor.dim() - 1))
-            if factors[name].any():
-                gradient.addcmul_(factors[name].view(across), tensor.detach() - start[name])
-            if alone.any():
-                open_ = only if name == "embed_class" else torch.zeros(())
-                gradient.mul_(torch.where(alone.view(across), open_, torch.ones(())))
-
-    return apply
+    new = torch.full((POINTS,), NEW_CLASS)
+    batches = denoising(world.new, new, torch.ones(len(fits)), schedule, world.generator(3))
+    if second:
+        points = world.old[:1] if second == "prior" else samples
+        assert points is not None
+        classes = torch.arange(len(points)).repeat_interleave(points.shape[1])
+        weight = torch.tensor([fit.prior or fit.preserve for fit in fits])
+        others = denoising(points.flatten(0, 1), classes, weight, schedule, world.generator(4))
+        if second == "preserve":
+            others = (Batch(each.rows, networks.predict(base, each.rows), each.weight) for each in others)
+        batches = map(Batch.joined, batches, others)
+    return _optimized(networks.repeated(base, len(fits)), steps, batches, fits)
 
 
 def _optimized(
-    weights: Weights,
-    steps: int,
-    loss: Callable[[Weights], Tensor],
-    constraint: Callable[[Weights], None] = lambda weights: None,
+    weights: Weights, steps: int, batches: Iterator[Batch], fits: Sequence[Fit] = (Fit(),)
 ) -> Weights:
-    """Take Adam steps. Adam works entry by entry, so that a sum of losses trains every copy by itself."""
-    trained = {name: tensor.requires_grad_() for name, tensor in weights.items()}
-    optimizer = torch.optim.Adam(trained.values(), lr=LR, fused=True)
-    for _ in range(steps):
-        optimizer.zero_grad(set_to_none=False)
-        loss(trained).backward()
-        constraint(trained)
+    """Take Adam steps. Adam works entry by entry, so that it trains every copy by itself."""
+    copies = len(weights["out.bias"])
+    flat = networks.flat(weights)
+    start, trained = flat.clone(), networks.views(flat, copies)
+    pull, free = _pull(fits, weights), _free(fits, weights)
+    optimizer = torch.optim.Adam([flat], lr=LR, fused=True)
+    for batch in islice(batches, steps):
+        rows = batch.rows.expanded(copies)
+        flat.grad = networks.flat(networks.gradient(trained, rows, batch.wanted, batch.weight))
+        if pull is not None:
+            flat.grad.addcmul_(pull, flat - start)
+        if free is not None:
+            flat.grad.mul_(free)
         optimizer.step()
-    return {name: tensor.detach() for name, tensor in trained.items()}
+    return {name: tensor.clone() for name, tensor in trained.items()}
 
 
-def _stacked(batches: Sequence[Draws], of: Tensor | None = None) -> Draws:
-    """Stack the worlds' draws [worlds, …], or hand each copy those of its world ``of`` [copies]."""
-    parts = [
-        torch.stack([getattr(each, name) for each in batches]) for name in ("rows", "timesteps", "noise")
-    ]
-    return Draws(*(part if of is None else part[of] for part in parts))
+def _pull(fits: Sequence[Fit], weights: Weights) -> Tensor | None:
+    """λ' of λ·∇penalty = λ'·(θ − θ0), entry by entry; None where no fit has a penalty."""
+    if not any(fit.penalty for fit in fits):
+        return None
+    return networks.flat(
+        {
+            name: torch.stack(
+                [
+                    torch.full_like(tensor[copy], penalty_factor(term, fit.penalty))
+                    for copy, fit in enumerate(fits)
+                    for term in networks.terms({name: tensor}, weights, copy)
+                ]
+            )
+            for name, tensor in weights.items()
+        }
+    )
 
 
-def _picked(points: Tensor, rows: Tensor) -> Tensor:
-    """Rows [copies, n] of points [copies, all, 2]: [copies, n, 2]."""
-    return points[torch.arange(len(points))[:, None], rows]
+def _free(fits: Sequence[Fit], weights: Weights) -> Tensor | None:
+    """1 for entries that are trained, 0 for others; None where all are."""
+    if not any(fit.alone for fit in fits):
+        return None
+    alone = torch.tensor([fit.alone for fit in fits])
+    opened = {name: torch.ones_like(tensor) for name, tensor in weights.items()}
+    for name, tensor in opened.items():
+        tensor[alone] = 0.0
+        if name == "embed_class":
+            tensor[:, OLD_CLASSES:CLASSES] = 1.0
+    return networks.flat(opened)
