@@ -39,6 +39,7 @@ class DreamBoothLoRA:
     start         how A is drawn: Kaiming-uniform as PEFT does by default, or Gaussian of deviation 1/rank
     accumulate    micro-batches of ``batch`` per step
     precondition  compare clean latents: weights a flow's loss with σ² (Stable Diffusion 3 alone)
+    prior_weight, prior_count  as in ``dreambooth``
     lr_decay      ``linear``: the learning rate falls from ``lr`` along a line that ends at 0
     """
 
@@ -107,6 +108,8 @@ class DreamBoothLoRA:
     accumulate: Count = later(1)
     precondition: bool = later(False)
     lr_decay: Literal["none", "linear"] = later("none")
+    prior_weight: NonNegative = later(0.0)
+    prior_count: Count = later(200)
 
     def skip(self, subject: Subject, family: str) -> str | None:
         """Every subject and family of backbones can be tried."""
@@ -116,6 +119,9 @@ class DreamBoothLoRA:
         from harness.diffusion.training import Example
 
         phrase = f"{self.token} {subject.category}"
+        prior = trainer.prior(
+            backbone, f"a photo of a {subject.category}", count=self.prior_count, weight=self.prior_weight
+        )
         trainer.fit(
             backbone,
             parameters=backbone.adapters(
@@ -133,6 +139,7 @@ class DreamBoothLoRA:
             weight_decay=self.weight_decay,
             clip=self.clip,
             accumulate=self.accumulate,
+            prior=prior,
             precondition=self.precondition,
         )
         return Personalized(phrase)

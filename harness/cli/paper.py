@@ -10,6 +10,11 @@ import typer
 from harness.cli.sweep import Runs
 from harness.errors import ConfigError, one_of
 
+REMARK = (
+    "not: what cannot be reproduced, and why. GPU: hours of fits by arithmetic, from the seconds in the\n"
+    "paper's Figure 2 (digitised, GPU not named); sampling is not counted. Nothing for GPUs was run here."
+)
+
 
 def paper(
     names: Annotated[
@@ -37,9 +42,11 @@ def paper(
     chosen = [known[name] for name in names or known]
     if list_:
         for each in chosen:
-            typer.echo(
-                f"{each.name:<11} {each.title}\n            here: {each.here}\n            GPU:  {each.gpu}"
-            )
+            typer.echo(f"{each.name:<11} {each.title}")
+            for place, words in (("here", each.here), ("GPU", each.gpu), ("not", each.never)):
+                if words:
+                    typer.echo(f"            {place + ':':<5} {words}")
+        typer.echo(REMARK)
         return
     from harness.paper.rendering import write
     from harness.paper.sources import Sources
@@ -47,7 +54,7 @@ def paper(
     sources = Sources((runs, results))
     for each in chosen:
         if each.build is None:
-            typer.echo(f"{each.name}: {each.here}", err=True)
+            typer.echo(f"{each.name}: {each.never}", err=True)
             continue
         for path in write(each.build(sources), out):
             typer.echo(path)

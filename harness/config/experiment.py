@@ -49,7 +49,7 @@ Shots = Annotated[int, Field(ge=1)] | Literal["all"]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
-_ASKED = ("readouts", "search", "over")
+_ASKED = ("readouts", "search", "over", "sampling")
 
 
 class _MayAskForMore(Frozen):
@@ -60,11 +60,20 @@ class _MayAskForMore(Frozen):
         return {key: value for key, value in handler(self).items() if key not in _ASKED or value is not None}
 
 
+class OwnSampling(Frozen):
+    """How a row of the sweep is sampled where it differs from the experiment's ``sampling``."""
+
+    sampler: Axis[str] | None = None
+    steps: Axis[Annotated[int, Field(ge=1)]] | None = None
+    guidance: Axis[NonNegative] | None = None
+
+
 class MethodEntry(_MayAskForMore):
     """A row of the sweep: a method by name or path, what to call it, its parameters, its constraint.
 
     ``preset`` names the method's preset that ``params`` are written over; None: that of the backbone's name.
-    ``readouts`` stand in place of the experiment's; ``over`` are the ranges that a search varies.
+    ``readouts`` and what ``sampling`` names stand in place of the experiment's; ``over`` are the ranges that
+    a search varies.
     """
 
     name: str
@@ -74,6 +83,7 @@ class MethodEntry(_MayAskForMore):
     lipschitz: Axis[LipschitzEntry | None] = (None,)
     over: OverEntry | None = None
     readouts: ReadoutsEntry | None = None
+    sampling: OwnSampling | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -100,8 +110,11 @@ class SamplingEntry(Frozen):
     def _checked_prompts(cls, value: Any) -> Any:
         return Sampling._some_prompts(value)
 
-    def each(self) -> Iterator[Sampling]:
-        """Yield every setting that the entry stands for."""
+    def each(self, own: OwnSampling | None = None) -> Iterator[Sampling]:
+        """Yield every setting that the entry stands for; what a method has of its ``own`` comes first."""
+        if own is not None:
+            yield from self.model_copy(update={key: value for key, value in own if value is not None}).each()
+            return
         fixed = {name: getattr(self, name) for name in ("prompts", "images", "seed", "clip_text")}
         for sampler, steps, guidance in itertools.product(self.sampler, self.steps, self.guidance):
             yield Sampling(sampler=sampler, steps=steps, guidance=guidance, **fixed)

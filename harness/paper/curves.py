@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from harness.paper.pages import Entry, Page, Part, Printed
 from harness.paper.sources import Sources, missing, own
 from harness.paper.tables import sweep
+from harness.report.comparison.arms import Arm, arms_of
 from harness.report.figures.published_adapters import against_drift
 from harness.report.figures.style import drawing
 from harness.report.rows import COLUMNS, Row
@@ -24,23 +25,39 @@ MEASURED_LOOK = {"color": "#0072B2", "marker": "o", "linestyle": "-"}
 def figure6(sources: Sources) -> Page:
     """Set scores along λ and |Δθ| against |Δε| beside the sweep on Toybox."""
     rows = [row for row in sources.rows("lipschitz_bounds") if row.method == "dreambooth"]
+    selection = sources.selection("curves")
+    arms = [arm for arm in arms_of(selection) if arm.rows[0].method == "dreambooth"] if selection else []
+    along = list({id(row): row for arm in arms for row in arm.rows}.values())
     twin = [
         Entry(row.title, name, measured=found)
         for row in rows
         for name in ALONG
         if (found := own(row, name, "lipschitz_bounds"))
     ] or missing("DreamBooth along λ", ALONG, "harness sweep experiments/lipschitz_bounds.yaml")
-    twin += missing("DreamBooth along α and steps", ALONG, "harness sweep experiments/curves.yaml")
+    twin += [
+        Entry(f"{row.title} (curves)", name, measured=found)
+        for row in along
+        for name in ALONG
+        if (found := own(row, name, "curves"))
+    ] or missing(
+        "DreamBooth along λ, α, steps, bounds and class images",
+        ALONG,
+        "harness sweep experiments/curves.yaml",
+    )
     return Page(
         "figure6",
         "Figure 6: along λ",
         "How does fidelity trade against drift along λ, and how does |Δε| follow |Δθ|?",
         (
             Part("DreamBench (photographs), full fine-tune of SD 1.5: read off the plot.", _published()),
-            Part("The same question on Toybox: λ and hard bounds.", tuple(twin), twin=True),
+            Part(
+                "The same question on Toybox: λ, hard bounds and other ways to drift less.",
+                tuple(twin),
+                twin=True,
+            ),
         ),
         ("|Δθ| and |Δε| are not defined exactly in the paper: no axis is shared.",),
-        draw=lambda: _figure6(rows),
+        draw=lambda: _figure6(rows, arms),
     )
 
 
@@ -61,9 +78,14 @@ def _published() -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def _figure6(rows: Sequence[Row]) -> Figure:
-    figure = drawing(11, 5.4, "Above: published, read off Figure 6 (SD 1.5). Below: measured on Toybox.")
-    grid = figure.subplots(2, 4)
+def _figure6(rows: Sequence[Row], arms: Sequence[Arm]) -> Figure:
+    down = 3 if arms else 2
+    figure = drawing(
+        11, 2.7 * down, "Above: published, read off Figure 6 (SD 1.5). Below: measured on Toybox."
+    )
+    grid = figure.subplots(down, 4)
+    if arms:
+        _against_drift(grid[2], arms)
     drifts = values()["drift"]
     along = [each for each in RESULTS if each.source == "P&P, Figure 6"]
     ordered = [each["penalty"] for each in drifts]
@@ -100,6 +122,18 @@ def _figure6(rows: Sequence[Row]) -> Figure:
         axes.set_xlabel("|Δθ|")
         axes.set_title("|Δε| against |Δθ|")
     return figure
+
+
+def _against_drift(line: Sequence[Axes], arms: Sequence[Arm]) -> None:
+    """Draw every way to drift less: scores, and the change of weights, against ‖Δε‖₂."""
+    for axes, name in zip(line, (*ALONG[:3], "weight_l2"), strict=True):
+        for arm in arms:
+            held = [row for row in arm.rows if {name, "noise_l2"} <= set(row.cells)]
+            xy = sorted((row.cells["noise_l2"].mean, row.cells[name].mean) for row in held)
+            axes.plot([x for x, _ in xy], [y for _, y in xy], "o-", markersize=3, label=arm.key)
+        axes.set_xlabel(COLUMNS["noise_l2"].title)
+        axes.set_title(COLUMNS[name].title)
+    line[-1].legend(fontsize=5)
 
 
 def _along(axes: Axes, title: str) -> None:

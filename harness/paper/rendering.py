@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import string
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,10 +28,10 @@ def write(page: Page, out: Path) -> list[Path]:
     """Write a page in every format; PNG and PDF only where there is something to draw."""
     sheet = _sheet(page)
     files = {
-        f"{page.name}.{suffix}": RENDERERS[form](sheet).encode()
-        for form, suffix in (("markdown", "md"), ("tex", "tex"))
+        f"{page.name}.md": RENDERERS["markdown"](sheet).encode(),
+        f"{page.name}.tex": _fitting(RENDERERS["tex"](sheet)).encode(),
+        f"{page.name}.csv": tidy(page).encode(),
     }
-    files[f"{page.name}.csv"] = tidy(page).encode()
     with mpl.rc_context(STYLE):
         drawn = page.draw() if page.draw else _dots(page)
         if isinstance(drawn, Figure):
@@ -41,6 +42,16 @@ def write(page: Page, out: Path) -> list[Path]:
     for name, data in files.items():
         write_atomically(out / name, data)
     return [out / name for name in files]
+
+
+FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
+
+
+def _fitting(tex: str) -> str:
+    """Make tables that are wider than the line as wide as the line."""
+    tex = tex.replace(r"\usepackage{booktabs,", r"\usepackage{booktabs,graphicx,", 1)
+    begin, end = r"\begin{tabular}", r"\end{tabular}"
+    return tex.replace(begin, FITTED + begin).replace(end, end + "}")
 
 
 def tidy(page: Page) -> str:
@@ -73,21 +84,26 @@ def _cells(entry: Entry) -> list[object]:
 
 
 def _sheet(page: Page) -> Sheet:
-    blocks = tuple(_block(part) for part in page.parts)
-    return Sheet((f"{page.title}. {page.question}",), blocks, tuple(page.remarks))
+    marks: dict[str, str] = {}
+    blocks = tuple(_block(part, marks) for part in page.parts)
+    notes = tuple(f"({mark}) {words}." for words, mark in marks.items())
+    return Sheet((f"{page.title}. {page.question}",), blocks, (*notes, *page.remarks))
 
 
-def _block(part: Part) -> Block:
+def _block(part: Part, marks: dict[str, str]) -> Block:
     # A published value, ours and the difference stand side by side; on Toybox there is only ours.
     kinds = ("ours",) if part.twin else ("published", "ours", "difference")
     headings = [
-        f"{_title(name)}{'' if part.twin else f', {kind}'}" for name in part.measures for kind in kinds
+        _title(name) if part.twin else f"{_title(name)}, {kind}" if kind == "published" else kind
+        for name in part.measures
+        for kind in kinds
     ]
-    lines = tuple(tuple(map(Text, _line(part, row))) for row in part.rows)
-    return Block(part.caption, ("Row", *headings, "From, or the command"), (Section(None, lines),))
+    lines = tuple(tuple(map(Text, _line(part, row, marks))) for row in part.rows)
+    return Block(part.caption, ("Row", *headings, "Note"), (Section(None, lines),))
 
 
-def _line(part: Part, row: str) -> Iterator[str]:
+def _line(part: Part, row: str, marks: dict[str, str]) -> Iterator[str]:
+    """Write a row; ``marks`` gathers where its numbers are from, or what would measure them."""
     entries = {entry.measure: entry for entry in part.of(row)}
     yield row
     for name in part.measures:
@@ -99,8 +115,14 @@ def _line(part: Part, row: str) -> Iterator[str]:
             yield EMPTY if entry is None or entry.difference is None else _number(entry.difference)
     origins = {f"{e.printed.source} ({e.printed.origin})" for e in entries.values() if e.printed}
     experiments = {e.measured.experiment for e in entries.values() if e.measured}
-    commands = {e.command for e in entries.values() if e.command}
-    yield "; ".join([*sorted(origins), *sorted(experiments), *sorted(commands)])
+    commands = {f"to measure: {e.command}" for e in entries.values() if e.command}
+    words = "; ".join([*sorted(origins), *sorted(experiments), *sorted(commands)])
+    yield marks.setdefault(words, _letter(len(marks))) if words else EMPTY
+
+
+def _letter(number: int) -> str:
+    """Count a, b, …, z, a2, b2, …"""
+    return string.ascii_lowercase[number % 26] + (str(number // 26 + 1) if number >= 26 else "")
 
 
 def _ours(entry: Entry | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,20 +66,20 @@ def _recipe(row: Row) -> dict[str, object]:
 def pairs(rows: list[Row], method: str, preferred: float) -> Iterator[tuple[str, Row, Row]]:
     """Give (against what, penalized row, its rival): λ = 0 and prior preservation at the same recipe.
 
-    Of several λ the ``preferred`` one is taken, else the first.
+    For every form of the penalty; of its λ the ``preferred`` one is taken, else the first.
     """
     of_method = [row for row in rows if row.method == method]
-    held = [row for row in of_method if row.strength("penalty") and not row.setting.get(PRIOR)]
-    chosen = [row for row in held if row.strength("penalty") == preferred] or held[:1]
-    rivals: list[tuple[str, Callable[[Row], bool]]] = [
-        ("λ = 0", lambda row: not row.constrained and not row.setting.get(PRIOR)),
-        ("prior preservation", lambda row: not row.constrained and bool(row.setting.get(PRIOR))),
-    ]
-    for penalized in chosen:
-        for name, wanted in rivals:
-            for rival in of_method:
-                if wanted(rival) and same_recipe(penalized, rival):
-                    yield name, penalized, rival
+    forms: dict[object, list[Row]] = {}
+    for row in of_method:
+        if row.strength("penalty") and not row.setting.get(PRIOR):
+            form = tuple(row.setting.get(f"lipschitz.{key}") for key in ("norm", "on"))
+            forms.setdefault(form, []).append(row)
+    for held in forms.values():
+        penalized = next((row for row in held if row.strength("penalty") == preferred), held[0])
+        for rival in of_method:
+            if not rival.constrained and same_recipe(penalized, rival):
+                weight = rival.setting.get(PRIOR)
+                yield f"prior preservation, weight {weight:g}" if weight else "λ = 0", penalized, rival
 
 
 def missing(row: str, measures: tuple[str, ...], command: str) -> list[Entry]:

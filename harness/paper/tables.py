@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.paper.pages import Entry, Page, Part, Printed
-from harness.paper.sources import Sources, contrast, missing, own, pairs
+from harness.paper.sources import PRIOR, Sources, contrast, missing, own, pairs
 from harness.report.rows import Row
 from harness.report.tables.published_results import REMARKS, RESULTS, Published
 from harness.report.tables.published_table import counterparts
@@ -86,7 +86,7 @@ def table2(sources: Sources) -> Page:
             Part("The same question on Toybox, 5 shots.", tuple(twin), twin=True),
         ),
         (*REMARKS, f"{' and '.join(NOT_HERE)} have an encoder trained on photographs and are not fitted per "
-         "subject: not here. SVDiff and OFT have no method in this version."),
+         "subject: not here. OFT is in no file of this version."),
     )  # fmt: skip
 
 
@@ -113,4 +113,6 @@ def _published(source: str, sources: Sources) -> tuple[Entry, ...]:
 
 
 def _row_of(result: Published, rows: list[Row]) -> Row | None:
-    return next((row for row in rows if result in counterparts(row)), None)
+    """Give the row of the same name: the published DreamBooth has prior preservation, so that goes first."""
+    alike = [row for row in rows if result in counterparts(row)]
+    return max(alike, key=lambda row: bool(row.setting.get(PRIOR)), default=None)

@@ -84,6 +84,8 @@ def _of(
     if method.role != "method":
         raise ConfigError(f"{place}.over: {entry.name!r} is a {method.role}: there is nothing to search")
     _check_alone(entry, place, method)
+    if len(list(experiment.sampling.each(entry.sampling))) > 1:
+        raise ConfigError(f"{place}.sampling: a search is for one sampler, number of steps and guidance")
     axes = _axes(entry, place, method)
     _check_count(axes, place, experiment.search)
     for backbone in experiment.backbone:

@@ -49,7 +49,7 @@ def trials_of(
     """
     for backbone in experiment.backbone:
         variants = list(_variants(entry, place, backbone, catalog, experiment))
-        settings = list(experiment.sampling.each())
+        settings = list(experiment.sampling.each(entry.sampling))
         for variant, sampling, subject in itertools.product(variants, settings, subjects):
             reason = catalog.skip_reason(variant.method, variant.params, subject, backbone)
             if reason is not None:

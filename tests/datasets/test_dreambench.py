@@ -6,44 +6,18 @@ import os
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from dreambench_clone import FORMAT, NOUNS, listing, write_clone
 
 from harness.config import experiment
 from harness.datasets.base import DatasetError
-from harness.datasets.dreambench import FOUR, SIX
 from harness.datasets.registry import load_dataset
 from harness.specs import DatasetSpec
 from harness.sweep.grid import trials
 
-NOUNS = dict.fromkeys((*SIX, *FOUR, *(f"thing{i}" for i in range(17))), "toy") | {
-    "dog2": "dog",
-    "cat": "cat",
-    "shiny_sneaker": "stuffed animal",
-}
-FORMAT = ".format(unique_token, class_token)"
-
-
-def listing(nouns=NOUNS, first="'a {0} {1} in the snow'" + FORMAT):
-    rows = "\n".join(f"{name},{noun}" for name, noun in nouns.items())
-    red = "'a red {0} {1}'" + FORMAT
-    hat = "'a {0} {1} wearing a red hat'" + FORMAT
-    snow = "'a {0} {1} in the snow'" + FORMAT
-    return (
-        f"Classes\n\nsubject_name,class\n{rows}\n\nPrompts\n\nObject Prompts\n\nprompt_list = [\n{first},\n"
-        f"{red}\n]\n\nLive Subject Prompts\n\nprompt_list = [\n{snow},\n{hat},\n{red}\n]\n"
-    )
-
 
 @pytest.fixture
 def clone(tmp_path):
-    """A clone with photos of 8×6 pixels, as many as there are of each subject."""
-    for name in NOUNS:
-        folder = tmp_path / "dataset" / name
-        folder.mkdir(parents=True)
-        for number in range(6 if name in SIX else 4 if name in FOUR else 5):
-            Image.new("RGB", (8, 6), (number * 20, 90, 0)).save(folder / f"{number:02d}.jpg")
-    (tmp_path / "dataset" / "prompts_and_classes.txt").write_text(listing())
-    return tmp_path
+    return write_clone(tmp_path)
 
 
 def opened(path, **options):
@@ -144,7 +118,7 @@ def test_the_published_data_set_reads_whole():
     data.check(data.subjects(), [1, 3])
 
 
-@pytest.mark.parametrize(("model", "count"), [("sd15", 990), ("sdxl", 450), ("sd3", 450)])
+@pytest.mark.parametrize(("model", "count"), [("sd15", 1260), ("sdxl", 630), ("sd3", 630)])
 def test_the_published_protocol_expands(clone, model, count):
     """3 rows without photos and the others at 1, 3 and all shots, on 30 subjects; 4 pictures a prompt."""
     path = Path(__file__).parents[2] / "experiments" / f"dreambench_{model}.yaml"

@@ -27,6 +27,7 @@ METHODS = {
     "dreambooth_lora": "DreamBooth LoRA",
     "custom_diffusion": "Custom Diffusion",
     "textual_inversion": "Textual Inversion",
+    "svdiff": "SVDiff",
     "real": "Real images",
 }
 
