@@ -50,6 +50,7 @@ FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
 def _fitting(tex: str) -> str:
     """Make tables that are wider than the line as wide as the line."""
     tex = tex.replace(r"\usepackage{booktabs,", r"\usepackage{booktabs,graphicx,", 1)
+    tex = tex.replace("--set", "-{}-set")  # else one dash
     begin, end = r"\begin{tabular}", r"\end{tabular}"
     return tex.replace(begin, FITTED + begin).replace(end, end + "}")
 

@@ -255,3 +255,23 @@ def test_all_shots_are_marked_where_the_number_was_not_asked_for(make):
         ("s0", 1, False), ("s0", 3, False), ("s0", 6, True), ("s1", 1, False), ("s1", 3, False)
     ]  # fmt: skip
     assert [trial.summary().get("all_shots") for trial in found].count(True) == 1
+
+
+def test_a_method_is_sampled_in_its_own_way_where_it_says_so(make):
+    methods = [
+        "tuned",
+        {"name": "tuned", "label": "own", "sampling": {"sampler": "pndm", "guidance": [1, 2]}},
+    ]
+    sampling = {"sampler": "euler", "steps": 7, "guidance": 3.0}
+    experiment = make(methods=methods, subjects=["s0"], shots=1, sampling=sampling)
+    found = [
+        (t.sampling.sampler, t.sampling.steps, t.sampling.guidance) for t in trials(experiment, FakeCatalog())
+    ]
+    assert found == [("euler", 7, 3.0), ("pndm", 7, 1.0), ("pndm", 7, 2.0)]
+    shared, own = experiment.model_dump(mode="json")["methods"]
+    assert "sampling" not in shared and own["sampling"]["sampler"] == ["pndm"]
+
+
+def test_a_method_cannot_change_which_prompts_are_drawn(make):
+    with pytest.raises(ConfigError, match="sampling"):
+        make(methods=[{"name": "tuned", "sampling": {"prompts": 3}}])

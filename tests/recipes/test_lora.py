@@ -56,6 +56,13 @@ def test_the_authors_penalty_is_the_sum_of_squares_of_the_entries(pair, photos):
     assert_same_update(fitted, *restated(pair, fitted, alpha=27.0, **settings))
 
 
+def test_prior_preservation_adds_the_class_loss(pair, photos):
+    fitted = pair.fit("dreambooth_lora", photos, prior_weight=0.7, prior_count=3, **SMALL)
+    assert [drawn.subject for drawn in fitted.drawn] == [2, 2, 2]
+    settings = {"optimizer": "adamw", "lr": 1e-3, "clip": 1.0, "prior_weight": 0.7}
+    assert_same_update(fitted, *restated(pair, fitted, alpha=27.0, **settings))
+
+
 def test_adapters_start_as_peft_starts_them(pair, photos):
     fitted = pair.fit("dreambooth_lora", photos, **SMALL)
     for name, start in beginnings(pair.reference.denoiser, rank=4, seed=5).items():

@@ -45,3 +45,33 @@ def test_curves_hold_the_penalty_and_its_controls():
     read = [(trial.method, trial.readout.kind) for trial in one if trial.readout]
     assert read.count(("dreambooth", "steps")) == 4 and read.count(("dreambooth", "scale")) == 5
     assert read.count(("dreambooth_lora", "scale")) == 5
+
+
+@pytest.mark.parametrize(("name", "fitted", "count"), [("table1", 52, 52), ("figure5", 20, 44)])
+def test_the_papers_files_on_toybox_hold_what_their_headers_say(name, fitted, count):
+    text = (EXPERIMENTS / "paper" / f"{name}.yaml").read_text()
+    command = f"# Command    harness sweep experiments/paper/{name}.yaml"
+    words = (
+        "# Question",
+        command,
+        f"not measured: {count} trials, {fitted} fits",
+        "# Subjects",
+        "# Settings",
+    )
+    for word in (*words, "# Contrasts", "# Expected"):
+        assert word in text
+    found = expanded(f"paper/{name}")
+    assert len(found) == count
+    assert fits([trial for trial in found if trial.method not in ("frozen", "real")]) == fitted
+
+
+def test_table_1_on_toybox_has_both_rivals_of_every_method_and_the_authors_form_for_lora():
+    one = [trial for trial in expanded("paper/table1") if trial.subject == "candy-mug"]
+    for method in ("dreambooth", "custom_diffusion", "dreambooth_lora"):
+        rows = [trial for trial in one if trial.method == method]
+        assert {t.params.get("prior_weight", 0.0) for t in rows if t.lipschitz} == {0.0}
+        weights = [t.params.get("prior_weight", 0.0) for t in rows if not t.lipschitz]
+        assert sorted(weights) == [0.0, 0.03, 1.0]
+        assert {t.preset for t in rows} == {"toybox"}
+    forms = [(t.lipschitz.norm, t.lipschitz.on) for t in one if t.lipschitz and t.method == "dreambooth_lora"]
+    assert forms == [("tensor_mean", "effective"), ("sum", "entries")]
