@@ -103,13 +103,14 @@ def _outcomes(
             else:
                 making[pool.submit(tasks.base, seed, experiment.pretrain_steps)] = seed
         while making or coming:
-            for future in wait([*making, *coming], return_when=FIRST_COMPLETED).done:
-                if future in making:
-                    seed = making.pop(future)
-                    files.write_atomically(_base(experiment, seed, bases), future.result())
-                    tune(seed, future.result())
-                else:
-                    yield coming.pop(future), future.result()
+            under_way: list[Future[Any]] = [*making, *coming]
+            done = wait(under_way, return_when=FIRST_COMPLETED).done
+            for made in [future for future in making if future in done]:
+                seed = making.pop(made)
+                files.write_atomically(_base(experiment, seed, bases), made.result())
+                tune(seed, made.result())
+            for tuned in [future for future in coming if future in done]:
+                yield coming.pop(tuned), tuned.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -129,6 +130,12 @@ def _show(path: Path, key: str, points: list[Any], wanted: set[str]) -> None:
 def _started() -> None:
     """Set a process up: one thread, and no life without its parent."""
     tasks.one_thread()
+    threading.Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    """End this process when its parent has ended, even if that was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        parent.join()
+        os._exit(1)

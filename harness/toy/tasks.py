@@ -129,8 +129,8 @@ def _record(
         keys={"fit": key, "sample": key, "score": key},
         status="done",
         trial=trial,
-        scores=scores,
-        drift=drift,
+        scores=dict(scores),
+        drift=dict(drift),
         seconds={"fit": seconds},
         provenance=provenance.of_process(),
     )
