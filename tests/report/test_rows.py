@@ -379,7 +379,8 @@ def test_own_methods_stand_together_by_name_and_their_samplings_by_size(make):
 
 def test_words_among_parameters_stand_by_the_alphabet(make):
     words = ["linear", "cosine", "none"]
-    rows = select([make(params={"decay": word}, scores={"dino": 0.5}) for word in words]).rows
+    given = [{"decay": word, "lr": 1e-4 * (n + 1)} for n, word in enumerate(words)]
+    rows = select([make(params=params, scores={"dino": 0.5}) for params in given]).rows
     assert [row.setting["params.decay"] for row in rows] == sorted(words)
 
 
