@@ -6,7 +6,8 @@ import pytest
 
 from harness.config.titles import title
 from harness.errors import ConfigError
-from harness.report.rows import COLUMNS, frame, outdated, select, values
+from harness.report.rows import COLUMNS, select
+from harness.report.values import outdated, values
 from harness.specs import READOUTS
 
 
@@ -251,17 +252,6 @@ def test_a_number_of_an_older_version_of_its_measure_is_no_value(make, name, nam
     assert values(record)[name] == (None if found else 0.3)
     assert outdated(record.model_copy(update={"provenance": {}}), name) is None
     assert outdated(record.model_copy(update={"provenance": {"encoders": None}}), name) is None
-
-
-def test_the_long_form_has_a_line_for_each_number_that_is_there(make):
-    record = make(subject="mug", shots=3, seed=7, scores={"dino": 0.5, "pres": None}, seconds={"fit": 3.0})
-    laid = frame([record])
-    assert laid.columns.tolist() == ["key", "subject", "shots", "seed", "title", "measure", "value"]
-    whole = [record.key, "mug", 3, 7, "DreamBooth"]
-    assert laid.to_numpy().tolist() == [[*whole, "dino", 0.5], [*whole, "seconds_fit", 3.0]]
-    assert laid["value"].dtype == "float64"
-    none = frame([])
-    assert none.columns.tolist() == laid.columns.tolist() and none["value"].dtype == "float64"
 
 
 def test_measures_and_subjects_stand_in_the_order_of_their_names(make):
