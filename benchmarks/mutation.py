@@ -37,6 +37,7 @@ REPORT, SCORES, RECIPES = "tests/report", "tests/metrics/scores", "tests/recipes
 AREAS = {
     "harness/report/stats.py": [f"{REPORT}/test_stats.py"],
     "harness/report/rows.py": [f"{REPORT}/test_rows.py"],
+    "harness/report/values.py": [f"{REPORT}/test_rows.py"],
     **{
         f"harness/report/comparison/{name}.py": [f"{REPORT}/comparison/test_{name}.py"]
         for name in ("arms", "curves", "damage", "paired", "power", "variance", "verdicts")

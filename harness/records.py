@@ -121,25 +121,27 @@ class Lines:
 
     def __iter__(self) -> Iterator[Record]:
         """Yield every record in file order, superseded ones too; warn of a truncated last line."""
+        line = b"\n"
         try:
-            data = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                for number, line in enumerate(file, start=1):
+                    if line.endswith(b"\n"):
+                        yield self._record(number, line)
         except FileNotFoundError:
             return
         except OSError as error:
             raise RecordsError(f"{self.path}: cannot be read: {error.strerror}") from error
-        *lines, rest = data.split(b"\n")
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield Record.model_validate_json(line)
-            except ValidationError as error:
-                why = error.errors()[0]["msg"]
-                raise RecordsError(
-                    f"{self.path}:{number}: not a record ({why}); move the line away"
-                ) from None
-        if rest:
+        if not line.endswith(b"\n"):
             warnings.warn(
-                f"{self.path}: the last line is cut off ({len(rest)} bytes) and does not count", stacklevel=2
+                f"{self.path}: the last line is cut off ({len(line)} bytes) and does not count", stacklevel=2
             )
+
+    def _record(self, number: int, line: bytes) -> Record:
+        try:
+            return Record.model_validate_json(line)
+        except ValidationError as error:
+            why = error.errors()[0]["msg"]
+            raise RecordsError(f"{self.path}:{number}: not a record ({why}); move the line away") from None
 
 
 def read(folder: Path) -> list[Record]:

@@ -31,7 +31,8 @@ def load(
     """
     import pandas as pd
 
-    from harness.report.rows import select, values
+    from harness.report.rows import select
+    from harness.report.values import values
 
     chosen = select(_records(experiment, runs), where).records
     trials = pd.DataFrame([_described(record) for record in chosen])

@@ -9,7 +9,8 @@ from harness.errors import ConfigError, one_of
 from harness.metrics.registry import MEASURES, shown_in
 from harness.records import Record
 from harness.report import stats
-from harness.report.rows import COLUMNS, Cell, values
+from harness.report.rows import COLUMNS, Cell
+from harness.report.values import values
 
 MERITS = {"composition": shown_in("merit"), "accuracy": shown_in("accuracy")}
 """What a setting is chosen by: the subject, and the prompt. ``composition`` needs prompts with ground truth;

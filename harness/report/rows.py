@@ -7,13 +7,10 @@ averaged before prompts in the record; here follow seeds within a subject, then 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
-
-import pandas as pd
 
 from harness.api import Role
 from harness.config.titles import counted, distinct_titles, identity, label, setting
@@ -25,6 +22,7 @@ from harness.metrics.registry import MEASURES, Direction
 from harness.records import Record
 from harness.report import stats
 from harness.report.filters import holds, parse
+from harness.report.values import values
 from harness.specs import READOUTS
 
 _ORDER = ("dreambooth", "dreambooth_lora", "custom_diffusion", "textual_inversion")
@@ -193,42 +191,6 @@ def select(records: Sequence[Record], where: Sequence[str] = ()) -> Selection:
     )
 
 
-def values(record: Record) -> dict[str, float | None]:
-    """Give every number of a record by the name of its column, None where it is empty or :func:`outdated`."""
-    memory = record.peak_memory_bytes
-    measured = {**record.scores, **record.drift}
-    return {
-        **{name: None if outdated(record, name) else value for name, value in measured.items()},
-        **{f"seconds_{stage}": spent for stage, spent in record.seconds.items()},
-        "peak_memory": None if memory is None else memory / 2**20,
-    }
-
-
-def outdated(record: Record, name: str) -> int | None:
-    """Give the version that a number was recorded under, where its measure has become another since."""
-    named = (record.provenance.get("encoders") or {}).get(name)
-    written = re.search(r", v(\d+)$", named) if isinstance(named, str) else None
-    version = int(written[1]) if written and name in MEASURES else None
-    return version if version and version != MEASURES[name].version else None
-
-
-def frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Lay finished records out in long form: one line per record and number.
-
-    Columns: key, subject, shots, seed, title, then ``measure`` and ``value`` (float64; empty ones left out).
-    """
-    trials = [
-        {name: record.trial[name] for name in ("subject", "shots", "seed", "title")}
-        | {"key": record.key, "measure": measure, "value": value}
-        for record in records
-        for measure, value in values(record).items()
-        if value is not None
-    ]
-    return pd.DataFrame(
-        trials, columns=["key", "subject", "shots", "seed", "title", "measure", "value"]
-    ).astype({"value": "float64"})
-
-
 def _rows(records: list[Record]) -> list[Row]:
     gathered: dict[tuple[str, int | None], list[Record]] = {}
     for record in records:
@@ -253,11 +215,16 @@ def _rows(records: list[Record]) -> list[Row]:
 
 
 def _cells(records: list[Record]) -> dict[str, Cell]:
-    within = frame(records).groupby(["measure", "subject"], sort=True)["value"].agg(stats.mean)
-    cells: dict[str, dict[str, float]] = {}
-    for (measure, subject), value in within.items():  # type: ignore[misc]
-        cells.setdefault(str(measure), {})[str(subject)] = float(value)
-    return {measure: Cell(by_subject) for measure, by_subject in cells.items()}
+    """Average the seeds of each subject: measure → subject → mean, both in the order of their names."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for record in records:
+        for measure, value in values(record).items():
+            if value is not None:
+                found.setdefault(measure, {}).setdefault(record.trial["subject"], []).append(value)
+    return {
+        measure: Cell({subject: stats.mean(of[subject]) for subject in sorted(of)})
+        for measure, of in sorted(found.items())
+    }
 
 
 def _place(row: Row) -> tuple[Any, ...]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
-from scipy import stats as distributions
+from scipy.special import stdtrit
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,15 @@ def t_interval(values: Iterable[float], *, level: float = 0.95) -> Interval | No
     error = standard_error(numbers)
     if error is None:
         return None
-    reach = float(distributions.t.ppf((1 + level) / 2, df=len(numbers) - 1)) * error
+    reach = _quantile(len(numbers) - 1, (1 + level) / 2) * error
     centre = mean(numbers)
     return Interval(centre, centre - reach, centre + reach, len(numbers))
+
+
+@cache
+def _quantile(degrees: int, share: float) -> float:
+    """Student's quantile: asked for every pair of rows, and the same for all of one n."""
+    return float(stdtrit(degrees, share))
 
 
 def paired_differences(first: Mapping[str, float], second: Mapping[str, float]) -> list[float]:

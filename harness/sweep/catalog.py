@@ -159,8 +159,12 @@ class Installed:
             self.dataset.check([subject], sorted(counts))
         for subject, wanted in dict.fromkeys((t.subject, t.sampling.prompts) for t in trials):
             chosen_prompts(self.dataset, subject, wanted)
-        for category in dict.fromkeys(self.dataset.category(t.subject) for t in trials if self._banks(t)):
-            bank_texts(self.dataset, category, self._drift)
+        banked: set[str] = set()
+        for trial in trials:
+            category = self.dataset.category(trial.subject)
+            if category not in banked and self._banks(trial):
+                bank_texts(self.dataset, category, self._drift)
+                banked.add(category)
 
     def _banks(self, trial: Trial) -> bool:
         """Whether the method or a constraint of a trial uses a bank."""

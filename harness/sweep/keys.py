@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from harness.diffusion.versions import READOUT_VERSION, SAMPLING_VERSION, TRAINER_VERSION
@@ -39,7 +40,11 @@ class Fingerprints:
 
 def digest(value: Any) -> str:
     """Hash plain data to 16 hex digits: the same for equal data (1.0 is 1). Refuses NaN."""
-    return json_digest(_normal(value), DIGITS, compact=True)
+    return _digest(_normal(value))
+
+
+def _digest(normal: Any) -> str:
+    return json_digest(normal, DIGITS, compact=True)
 
 
 def keys(
@@ -66,19 +71,19 @@ def keys(
             **({"autoencoder": "tiled"} if tiled else {}),
         }
     )
-    sample = digest(
+    sample = _digest(
         {
             "fit": fit,
-            "sampling": trial.sampling.model_dump(mode="json", exclude={"clip_text"}),
+            "sampling": _normal(trial.sampling.model_dump(mode="json", exclude={"clip_text"})),
             "prompts": fingerprints.prompts,
-            "drift": drift.model_dump(mode="json"),
+            "drift": _drift(drift),
             "measures": {m.name: m.version for m in of_sample_stage(drift.options)},
             "version": SAMPLING_VERSION,
-            **_readout(trial),
+            **_normal(_readout(trial)),
         }
     )
     scored = [m for m in MEASURES.values() if m.name in scores or (m.kind, m.stage) == ("drift", "score")]
-    score = digest(
+    score = _digest(
         {
             "sample": sample,
             "clip_text": trial.sampling.clip_text,
@@ -88,6 +93,11 @@ def keys(
         }
     )
     return Keys(fit=fit, sample=sample, score=score)
+
+
+@cache
+def _drift(drift: DriftSet) -> Any:
+    return _normal(drift.model_dump(mode="json"))
 
 
 def _readout(trial: Trial) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 import harness
 from harness.errors import ConfigError
 from harness.records import read
-from harness.report.rows import outdated
+from harness.report.values import outdated
 
 RESULTS = Path(__file__).parents[2] / "results"
 

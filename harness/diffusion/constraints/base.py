@@ -11,6 +11,7 @@ import dataclasses
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from harness.api import LATER
@@ -117,6 +118,7 @@ class Constraint(AtWork):
     look: ClassVar[Look]
 
     @classmethod
+    @cache
     def fields(cls) -> dict[str, tuple[Any, Any]]:
         """Give each YAML key with its type (checks included) and its default (MISSING: none)."""
         hints = typing.get_type_hints(cls, include_extras=True)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 Vector = NDArray[np.float64]
 
@@ -42,6 +41,8 @@ class Settings:
         Settings stand in the order of their mean drift, up to the largest mean fidelity; the anchor
         (0, floor) comes first. Isotonic by pooled adjacent violators (Barlow et al. 1972).
         """
+        from scipy.optimize import isotonic_regression  # slow to import, and many tables have no curve
+
         share = weights / weights.sum()
         order = np.argsort(self.drift @ share, kind="stable")
         x, y = (self.drift @ share)[order], (self.score @ share)[order]

@@ -12,9 +12,9 @@ from harness.config.titles import title
 from harness.records import Record
 from harness.report.html.scoreboard import Scoreboard
 from harness.report.html.source import Source, subjects_of
-from harness.report.rows import values
 from harness.report.stats import mean
 from harness.report.tables.markup import EMPTY, number
+from harness.report.values import values
 
 WIDTH, HEIGHT, MOST_POINTS = 120, 28, 60
 

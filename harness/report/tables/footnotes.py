@@ -11,8 +11,9 @@ from harness.metrics.registry import MEASURES
 from harness.records import Record
 from harness.report import stats
 from harness.report.comparison.arms import trains_on_outputs
-from harness.report.rows import COLUMNS, Cell, Selection, outdated, values
+from harness.report.rows import COLUMNS, Cell, Selection
 from harness.report.tables.markup import number
+from harness.report.values import outdated, values
 
 
 def encoder(records: Iterable[Record], measure: str) -> str | None:

@@ -133,17 +133,10 @@ def read(record, kind, value, **more):
 def test_readouts_are_paths_of_their_own_that_end_where_the_fit_ends(make):
     """Another fit, of which nothing was read out on the way, is on neither path."""
     end, other = (tried(make, lr=lr, params={"steps": 100}) for lr in (1e-4, 2e-4))
-    backwards = read(end, "scale", 0.25)
-    params = dict(reversed(end.trial["params"].items()))
-    backwards = backwards.model_copy(update={"trial": backwards.trial | {"params": params}})
-    records = [
-        end,
-        other,
-        backwards,
-        read(end, "scale", 0.5),
-        read(end, "budget", 3.0, measure="noise_l2"),
-        read(end, "steps", 50),
-    ]
+    turned = dict(reversed(end.trial["params"].items()))
+    turned = end.model_copy(update={"trial": end.trial | {"params": turned}})
+    along = [("scale", 0.25, {}), ("scale", 0.5, {}), ("budget", 3.0, {"measure": "noise_l2"})]
+    records = [end, other, read(end, "steps", 50), *(read(turned, *of, **more) for *of, more in along)]
     found = {
         (arm.key, arm.name): [row.setting.get("readout.value") for row in arm.rows]
         for arm in arms_of(select(records))
