@@ -90,7 +90,7 @@ def _drawn(folder: Path, found: dict[str, list[Record]]) -> Figure | None:
     points: dict[str, Any] = {}
     if (folder / POINTS_FILE).is_file():
         points = json.loads((folder / POINTS_FILE).read_text(encoding="utf-8"))
-    down = -(-(len(points) + 1) // 5)
+    down = len(points) // 5 + 1
     figure = drawing(12, 2.5 * down, "Measured: samples of every arm in one world; last, fit against drift")
     grid = list(figure.subplots(down, 5, squeeze=False).flat)
     titles = {r.key: title for title, members in found.items() for r in members}
@@ -99,19 +99,28 @@ def _drawn(folder: Path, found: dict[str, list[Record]]) -> Figure | None:
         for colour, each in zip(COLOURS, classes, strict=True):
             axes.plot([x for x, _ in each], [y for _, y in each], ".", markersize=2, color=colour)
         axes.set(xlim=(-5, 5), ylim=(-5, 5), aspect="equal", xticks=[], yticks=[])
-        axes.set_title(title, fontsize=7)
-    _against(grid[len(points)], found)
-    for axes in grid[len(points) + 1 :]:
-        axes.set_visible(False)
+        axes.set_title(title.partition(", weight")[0], fontsize=7)
+    free = grid[len(shown) :]
+    spec = free[0].get_subplotspec().get_gridspec()
+    for axes in free:
+        axes.remove()
+    _against(figure.add_subplot(spec[-1, -len(free) :]), found)
     return figure
 
 
 def _against(axes: Axes, found: dict[str, list[Record]]) -> None:
+    """Draw fit against drift with the intervals over worlds; the axis of drift has a 0."""
     for title, members in found.items():
         across, up = _mean(members, "old_energy"), _mean(members, "new_energy")
         if across and up and title != BASE:
-            place = (across.interval.mean, up.interval.mean)
-            axes.plot(*place, "o", color="#0072B2" if title.startswith("λ") else "#D55E00")
-            axes.annotate(title[:14], place, fontsize=5)
-    axes.set_xlabel("old classes: drift")
-    axes.set_ylabel("new class: distance")
+            x, y = across.interval, up.interval
+            colour = "#0072B2" if title.startswith("λ") else "#D55E00"
+            axes.plot([x.low, x.high], [y.mean, y.mean], color=colour, linewidth=1)
+            axes.plot([x.mean, x.mean], [y.low, y.high], color=colour, linewidth=1)
+            axes.plot([x.mean], [y.mean], "o", color=colour, markersize=4)
+            words = title.removeprefix("Naive, ").partition(", weight")[0]
+            axes.annotate(words, (x.mean, y.mean), xytext=(3, 3), textcoords="offset points", fontsize=6)
+    axes.set_xscale("symlog", linthresh=1e-3)
+    axes.set_yscale("log")
+    axes.set_xlabel("old classes: energy distance to the base model's")
+    axes.set_ylabel("new class: to its truth")
