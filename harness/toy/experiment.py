@@ -15,6 +15,9 @@ from harness.specs import Frozen
 BACKBONE = "gaussian_mlp"
 """The ``backbone:`` by which a file is known as the toy's."""
 
+NAIVE = "Naive"
+"""The fine-tune that nothing holds back; with λ, or read out along α, it has a title of its own."""
+
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -80,9 +83,9 @@ def arms(experiment: ToyExperiment) -> Iterator[Arm]:
     """Yield the base model, then every arm; those that differ in α alone are readouts of one fit."""
     asked = experiment.arms
     yield Arm("Base model", "frozen", {}, alpha=0.0)
-    yield Arm("Naive", "dreambooth", {"prior_weight": 0.0})
+    yield Arm(NAIVE, "dreambooth", {"prior_weight": 0.0})
     for alpha in asked.scale:
-        yield Arm(f"Naive, α = {alpha:g}", "dreambooth", {"prior_weight": 0.0}, alpha=alpha)
+        yield Arm(f"{NAIVE}, α = {alpha:g}", "dreambooth", {"prior_weight": 0.0}, alpha=alpha)
     for penalty in asked.penalty:
         yield Arm(f"λ = {penalty:g}", "dreambooth", {"prior_weight": 0.0}, penalty=penalty)
     for weight in asked.prior:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from harness.records import Record
 from harness.toy import fitting, measures
-from harness.toy.experiment import BACKBONE, Arm
+from harness.toy.experiment import BACKBONE, NAIVE, Arm
 from harness.toy.fitting import Fit, World
 from harness.toy.gaussians import OLD_CLASSES, Schedule, new_points
 from harness.toy.networks import Weights
@@ -115,6 +115,7 @@ def _record(
         "backbone": BACKBONE,
         "method": arm.method,
         "title": arm.title,
+        "label": NAIVE if arm.penalty or 0 < arm.alpha < 1 else arm.title,
         "params": arm.params,
         "lipschitz": {"penalty": arm.penalty, "norm": "tensor_mean"} if arm.penalty else None,
         "subject": f"world-{seed}",

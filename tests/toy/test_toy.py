@@ -155,6 +155,7 @@ def test_a_run_leaves_records_that_a_second_run_does_not_repeat(tmp_path):
     assert run.run(experiment, tmp_path, say=lambda line: None) == 0
     of = {(r.trial["title"], r.trial["seed"]): r for r in records}
     assert of["The new class's embedding alone", 0].drift["old_energy"] == 0
+    assert {of[title, 0].trial["label"] for title in ("Naive", "Naive, α = 0.5", "λ = 50")} == {"Naive"}
     half, whole = (of[name, 1].drift["weight_l2"] for name in ("Naive, α = 0.5", "Naive"))
     assert half == pytest.approx(whole / 2, rel=1e-4)
     page = toy(Sources((tmp_path,)))
