@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
 from harness.diffusion.seeds import named_seed
 from harness.diffusion.weights import adapters
@@ -14,10 +15,25 @@ from harness.diffusion.weights.adapters import LoRA
 TWO = LoRA(rank=2, alpha=3.0, targets=("to_q", "to_v"))
 
 
+@pytest.fixture(scope="module")
+def network():
+    """A U-Net of one block down and one up, with attention in both."""
+    with torch.random.fork_rng(devices=[]):
+        return UNet2DConditionModel(
+            sample_size=4,
+            block_out_channels=(8,),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D",),
+            up_block_types=("CrossAttnUpBlock2D",),
+            cross_attention_dim=12,
+            attention_head_dim=4,
+            norm_num_groups=4,
+        )
+
+
 @pytest.fixture
-def denoiser(backbone):
-    """The tiny denoiser; adapters that a test leaves are taken out."""
-    network = backbone.networks.denoiser
+def denoiser(network):
+    """The network; adapters that a test leaves are taken out."""
     yield network
     if adapters.layers(network):
         adapters.remove(network)
