@@ -1,10 +1,9 @@
-"""New words are rows of their own: the table is not touched, the rest of a prompt reads as before."""
+"""New words in a text encoder's place: the table is not touched, the rest of a prompt reads as before."""
 
 import pytest
 import torch
 
 from harness.diffusion.training import Example, Trainer
-from harness.diffusion.weights.tokens import extend_tokenizer, initial_rows
 
 
 def test_a_new_token_reads_as_one_word_and_others_as_before(backbone):
@@ -97,50 +96,3 @@ def test_tokens_that_make_no_sense(backbone, tokens, init, message):
     with pytest.raises(ValueError, match=message):
         backbone.token_rows(tokens, init=init)
     assert not backbone.new_tokens
-
-
-def test_a_new_word_keeps_its_letters_and_is_read_inside_a_text(backbone):
-    backbone.token_rows(["<V>", "<w>"], init=["dog", "cat"])
-    reader = backbone.networks.text_encoders[0].reader
-    assert reader("a <V> , <w>", add_special_tokens=False).input_ids[1::2] == [49408, 49409]
-    assert 49408 not in reader("a <v>").input_ids
-    assert "<V>" in reader.decode([49408], skip_special_tokens=True)
-
-
-def test_rows_start_beside_the_table_and_need_no_gradient_yet(backbone):
-    embedding = backbone.networks.text_encoders[0].model.get_input_embeddings()
-    words = embedding.num_embeddings
-    backbone.token_rows(["<v>", "<w>"], init=["dog", "cat"])
-    extended = backbone.networks.text_encoders[0].model.get_input_embeddings()
-    rows = extended.rows
-    assert rows.shape == (2, embedding.embedding_dim) and rows.dtype == torch.float32
-    assert not rows.requires_grad
-    ids = torch.tensor([[0, words - 1, words, words + 1], [5, words + 1, 7, words]])
-    expected = torch.cat([embedding.weight, rows])[ids]
-    assert torch.equal(extended(ids), expected)
-    assert backbone.networks.text_encoders[0].rows.table_size == (words + 2) * embedding.embedding_dim
-
-
-def test_what_rows_started_from_stays_when_they_move(backbone):
-    backbone.token_rows(["<v>"], init=["dog"])
-    rows = backbone.networks.text_encoders[0].rows
-    with torch.no_grad():
-        rows.rows += 1
-    torch.testing.assert_close(rows.rows.detach() - rows.initial, torch.ones_like(rows.initial))
-
-
-def test_a_word_is_looked_up_in_lower_case_and_as_a_whole_first(backbone):
-    encoder = backbone.networks.text_encoders[0]
-    vocabulary = encoder.tokenizer.get_vocab()
-    assert vocabulary["dog</w>"] != vocabulary["dog"]
-    table = encoder.model.get_input_embeddings().weight
-    found = initial_rows(encoder.tokenizer, encoder.model, ["Dog", "KTN", "dog"])
-    assert torch.equal(
-        found, table[[vocabulary["dog</w>"], vocabulary["ktn"], vocabulary["dog</w>"]]].float()
-    )
-
-
-def test_a_table_of_another_size_does_not_fit(backbone):
-    encoder = backbone.networks.text_encoders[0]
-    with pytest.raises(ValueError, match="do not fit each other"):
-        extend_tokenizer(encoder.tokenizer, ["<v>"], first=5)
