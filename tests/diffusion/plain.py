@@ -95,12 +95,14 @@ class Plain(Backbone):
         return latents + (timesteps / 1000).view(-1, 1, 1, 1) * noise
 
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        assert timesteps.shape == noise.shape[:1]
         return noise + latents
 
     def clean_latent_weight(self, timesteps: Tensor) -> Tensor:
         return (timesteps / 100).view(-1, 1, 1, 1)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        assert timesteps.shape == noisy.shape[:1]
         return self.networks.denoiser(noisy, conditioning.sequence)
 
 

@@ -318,6 +318,28 @@ def test_without_a_constraint_there_are_no_terms(plain, monkeypatch):
     assert given[0][0] == (None, [])
 
 
+@pytest.mark.parametrize(
+    ("part", "place", "word"),
+    [("DenoisingLoss", 3, "mean"), ("start_token", 2, "trained"), ("set_rate", 2, "none")],
+)
+def test_what_is_not_said_is_the_mean_with_a_trained_start_at_a_constant_rate(
+    plain, monkeypatch, part, place, word
+):
+    given = spy(monkeypatch, part)
+    with pytest.raises(Stop):
+        fit(plain)
+    assert given[0][0][place] == word
+
+
+def test_the_loss_is_gathered_on_the_backbone_s_device_and_told_to_the_step(plain, monkeypatch):
+    devices, told, backward, step = [], [], training._backward, training._step
+    monkeypatch.setattr(training, "_backward", lambda *given: devices.append(given[-1]) or backward(*given))
+    monkeypatch.setattr(training, "_step", lambda *given: told.append(float(given[-1])) or step(*given))
+    trainer = fit(plain, batches(2))
+    assert told == trainer.losses
+    assert devices == [plain.device] * 2
+
+
 def test_progress_follows_the_losses(plain):
     told = []
     trainer = fit(plain, batches(3), trainer=Trainer(seed=0, progress=lambda *update: told.append(update)))
