@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "build/mutation"
 EQUIVALENT = ROOT / "tests/mutation/equivalent.yaml"
 
-REPORT, SCORES, RECIPES = "tests/report", "tests/metrics/scores", "tests/recipes"
+REPORT, SCORES = "tests/report", "tests/metrics/scores"
 AREAS = {
     "harness/report/stats.py": [f"{REPORT}/test_stats.py"],
     "harness/report/rows.py": [f"{REPORT}/test_rows.py"],
@@ -60,21 +60,17 @@ AREAS = {
             "measures/subject_looks", "measures/subject_shift", "measures/weight_drift",
         )
     },
-    "harness/diffusion/examples.py": ["tests/diffusion/test_examples.py"],
-    "harness/diffusion/augment.py": ["tests/diffusion/test_augment.py"],
-    "harness/diffusion/lipschitz.py": ["tests/diffusion/test_lipschitz.py"],
-    "harness/diffusion/prior.py": ["tests/diffusion/test_prior.py"],
-    "harness/diffusion/weights/adapters.py": ["tests/diffusion/weights/test_adapters.py"],
-    "harness/diffusion/weights/tokens.py": ["tests/diffusion/weights/test_tokens.py"],
-    "harness/diffusion/objective.py": [f"{RECIPES}/test_custom_diffusion.py"],
-    "harness/diffusion/optimizer.py": [f"{RECIPES}/test_dreambooth.py", "tests/diffusion/test_training.py"],
-    "harness/diffusion/draws.py": [f"{RECIPES}/test_draws.py", f"{RECIPES}/test_dreambooth.py"],
     **{
-        f"harness/diffusion/{name}.py": [
-            f"{RECIPES}/test_dreambooth.py", f"{RECIPES}/test_custom_diffusion.py",
-            "tests/diffusion/test_training.py",
-        ]
-        for name in ("training", "lessons", "denoising")
+        f"harness/diffusion/{name}.py": [f"tests/diffusion/test_{name}.py"]
+        for name in (
+            "augment", "denoising", "draws", "examples", "lessons", "lipschitz", "objective", "optimizer",
+            "prior",
+        )
+    },
+    "harness/diffusion/training.py": ["tests/diffusion/test_loop.py"],
+    **{
+        f"harness/diffusion/weights/{name}.py": [f"tests/diffusion/weights/test_{name}.py"]
+        for name in ("adapters", "tokens")
     },
 }  # fmt: skip
 """Module → the test files of its area."""

@@ -79,7 +79,8 @@ def with_bank(
     """
     rounds: Iterator[Entries] | None = None
     for drawn in batches:
-        rounds = rounds or learned.bank.rounds(learned.batch or batch, seed=seed, device=drawn.latents.device)
+        if rounds is None:
+            rounds = learned.bank.rounds(learned.batch or batch, seed=seed, device=drawn.latents.device)
         more = next(rounds)
         yield MicroBatch(
             torch.cat([drawn.latents, more.latents]),

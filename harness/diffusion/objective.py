@@ -26,7 +26,7 @@ StartToken = Literal["trained", "detached"]
 """Whether gradients flow through the first token's key and value in cross-attention."""
 
 
-def reduce(squares: Tensor, masks: Tensor | None, reduction: Reduction = "mean") -> Tensor:
+def reduce(squares: Tensor, masks: Tensor | None, reduction: Reduction) -> Tensor:
     """Average squares [n, c, h, w] under masks [n, 1, h, w] (None: all ones) to a scalar []."""
     channels = squares.shape[1]
     if reduction == "whole" or masks is None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
+from harness.diffusion import augment as module
 from harness.diffusion.augment import GREY, LARGE_WORDS, SMALL_WORDS, Augment, _cropped, _size, vary
 
 
@@ -177,3 +178,22 @@ def test_unnamed_variants_are_the_named_ones_without_their_words(photos):
             assert one.image == other.image and other.words == ""
             assert (one.mask is None) == (other.mask is None)
             assert one.mask is None or torch.equal(one.mask, other.mask)
+
+
+@pytest.mark.parametrize(("drawn", "mirrored"), [(0.0, True), (0.499, True), (0.5, False), (0.999, False)])
+def test_the_lower_half_of_what_is_drawn_mirrors(photos, monkeypatch, drawn, mirrored):
+    monkeypatch.setattr(module, "_uniform", lambda generator: drawn)
+    image = photos[0].resize((32, 32))
+    made = vary(image, Augment(flip=True), side=32, latent_side=8, generator=torch.Generator())
+    assert (made.image == image) != mirrored
+
+
+def test_randomness_is_the_generator_s_alone(photos):
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        _, made = variants(photos[0], Augment(flip=True, scale=True), n=40)
+        assert torch.equal(torch.get_rng_state(), state)
+        found.append([(one.words, one.image.tobytes()) for one in made])
+    assert found[0] == found[1]

@@ -131,3 +131,12 @@ def test_each_variant_is_encoded_with_its_words_and_its_mask(augment):
     if augment.scale:
         said = {captions[0][: -len("a dog")].strip() for captions in made.captions}
         assert said == {"", "zoomed in", "close up", "very small", "a far away"}
+
+
+def test_masks_lie_where_the_backbone_is():
+    backbone = Encoder()
+    backbone.device = "meta"
+    made = TrainingSet.prepare(
+        backbone, [Example(WHITE, ("a dog",))], Augment(flip=True, variants=2), torch.Generator()
+    )
+    assert made.masks.device.type == "meta"

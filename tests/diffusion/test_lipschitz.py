@@ -274,6 +274,13 @@ def test_a_change_of_zero_size_has_length_zero_in_float64():
     assert change_norm([term]) == 0.0
 
 
+def test_lengths_of_float32_weights_are_added_in_float64():
+    value, base = tensors((100, 99), (100, 99), dtype=torch.float32)
+    length = float((value - base).double().norm()), float(base.double().norm())
+    terms = [Full("w", value, base, value.numel())]
+    assert (change_norm(terms), base_norm(terms)) == pytest.approx(length, rel=1e-12)
+
+
 def test_a_change_is_a_copy():
     value = torch.nn.Parameter(torch.ones(2))
     for base in (None, torch.zeros(2)):
@@ -312,11 +319,12 @@ def test_rounding_to_the_weights_precision_does_not_leave_the_ball(dtype):
     assert change_norm([term]) <= 0.7 * (1 + 1e-5)
 
 
-def test_full_and_low_rank_changes_shrink_together():
+@pytest.mark.parametrize("first", ["full", "low rank"])
+def test_full_and_low_rank_changes_shrink_together(first):
     full, low_rank = full_terms(torch.float32)[0], low_rank_term(torch.float32)
     before = full.change().double(), low_rank.change().double()
     length = math.hypot(float(before[0].norm()), float(before[1].norm()))
-    project([full, low_rank], 0.25)
+    project([full, low_rank] if first == "full" else [low_rank, full], 0.25)
     close(full.change().double(), before[0] * 0.25 / length, 1e-4)
     close(low_rank.change().double(), before[1] * 0.25 / length, 1e-4)
 

@@ -7,14 +7,12 @@ Diffusion 3 it always is, and nothing is held.
 
 from __future__ import annotations
 
-import pytest
 import torch
 from PIL import Image
 from recipes.comparison import assert_same_update
 from recipes.restated import hold_start_token, mean_square, square_by_area, train
 
 from harness.api import Lipschitz
-from harness.diffusion.objective import reduce
 from harness.diffusion.training import Trainer
 
 SMALL = {"steps": 3, "lr": 1e-3, "batch": 3, "prior_count": 3, "weight_decay": 0.1, "clip": 0.3}
@@ -90,16 +88,6 @@ def test_class_images_are_learned_left_for_right_as_well(pair, photos):
 
 def prior(backbone):
     return Trainer(seed=5).prior_images(backbone, "photo of a dog", 3)
-
-
-def test_three_ways_to_average_by_hand():
-    squares = torch.tensor([[[[1.0, 2.0]], [[3.0, 5.0]]], [[[7.0, 0.0]], [[1.0, 4.0]]]])  # [2, 2, 1, 2]
-    masks = torch.tensor([[[[1.0, 0.0]]], [[[1.0, 1.0]]]])
-    assert float(reduce(squares, masks, "area")) == pytest.approx(((1 + 3) / 1 + 12 / 2) / 2)
-    assert float(reduce(squares, masks, "mean")) == pytest.approx(((1 + 3) / 2 + 12 / 4) / 2)
-    assert float(reduce(squares, masks, "whole")) == pytest.approx(23 / 8)
-    assert float(reduce(squares, None, "area")) == pytest.approx(23 / 4)
-    assert float(reduce(squares, None, "mean")) == float(reduce(squares, None, "whole"))
 
 
 def test_the_penalty_counts_the_whole_table_of_a_row(pair, photos):

@@ -32,7 +32,7 @@ class LoRA:
         return asdict(self)
 
 
-def insert(denoiser: Any, lora: LoRA, *, seed: int, start: Start = "kaiming") -> None:
+def insert(denoiser: Any, lora: LoRA, *, seed: int, start: Start) -> None:
     """Add adapters to a diffusers model: A drawn from ``seed``, B zero: no change yet.
 
     Raises ValueError where no layer matches, or where a matching layer is not linear.

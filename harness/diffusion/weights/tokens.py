@@ -93,6 +93,6 @@ def initial_rows(tokenizer: Any, encoder: Any, words: Sequence[str]) -> Tensor:
         ids = tokenizer(word, add_special_tokens=False).input_ids if whole is None else [whole]
         if not ids:
             raise ValueError(f"a token row cannot start from {word!r}: it has no word pieces")
-        return table[torch.tensor(ids, device=table.device)].float().mean(0)
+        return table[ids].float().mean(0)
 
     return torch.stack([row(word) for word in words])

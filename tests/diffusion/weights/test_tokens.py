@@ -1,146 +1,145 @@
-"""New words are rows of their own: the table is not touched, the rest of a prompt reads as before."""
+"""New words on a tokenizer of thirty-odd pieces and a table of as many rows: ids and rows by hand."""
+
+from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+from transformers import CLIPTokenizer
 
-from harness.diffusion.training import Example, Trainer
-from harness.diffusion.weights.tokens import extend_tokenizer, initial_rows
+from harness.diffusion.weights.tokens import ExtendedEmbedding, TokenRows, extend_tokenizer, initial_rows
 
-
-def test_a_new_token_reads_as_one_word_and_others_as_before(backbone):
-    encoder = backbone.networks.text_encoders[0]
-    before = backbone.conditioning(["a photo of a dog"]).sequence.clone()
-    backbone.token_rows(["<v>"], init=["dog"])
-    assert encoder.reader("a photo of a <v>").input_ids[1:-1] == [
-        *encoder.tokenizer("a photo of a").input_ids[1:-1],
-        49408,
-    ]
-    assert torch.equal(backbone.encode_prompts(["a photo of a dog"]).sequence, before)
-    plain = encoder.tokenizer("a <v>", add_special_tokens=False).input_ids
-    assert 49408 not in plain and len(plain) > 2, "the base tokenizer does not know the word"
-
-
-def test_a_row_started_from_a_word_stands_for_that_word(backbone):
-    dog = backbone.conditioning(["a photo of a dog"]).sequence.clone()
-    backbone.token_rows(["<v>"], init=["dog"])
-    torch.testing.assert_close(backbone.conditioning(["a photo of a <v>"]).sequence, dog)
+LETTERS = "acdgknort<>v"
+PIECES = [
+    *LETTERS,
+    *(f"{letter}</w>" for letter in LETTERS),
+    "do",
+    "dog</w>",
+    "dog",
+    "kt",
+    "ktn",
+    "ca",
+    "cat</w>",
+]
+MERGES = [("d", "o"), ("do", "g</w>"), ("do", "g"), ("k", "t"), ("kt", "n"), ("c", "a"), ("ca", "t</w>")]
+WORDS = ["<|startoftext|>", *PIECES, "<|endoftext|>"]
+WIDTH = 3
 
 
-def test_a_row_started_from_several_pieces_is_their_mean(backbone):
-    encoder = backbone.networks.text_encoders[0]
-    ids = encoder.tokenizer("rubber duck", add_special_tokens=False).input_ids
-    table = encoder.model.get_input_embeddings().weight
-    (rows,) = backbone.token_rows(["<v>"], init=["rubber duck"]).values()
-    assert len(ids) == 2
-    torch.testing.assert_close(rows[0], table[ids].mean(0))
+class Encoder(nn.Module):
+    """A text encoder that is its table; row i is i, i/10 and −i."""
+
+    def __init__(self, dtype=torch.float32):
+        super().__init__()
+        rows = torch.arange(float(len(WORDS)))[:, None] * torch.tensor([1.0, 0.1, -1.0])
+        self.table = nn.Embedding.from_pretrained(rows.to(dtype))
+
+    def get_input_embeddings(self):
+        return self.table
+
+    def set_input_embeddings(self, table):
+        self.table = table
 
 
-def test_ktn_is_the_piece_that_custom_diffusion_starts_from(backbone):
-    table = backbone.networks.text_encoders[0].model.get_input_embeddings().weight
-    (rows,) = backbone.token_rows(["<new1>"], init=["ktn"]).values()
-    assert torch.equal(rows[0], table[42170])
+@pytest.fixture(scope="module")
+def tokenizer():
+    return CLIPTokenizer(vocab={word: i for i, word in enumerate(WORDS)}, merges=MERGES)
 
 
-def test_only_the_rows_move_and_their_gradient_is_the_table_gradients(backbone, photos):
-    encoder = backbone.networks.text_encoders[0].model
-    table = encoder.get_input_embeddings().weight
-    before = table.clone()
-    parameters = backbone.token_rows(["<v>"], init=["dog"])
-    examples = [Example(photo, ("a photo of a <v>",)) for photo in photos]
-    Trainer(seed=0).fit(
-        backbone, parameters=parameters, examples=examples, steps=2, lr=1e-2, batch=2, weight_decay=1e-2
-    )
-    (rows,) = parameters.values()
-    assert not torch.equal(rows[0], before[1929])
-    assert torch.equal(table, before)
-    backbone.restore()
-    assert encoder.get_input_embeddings().weight is table
+def row(word):
+    """The table's row of a piece."""
+    return torch.tensor([1.0, 0.1, -1.0]) * WORDS.index(word)
 
 
-def test_row_gradient_equals_that_of_a_resized_table(backbone):
-    """The independent way: write the row into the table at a spare word and differentiate the table."""
-    encoder = backbone.networks.text_encoders[0]
-    embedding = encoder.model.get_input_embeddings()
-    spare = encoder.tokenizer("sks", add_special_tokens=False).input_ids
-    assert len(spare) == 1
-    embedding.weight.requires_grad_(True)
-    backbone.encode_prompts(["a photo of a sks"]).sequence.square().sum().backward()
-    expected = embedding.weight.grad[spare[0]].clone()
-    embedding.weight.grad = None
-    embedding.weight.requires_grad_(False)
-
-    (rows,) = backbone.token_rows(["<v>"], init=["sks"]).values()
-    rows.requires_grad_(True)
-    backbone.conditioning(["a photo of a <v>"]).sequence.square().sum().backward()
-    torch.testing.assert_close(rows.grad[0], expected)
+def test_rows_start_from_whole_words_then_pieces_then_the_mean_of_pieces(tokenizer):
+    found = initial_rows(tokenizer, Encoder(), ["dog", "ktn", "Dog", "KTN", "cat dog", "ton"])
+    pieces = [row(piece) for piece in ("t", "o", "n</w>")]
+    expected = [
+        row("dog</w>"), row("ktn"), row("dog</w>"), row("ktn"),
+        (row("cat</w>") + row("dog</w>")) / 2, sum(pieces) / 3,
+    ]  # fmt: skip
+    torch.testing.assert_close(found, torch.stack(expected))
+    assert not found.requires_grad
 
 
-def test_penalty_counts_a_row_with_the_whole_table(backbone):
-    backbone.token_rows(["<v>"], init=["dog"])
-    (term,) = backbone.terms()
-    assert term.size == 49409 * 32
+def test_rows_are_float32_beside_a_table_of_half_precision(tokenizer):
+    found = initial_rows(tokenizer, Encoder(torch.bfloat16), ["dog", "d g"])
+    assert found.dtype == torch.float32
+    wanted = torch.stack([row(piece).bfloat16().float() for piece in ("d</w>", "g</w>")]).mean(0)
+    torch.testing.assert_close(found[1], wanted)  # the mean is taken in float32
 
 
-@pytest.mark.parametrize(
-    ("tokens", "init", "message"),
-    [
-        (["dog"], ["cat"], "is a word of the tokenizer already"),
-        (["two words"], ["cat"], "one word without spaces"),
-        (["<v>", "<v>"], ["cat", "cat"], "given once"),
-        (["<v>"], ["cat", "dog"], "as many words to start from"),
-        (["<v>"], [""], "no word pieces"),
-        (["ktn"], ["cat"], "is a word of the tokenizer already"),
-        ([" <v>"], ["cat"], "one word without spaces"),
-    ],
-)
-def test_tokens_that_make_no_sense(backbone, tokens, init, message):
-    with pytest.raises(ValueError, match=message):
-        backbone.token_rows(tokens, init=init)
-    assert not backbone.new_tokens
+def test_a_word_without_pieces_starts_no_row(tokenizer):
+    with pytest.raises(ValueError, match="no word pieces"):
+        initial_rows(tokenizer, Encoder(), ["dog", ""])
 
 
-def test_a_new_word_keeps_its_letters_and_is_read_inside_a_text(backbone):
-    backbone.token_rows(["<V>", "<w>"], init=["dog", "cat"])
-    reader = backbone.networks.text_encoders[0].reader
-    assert reader("a <V> , <w>", add_special_tokens=False).input_ids[1::2] == [49408, 49409]
-    assert 49408 not in reader("a <v>").input_ids
-    assert "<V>" in reader.decode([49408], skip_special_tokens=True)
+def test_a_new_word_is_read_as_one_id_and_the_rest_as_before(tokenizer):
+    before = dict(tokenizer.get_vocab())
+    extended = extend_tokenizer(tokenizer, ["<v>", "<Vd>"], first=len(WORDS))
+    plain = [WORDS.index("cat</w>"), WORDS.index("dog</w>")]
+
+    def read(text):
+        return extended(text, add_special_tokens=False).input_ids
+
+    assert read("cat <v> dog <Vd>") == [plain[0], len(WORDS), plain[1], len(WORDS) + 1]
+    assert len(WORDS) + 1 not in read("<vd>"), "letters keep their case"
+    assert tokenizer.get_vocab() == before and len(tokenizer("<v>").input_ids) > 3
+    assert extended.decode([len(WORDS)], skip_special_tokens=True).strip() == "<v>"
+    assert extended.all_special_tokens == tokenizer.all_special_tokens
 
 
-def test_rows_start_beside_the_table_and_need_no_gradient_yet(backbone):
-    embedding = backbone.networks.text_encoders[0].model.get_input_embeddings()
-    words = embedding.num_embeddings
-    backbone.token_rows(["<v>", "<w>"], init=["dog", "cat"])
-    extended = backbone.networks.text_encoders[0].model.get_input_embeddings()
-    rows = extended.rows
-    assert rows.shape == (2, embedding.embedding_dim) and rows.dtype == torch.float32
-    assert not rows.requires_grad
-    ids = torch.tensor([[0, words - 1, words, words + 1], [5, words + 1, 7, words]])
-    expected = torch.cat([embedding.weight, rows])[ids]
-    assert torch.equal(extended(ids), expected)
-    assert backbone.networks.text_encoders[0].rows.table_size == (words + 2) * embedding.embedding_dim
+@pytest.mark.parametrize("token", ["dog", "ktn", "cat", "do", "a"])
+def test_a_word_or_a_piece_is_no_new_word(tokenizer, token):
+    with pytest.raises(ValueError, match="is a word of the tokenizer already"):
+        extend_tokenizer(tokenizer, ["<v>", token], first=len(WORDS))
 
 
-def test_what_rows_started_from_stays_when_they_move(backbone):
-    backbone.token_rows(["<v>"], init=["dog"])
-    rows = backbone.networks.text_encoders[0].rows
+@pytest.mark.parametrize("tokens", [[""], ["<v", ""], ["<v> d"], [" <v>"], ["<v> "], ["<v>", "<t>", "<v>"]])
+def test_a_new_word_is_one_word_given_once(tokenizer, tokens):
+    with pytest.raises(ValueError, match="must be one word without spaces, given once"):
+        extend_tokenizer(tokenizer, tokens, first=len(WORDS))
+
+
+@pytest.mark.parametrize("first", [len(WORDS) - 1, len(WORDS) + 1])
+def test_a_table_of_another_size_does_not_fit(tokenizer, first):
+    with pytest.raises(ValueError, match=f"table of {first} rows do not fit each other"):
+        extend_tokenizer(tokenizer, ["<v>"], first=first)
+
+
+def test_ids_past_the_table_select_the_new_rows_in_its_precision():
+    table = nn.Embedding.from_pretrained(torch.tensor([[1.0], [2.0], [3.0]]).bfloat16())
+    extended = ExtendedEmbedding(table, nn.Parameter(torch.tensor([[10.0], [20.004]])))
+    found = extended(torch.tensor([[0, 2, 3], [4, 1, 3]]))
+    assert found.dtype == torch.bfloat16 and found.shape == (2, 3, 1)
+    assert found.flatten().tolist() == [1.0, 3.0, 10.0, 20.0, 2.0, 10.0]
+    assert extended.weight is table.weight
+
+
+def test_the_gradient_of_a_row_is_that_of_its_own_places():
+    table = nn.Embedding.from_pretrained(torch.zeros(3, 1))
+    extended = ExtendedEmbedding(table, nn.Parameter(torch.zeros(2, 1)))
+    factors = torch.tensor([[1.0, 10.0, 100.0, 1000.0]])
+    (extended(torch.tensor([[3, 0, 4, 3]]))[..., 0] * factors).sum().backward()
+    assert extended.rows.grad.flatten().tolist() == [1001.0, 100.0]
+    assert table.weight.grad is None
+
+
+def test_rows_are_put_beside_the_table_and_taken_out_again(tokenizer):
+    encoder = Encoder()
+    table, initial = encoder.table, torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
+    added = TokenRows(tokenizer, encoder, ["<v>", "<d>"], initial)
+    assert encoder.table is not table and encoder.table.rows is added.rows and encoder.table.table is table
+    assert added.tokens == ("<v>", "<d>")
+    assert added.table_size == (len(WORDS) + 2) * WIDTH
+    assert added.tokenizer.convert_tokens_to_ids(["<v>", "<d>"]) == [len(WORDS), len(WORDS) + 1]
+    assert isinstance(added.rows, nn.Parameter) and not added.rows.requires_grad
+    assert not added.initial.requires_grad
     with torch.no_grad():
-        rows.rows += 1
-    torch.testing.assert_close(rows.rows.detach() - rows.initial, torch.ones_like(rows.initial))
-
-
-def test_a_word_is_looked_up_in_lower_case_and_as_a_whole_first(backbone):
-    encoder = backbone.networks.text_encoders[0]
-    vocabulary = encoder.tokenizer.get_vocab()
-    assert vocabulary["dog</w>"] != vocabulary["dog"]
-    table = encoder.model.get_input_embeddings().weight
-    found = initial_rows(encoder.tokenizer, encoder.model, ["Dog", "KTN", "dog"])
-    assert torch.equal(
-        found, table[[vocabulary["dog</w>"], vocabulary["ktn"], vocabulary["dog</w>"]]].float()
-    )
-
-
-def test_a_table_of_another_size_does_not_fit(backbone):
-    encoder = backbone.networks.text_encoders[0]
-    with pytest.raises(ValueError, match="do not fit each other"):
-        extend_tokenizer(encoder.tokenizer, ["<v>"], first=5)
+        added.rows += 1
+    assert added.initial.tolist() == initial.tolist() and added.rows.tolist() == (initial + 1).tolist()
+    with torch.no_grad():
+        initial.zero_()
+    assert added.initial.tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    added.remove()
+    assert encoder.table is table
