@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from harness.diffusion.lipschitz import Full, Term, base_norm, change_norm, constrained, penalty_value
-from harness.diffusion.weights import adapters, spectral
-from harness.diffusion.weights.adapters import LoRA, Start
+from harness.diffusion.weights.adapters import LoRA, LowRankAdapters, Start
+from harness.diffusion.weights.addition import Addition, between
 from harness.diffusion.weights.base_weights import BaseWeights
 from harness.diffusion.weights.delta import Delta, Distance
+from harness.diffusion.weights.spectral import Decomposition
 from harness.diffusion.weights.tokens import TokenRows, initial_rows
 from harness.errors import BackboneError, one_of
 
@@ -50,8 +51,7 @@ class Adaptation:
         self.weights = BaseWeights(
             {f"denoiser.{name}": parameter for name, parameter in denoiser.named_parameters()}
         )
-        self._lora: LoRA | None = None
-        self._decomposed = False
+        self.added: dict[str, Addition] = {}
 
     # What can be trained.
 
@@ -88,18 +88,12 @@ class Adaptation:
         The change of a layer is alpha/rank·B·A. A is drawn from ``seed`` as ``start`` says, B is zero.
         Raises ValueError where no linear layer's name ends in one of ``targets``.
         """
-        self._refuse_second("adapters", self._lora is not None)
         lora = LoRA(rank, alpha, tuple(targets))
-        adapters.insert(self.denoiser, lora, seed=seed, start=start)
-        self._lora = lora
-        return self._factors()
+        return self._add(LowRankAdapters, lambda: LowRankAdapters(self.denoiser, lora, seed=seed, start=start))
 
     def singular_values(self) -> dict[str, Parameter]:
         """Decompose the denoiser's weights; return the singular values [k] of each for training, by layer."""
-        self._refuse_second("singular values", self._decomposed)
-        spectral.insert(self.denoiser)
-        self._decomposed = True
-        return self._values()
+        return self._add(Decomposition, lambda: Decomposition(self.denoiser))
 
     @property
     def new_tokens(self) -> tuple[str, ...]:
@@ -111,11 +105,13 @@ class Adaptation:
         return {f"{e.name}.new_tokens": e.rows.rows for e in self.text_encoders if e.rows is not None}
 
     def _factors(self) -> dict[str, Parameter]:
-        return {f"denoiser.{name}": factor for name, factor in adapters.factors(self.denoiser).items()}
+        return {name: value for each in self.added.values() for name, value in each.parameters().items()}
 
-    def _values(self) -> dict[str, Parameter]:
-        found = spectral.values(self.denoiser) if self._decomposed else {}
-        return {f"denoiser.{name}": values for name, values in found.items()}
+    def _add(self, kind: type[Addition], make: Callable[[], Addition]) -> dict[str, Parameter]:
+        """Put in what there is none of yet; return what is trained of it."""
+        self._refuse_second(kind.noun, kind.key in self.added)
+        self.added[kind.key] = make()
+        return self.added[kind.key].parameters()
 
     def _refuse_second(self, what: str, present: bool) -> None:
         if present:
@@ -128,23 +124,16 @@ class Adaptation:
         Nothing is copied, and what was trained comes back bit for bit. New tokens stay as they are.
         """
         tuned = {name: parameter.data for name, parameter in self.weights.out.items()}
-        values = [(each, each.values.data) for each in spectral.layers(self.denoiser).values()]
-        scales = [(layer, layer.scaling["default"]) for _, layer in adapters.layers(self.denoiser)]
-        try:
-            for name, parameter in self.weights.out.items():
-                parameter.data = self.weights.base[name].to(parameter.dtype)
-            for layer, _ in scales:
-                layer.scaling["default"] = 0.0
-            for each, _ in values:
-                each.values.data = each.base
-            yield
-        finally:
-            for name, parameter in self.weights.out.items():
-                parameter.data = tuned[name]
-            for layer, scale in scales:
-                layer.scaling["default"] = scale
-            for each, value in values:
-                each.values.data = value
+        with contextlib.ExitStack() as stack:
+            for each in self.added.values():
+                stack.enter_context(each.at_base())
+            try:
+                for name, parameter in self.weights.out.items():
+                    parameter.data = self.weights.base[name].to(parameter.dtype)
+                yield
+            finally:
+                for name, parameter in self.weights.out.items():
+                    parameter.data = tuned[name]
 
     # What was changed.
 
@@ -165,20 +154,18 @@ class Adaptation:
             for e in self.text_encoders
             if e.rows is not None and wanted(f"{e.name}.new_tokens")
         ]
-        low_rank = adapters.terms(self.denoiser, names, prefix="denoiser.") if self._lora else []
-        decomposed = spectral.terms(self.denoiser, prefix="denoiser.") if self._decomposed else []
-        return [*full, *low_rank, *(term for term in decomposed if wanted(term.name)), *rows]
+        added = [term for each in self.added.values() for term in each.terms(names)]
+        return [*full, *added, *rows]
 
     @property
     def changed(self) -> bool:
         """Whether anything was handed out or added since the last restore."""
-        return bool(self.weights.out or self.new_tokens or self._lora or self._decomposed)
+        return bool(self.weights.out or self.new_tokens or self.added)
 
     @property
     def trained_bytes(self) -> int:
         """Bytes of everything handed out or added: at most what :meth:`delta` would hold."""
-        added = (self._factors(), self._values(), self._rows())
-        parts = (*self.weights.out.values(), *(value for each in added for value in each.values()))
+        parts = (*self.weights.out.values(), *self._factors().values(), *self._rows().values())
         return sum(parameter.nbytes for parameter in parts)
 
     def distance(self, *, on: Literal["effective", "entries"] = "effective") -> Distance:
@@ -203,17 +190,14 @@ class Adaptation:
     def delta(self) -> Delta:
         """Copy out what differs from the base model, to be stored."""
         details: dict[str, Any] = {"family": self.family, "backbone": self.revision}
-        if self._lora is not None:
-            details["lora"] = self._lora.details()
-        if self._decomposed:
-            details["singular_values"] = True
+        details |= {key: each.details() for key, each in self.added.items()}
         if self.new_tokens:
             details["tokens"] = list(self.new_tokens)
             if stand_ins := self.text_encoders[-1].stand_ins:
                 details["stand_ins"] = [stand_ins[token] for token in self.new_tokens]
         return Delta(
             weights=_copies(self.weights.changed()),
-            adapters=_copies({**self._factors(), **self._values()}),
+            adapters=_copies(self._factors()),
             rows=_copies(self._rows()),
             details=details,
         )
@@ -244,28 +228,20 @@ class Adaptation:
         """
         base = self.weights.base
         for name, parameter in self.weights.out.items():
-            parameter.copy_(_between(base[name], tuned.weights.get(name, base[name]), share))
-        for name, factor in self._factors().items():
-            value = tuned.adapters[name].to(factor.device)
-            factor.copy_(value * share if name.endswith("lora_B") else value)
-        if self._decomposed:
-            for name, layer in spectral.layers(self.denoiser).items():
-                value = tuned.adapters[f"denoiser.{name}.singular_values"].to(layer.base.device)
-                layer.values.copy_(value if share == 1 else _between(layer.base, value.relu(), share))
+            parameter.copy_(between(base[name], tuned.weights.get(name, base[name]), share))
+        for each in self.added.values():
+            each.place(tuned.adapters, share)
         for encoder in self.text_encoders:
             if encoder.rows is not None:
                 taught = tuned.rows[f"{encoder.name}.new_tokens"]
-                encoder.rows.rows.copy_(_between(encoder.rows.initial, taught, share))
+                encoder.rows.rows.copy_(between(encoder.rows.initial, taught, share))
 
     def restore(self) -> None:
         """Go back to the base model, bit for bit; copies only what was handed out."""
         self.weights.restore()
-        if self._lora is not None:
-            adapters.remove(self.denoiser)
-            self._lora = None
-        if self._decomposed:
-            spectral.remove(self.denoiser)
-            self._decomposed = False
+        for each in self.added.values():
+            each.remove()
+        self.added.clear()
         for encoder in self.text_encoders:
             encoder.stand_ins = {}
             if encoder.rows is not None:
@@ -275,14 +251,6 @@ class Adaptation:
 
 def _copies(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in parameters.items()}
-
-
-def _between(base: Tensor, tuned: Tensor, share: float) -> Tensor:
-    """Base + share·(tuned − base) in float32, both [...]; either end exactly."""
-    if share in (0, 1):
-        return tuned if share else base
-    start = base.float()
-    return start + share * (tuned.to(start) - start)
 
 
 def _fill(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
 from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
-from torch import nn
+from torch import Tensor, nn
 
-from harness.diffusion.lipschitz import LowRank
+from harness.diffusion.lipschitz import LowRank, Term
 from harness.diffusion.seeds import named_seed
+from harness.diffusion.weights.addition import PREFIX, Addition
 
 Start = Literal["kaiming", "gaussian"]
 """How A is drawn: uniform within 1/√in (PEFT's default), or Gaussian of standard deviation 1/rank."""
@@ -97,3 +99,47 @@ def terms(denoiser: Any, names: Sequence[str] | None = None, *, prefix: str = ""
 def remove(denoiser: Any) -> None:
     """Take all adapters out; the adapted layers are again the very modules that they were."""
     denoiser.unload_lora()
+
+
+class LowRankAdapters(Addition):
+    """Adapters alpha/rank·B·A in place, A [rank, in] and B [out, rank] of each layer trained."""
+
+    key, noun = "lora", "adapters"
+
+    def __init__(self, denoiser: Any, lora: LoRA, *, seed: int = 0, start: Start = "kaiming") -> None:
+        insert(denoiser, lora, seed=seed, start=start)
+        self.denoiser, self.lora = denoiser, lora
+
+    def details(self) -> dict[str, Any]:
+        """The settings of :class:`LoRA`."""
+        return self.lora.details()
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Both factors of each layer."""
+        return {f"{PREFIX}{name}": factor for name, factor in factors(self.denoiser).items()}
+
+    def terms(self, names: Sequence[str] | None = None) -> list[Term]:
+        """One low-rank change for each layer."""
+        return [*terms(self.denoiser, names, prefix=PREFIX)]
+
+    def place(self, tuned: Mapping[str, Tensor], share: float) -> None:
+        """A stays, B [out, rank] is multiplied: the low-rank change is scaled as such."""
+        for name, factor in self.parameters().items():
+            value = tuned[name].to(factor.device)
+            factor.copy_(value * share if name.endswith("lora_B") else value)
+
+    @contextlib.contextmanager
+    def at_base(self) -> Iterator[None]:
+        """The scale is 0 meanwhile."""
+        scales = [(layer, layer.scaling["default"]) for _, layer in layers(self.denoiser)]
+        try:
+            for layer, _ in scales:
+                layer.scaling["default"] = 0.0
+            yield
+        finally:
+            for layer, scale in scales:
+                layer.scaling["default"] = scale
+
+    def remove(self) -> None:
+        """The adapted layers are again the very modules that they were."""
+        remove(self.denoiser)
