@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -19,6 +20,7 @@ from harness.diffusion.weights.adapters import LoRA, LowRankAdapters, Start
 from harness.diffusion.weights.addition import Addition, between
 from harness.diffusion.weights.base_weights import BaseWeights
 from harness.diffusion.weights.delta import Delta, Distance
+from harness.diffusion.weights.gates import Asked, Gate
 from harness.diffusion.weights.spectral import Decomposition
 from harness.diffusion.weights.tokens import TokenRows, initial_rows
 from harness.errors import BackboneError, one_of
@@ -81,19 +83,26 @@ class Adaptation:
         return self._rows()
 
     def adapters(
-        self, *, rank: int, alpha: float, targets: Sequence[str], seed: int, start: Start = "kaiming"
+        self,
+        *,
+        rank: int,
+        alpha: float,
+        targets: Sequence[str],
+        seed: int,
+        start: Start = "kaiming",
+        gate: Gate | None = None,
     ) -> dict[str, Parameter]:
         """Add low-rank adapters to the denoiser; return A [rank, in] and B [out, rank] of each layer.
 
-        The change of a layer is alpha/rank·B·A. A is drawn from ``seed`` as ``start`` says, B is zero.
-        Raises ValueError where no linear layer's name ends in one of ``targets``.
+        The change of a layer is alpha/rank·B·A, on as ``gate`` says. A is drawn from ``seed`` as ``start``
+        says, B is zero. Raises ValueError where no linear layer's name ends in one of ``targets``.
         """
-        lora = LoRA(rank, alpha, tuple(targets))
-        return self._add(LowRankAdapters, lambda: LowRankAdapters(self.denoiser, lora, seed=seed, start=start))
+        lora = LoRA(rank, alpha, tuple(targets), gate)
+        return self._add_adapters(lora, seed, start)
 
     def singular_values(self) -> dict[str, Parameter]:
         """Decompose the denoiser's weights; return the singular values [k] of each for training, by layer."""
-        return self._add(Decomposition, lambda: Decomposition(self.denoiser))
+        return self._add(Decomposition, partial(Decomposition, self.denoiser))
 
     @property
     def new_tokens(self) -> tuple[str, ...]:
@@ -106,6 +115,10 @@ class Adaptation:
 
     def _factors(self) -> dict[str, Parameter]:
         return {name: value for each in self.added.values() for name, value in each.parameters().items()}
+
+    def _add_adapters(self, lora: LoRA, seed: int = 0, start: Start = "kaiming") -> dict[str, Parameter]:
+        make = partial(LowRankAdapters, self.denoiser, lora, seed=seed, start=start)
+        return self._add(LowRankAdapters, make)
 
     def _add(self, kind: type[Addition], make: Callable[[], Addition]) -> dict[str, Parameter]:
         """Put in what there is none of yet; return what is trained of it."""
@@ -134,6 +147,12 @@ class Adaptation:
             finally:
                 for name, parameter in self.weights.out.items():
                     parameter.data = tuned[name]
+
+    def tell(self, timesteps: Tensor, tokens: Tensor | None) -> None:
+        """Tell adapters that are not always on what is asked next: t [n] or [], prompts [n, tokens]."""
+        for each in self.added.values():
+            if isinstance(each, LowRankAdapters):
+                each.tell(Asked(timesteps, tokens))
 
     # What was changed.
 
@@ -211,7 +230,7 @@ class Adaptation:
         self.restore()
         _fill(self.weights.hand_out(delta.weights), delta.weights)
         if "lora" in delta.details:
-            _fill(self.adapters(**delta.details["lora"], seed=0), delta.adapters)
+            _fill(self._add_adapters(LoRA.read(delta.details["lora"])), delta.adapters)
         if "singular_values" in delta.details:
             _fill(self.singular_values(), delta.adapters)
         if "tokens" in delta.details:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -16,22 +16,35 @@ from torch import Tensor, nn
 from harness.diffusion.lipschitz import LowRank, Term
 from harness.diffusion.seeds import named_seed
 from harness.diffusion.weights.addition import PREFIX, Addition
+from harness.diffusion.weights.gates import Asked, Gate, Gated, gate_of
 
-Start = Literal["kaiming", "gaussian"]
-"""How A is drawn: uniform within 1/√in (PEFT's default), or Gaussian of standard deviation 1/rank."""
+Start = Literal["kaiming", "gaussian", "orthogonal"]
+"""How A is drawn: uniform within 1/√in (PEFT's default), Gaussian of standard deviation 1/rank, or with
+orthonormal rows of random directions (columns, where there are more rows than inputs)."""
 
 
 @dataclass(frozen=True)
 class LoRA:
-    """Low-rank adaptation W + alpha/rank·B·A of the linear layers whose names end in one of ``targets``."""
+    """Low-rank adaptation W + alpha/rank·B·A of the linear layers whose names end in one of ``targets``.
+
+    gate  masks what A makes of the inputs; None: all of it counts
+    """
 
     rank: int
     alpha: float
     targets: tuple[str, ...]
+    gate: Gate | None = None
 
     def details(self) -> dict[str, Any]:
-        """JSON-able form, from which :class:`LoRA` can be built again."""
-        return asdict(self)
+        """JSON-able form, from which :meth:`read` builds it again."""
+        plain = {"rank": self.rank, "alpha": self.alpha, "targets": self.targets}
+        return plain if self.gate is None else {**plain, "gate": self.gate.details()}
+
+    @classmethod
+    def read(cls, details: Mapping[str, Any]) -> LoRA:
+        """Build it from its details."""
+        gate = gate_of(details["gate"]) if "gate" in details else None
+        return cls(details["rank"], details["alpha"], tuple(details["targets"]), gate)
 
 
 def insert(denoiser: Any, lora: LoRA, *, seed: int, start: Start) -> None:
@@ -59,6 +72,8 @@ def _initialize(denoiser: Any, seed: int, start: Start) -> None:
         initial = torch.empty(down.shape)
         if start == "gaussian":
             nn.init.normal_(initial, std=1 / len(initial), generator=generator)
+        elif start == "orthogonal":
+            nn.init.orthogonal_(initial, generator=generator)
         else:
             nn.init.kaiming_uniform_(initial, a=math.sqrt(5), generator=generator)
         down.data = initial.to(down.device)  # float32 masters, whatever the denoiser's precision
@@ -109,6 +124,12 @@ class LowRankAdapters(Addition):
     def __init__(self, denoiser: Any, lora: LoRA, *, seed: int = 0, start: Start = "kaiming") -> None:
         insert(denoiser, lora, seed=seed, start=start)
         self.denoiser, self.lora = denoiser, lora
+        self._gated = None if lora.gate is None else Gated(lora.gate, layers(denoiser))
+
+    def tell(self, asked: Asked) -> None:
+        """Pass on to the gate what the denoiser is asked next."""
+        if self._gated is not None:
+            self._gated.tell(asked)
 
     def details(self) -> dict[str, Any]:
         """The settings of :class:`LoRA`."""
