@@ -23,6 +23,7 @@ CHANGES = {
     "dreambooth_lora": lambda name: ".lora_" in name,
     "output_preservation": lambda name: name.startswith("denoiser."),
     "svdiff": lambda name: name.endswith(".singular_values"),
+    "t_lora": lambda name: ".lora_" in name,
     "textual_inversion": lambda name: name == "text_encoder.new_tokens",
     "token_lora": lambda name: ".attn2.to_k.lora_" in name or ".attn2.to_v.lora_" in name,
 }
@@ -31,7 +32,7 @@ CHANGES = {
 TEXTS = ["a picture of a dog on a sofa", "a cat in a garden"]
 """Prior prompts for a bank."""
 
-ADAPTERS = ("dreambooth_lora", "token_lora")
+ADAPTERS = ("dreambooth_lora", "t_lora", "token_lora")
 SMALL = {"steps": 2, "batch": 2, "accumulate": 2, "prior_count": 2, "lr": 1e-3}
 CONSTRAINTS = {
     "none": None,
@@ -69,6 +70,7 @@ def test_all_methods_are_found():
         "real_ae",
         "real_asked",
         "svdiff",
+        "t_lora",
         "textual_inversion",
         "token_lora",
     } <= set(FOUND)
@@ -170,6 +172,12 @@ def test_the_oracle_skips_subjects_without_words():
     assert small("frozen").skip(Subject("rex", "dog"), "sd") is None
 
 
+def test_t_lora_skips_a_least_rank_above_its_rank():
+    method = methods.build(methods.load("t_lora"), {"rank": 4, "least_rank": 5})
+    assert method.skip(Subject("rex", "dog"), "sd") == "least_rank: 5 is above rank: 4; lower it"
+    assert small("t_lora").skip(Subject("rex", "dog"), "sd") is None
+
+
 def test_phrases(backbone, photos):
     phrases = {}
     for name in FOUND:
@@ -188,6 +196,7 @@ def test_phrases(backbone, photos):
         "frozen_oracle": "red dog with a blue tail",
         "output_preservation": "sks dog",
         "svdiff": "sks dog",
+        "t_lora": "sks dog",
         "textual_inversion": "<v>",
         "token_lora": "sks dog",
     }

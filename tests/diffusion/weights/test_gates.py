@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.diffusion import contexts
 from harness.diffusion.backbones.checks import family_here
@@ -146,3 +148,78 @@ def test_a_family_that_does_not_tell_its_layers_is_told_so(backbone):
         backbone.networks.denoiser(noisy, timesteps, conditioning.sequence)
     with pytest.raises(BackboneError, match="not told where the tokens stand"):
         FromToken((1,)).mask(Asked(timesteps, None))
+
+
+# T-LoRA.
+
+
+@given(
+    t=st.integers(0, 999),
+    most=st.integers(1, 64),
+    least=st.integers(1, 64),
+    power=st.sampled_from([1, 2, 3]),
+)
+def test_the_rank_is_the_formula_in_whole_numbers(t, most, least, power):
+    least = min(least, most)
+    gate = RankOverTime(most, least, float(power), 1000)
+    expected = (1000 - t) ** power * (most - least) // 1000**power + least
+    assert int(gate.ranks(torch.tensor(t))) == expected
+    mask = gate.mask(Asked(torch.tensor([t, 0]), None))
+    assert mask.shape == (2, 1, most) and mask.sum(-1).flatten().tolist() == [expected, most]
+
+
+def test_where_the_rank_is_whole_it_is_plain_lora_and_elsewhere_the_lora_of_the_first_directions(every):
+    gate, rank = RankOverTime(4, 1, 1.0, 1000), 2
+    t = 500  # ⌊0.5·3⌋ + 1 = 2
+    moved(every, gate)
+    at_start, later = predicted(every, PRIOR, (0, 0, 0)), predicted(every, PRIOR, (t, t, t))
+    every.restore()
+    factors = moved(every, None)
+    torch.testing.assert_close(at_start, predicted(every, PRIOR, (0, 0, 0)), rtol=0, atol=0)
+    with torch.no_grad():
+        for name, value in factors.items():
+            if name.endswith("lora_A"):
+                value[rank:] = 0
+    torch.testing.assert_close(later, predicted(every, PRIOR, (t, t, t)), rtol=1e-5, atol=1e-5)
+
+
+def test_each_example_of_a_batch_has_its_own_rank(every):
+    moved(every, RankOverTime(4, 1, 1.0, 1000))
+    timesteps = (10, 500, 990)
+    together = predicted(every, PRIOR, timesteps)
+    noisy, t, conditioning = asked(every, PRIOR, timesteps)
+    with torch.no_grad():
+        alone = [every.predict(noisy[[i]], t[[i]], conditioning[[i]]) for i in range(3)]
+        scalar = every.predict(noisy[[1]], t[1], conditioning[[1]])
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(alone[1], scalar, rtol=1e-5, atol=1e-5)
+
+
+def test_directions_beyond_the_rank_receive_no_gradient(every):
+    factors = moved(every, RankOverTime(4, 1, 1.0, 1000))
+    for value in factors.values():
+        value.requires_grad_(True)
+    every.predict(*asked(every, PRIOR, (500, 700, 999))).square().sum().backward()  # ranks 2, 1, 1
+    for name, value in factors.items():
+        beyond = value.grad[2:] if name.endswith("lora_A") else value.grad[:, 2:]
+        first = value.grad[:2] if name.endswith("lora_A") else value.grad[:, :2]
+        assert not beyond.any() and first.any()
+        value.requires_grad_(False)
+
+
+def test_what_depends_on_time_is_computed_at_every_step_of_a_sampler(every, monkeypatch):
+    moved(every, RankOverTime(4, 1, 1.0, 1000))
+    assert contexts.projections(every.networks.denoiser) == []
+    as_sampled = drawn(every, PRIOR)
+    every.restore()
+    assert len(contexts.projections(every.networks.denoiser)) > 0
+    moved(every, RankOverTime(4, 1, 1.0, 1000))
+    monkeypatch.setattr(contexts, "projections", lambda denoiser: [])
+    assert torch.equal(drawn(every, PRIOR), as_sampled)
+
+
+def test_an_orthogonal_start_has_orthonormal_rows(backbone):
+    factors = backbone.adaptation.adapters(rank=4, alpha=4.0, targets=CROSS, seed=0, start="orthogonal")
+    for name, value in factors.items():
+        if name.endswith("lora_A"):
+            torch.testing.assert_close(value @ value.T, torch.eye(4), rtol=0, atol=1e-5)
