@@ -61,7 +61,7 @@ def test_nothing_is_trained_by_the_base_model(released):
     assert found.peak == found.sampling == 4 * (UNET + 83_653_863 + 123_060_480)
 
 
-ADAPTING = ["dreambooth_lora", "t_lora", "token_lora"]
+ADAPTING = ["dreambooth_lora", "oft", "t_lora", "token_lora"]
 
 
 @pytest.mark.parametrize("name", ["dreambooth", "custom_diffusion", "textual_inversion", *ADAPTING])

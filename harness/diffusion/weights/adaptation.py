@@ -21,6 +21,7 @@ from harness.diffusion.weights.addition import Addition, between
 from harness.diffusion.weights.base_weights import BaseWeights
 from harness.diffusion.weights.delta import Delta, Distance
 from harness.diffusion.weights.gates import Asked, Gate
+from harness.diffusion.weights.rotations import OFT, Rotations
 from harness.diffusion.weights.spectral import Decomposition
 from harness.diffusion.weights.tokens import TokenRows, initial_rows
 from harness.errors import BackboneError, one_of
@@ -103,6 +104,13 @@ class Adaptation:
     def singular_values(self) -> dict[str, Parameter]:
         """Decompose the denoiser's weights; return the singular values [k] of each for training, by layer."""
         return self._add(Decomposition, partial(Decomposition, self.denoiser))
+
+    def rotations(self, oft: OFT) -> dict[str, Parameter]:
+        """Rotate what layers are given; return Q [blocks, n(n − 1)/2] of each, zero at first, for training.
+
+        Raises ValueError for layers that cannot be rotated in such blocks.
+        """
+        return self._add(Rotations, partial(Rotations, self.denoiser, oft))
 
     @property
     def new_tokens(self) -> tuple[str, ...]:
@@ -233,6 +241,8 @@ class Adaptation:
             _fill(self._add_adapters(LoRA.read(delta.details["lora"])), delta.adapters)
         if "singular_values" in delta.details:
             _fill(self.singular_values(), delta.adapters)
+        if rotations := delta.details.get("rotations"):
+            _fill(self._add(Rotations, partial(Rotations.read, self.denoiser, rotations)), delta.adapters)
         if "tokens" in delta.details:
             tokens = delta.details["tokens"]
             words = delta.details.get("stand_ins", ["a"] * len(tokens))
