@@ -2,7 +2,8 @@
 
 J is the derivative of a prediction by the weights; random signs v give it without forming J, because the mean
 of (Jᵀv)² over v is the diagonal of JᵀJ. Source: the Fisher information of EWC (arXiv 1612.00796) for a
-Gaussian around the prediction. Kept on disk for each class. Knows no constraint and no loss.
+Gaussian around the prediction. Kept on disk for each class, as large as the weights. Knows no constraint and
+no loss.
 """
 
 from __future__ import annotations

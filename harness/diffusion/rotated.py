@@ -39,8 +39,8 @@ class Rotated:
         return self.base.numel()
 
     def change(self) -> Tensor:
-        """share·W(Rᵀ − I) [out, in], detached, of W's precision."""
-        return self._change(self._held()).to(self.base)
+        """share·W(Rᵀ − I) [out, in], detached, in float32 at least."""
+        return self._change(self._held()).to(torch.promote_types(self.base.dtype, torch.float32))
 
     def pull_back(self, gradient: Tensor) -> Tensor:
         """Turn a gradient for the change [out, in] into that for ``value``, of its shape."""

@@ -90,6 +90,12 @@ def test_is_a_method(name):
         method.title = "other"
 
 
+def test_every_method_has_a_line_in_the_docs():
+    text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    learning = [name for name in FOUND if methods.load(name).role == "method"]
+    assert [name for name in learning if f"| `{name}`" not in text] == []
+
+
 def test_titles_tell_methods_apart():
     titles = [methods.load(name).title for name in FOUND]
     assert len(set(titles)) == len(titles)
