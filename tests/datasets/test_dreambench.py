@@ -144,7 +144,7 @@ def test_the_published_data_set_reads_whole():
     data.check(data.subjects(), [1, 3])
 
 
-@pytest.mark.parametrize(("model", "count"), [("sd15", 990), ("sdxl", 450), ("sd3", 450)])
+@pytest.mark.parametrize(("model", "count"), [("sd15", 1170), ("sdxl", 540), ("sd3", 450)])
 def test_the_published_protocol_expands(clone, model, count):
     """3 rows without photos and the others at 1, 3 and all shots, on 30 subjects; 4 pictures a prompt."""
     path = Path(__file__).parents[2] / "experiments" / f"dreambench_{model}.yaml"
