@@ -102,7 +102,8 @@ class Lipschitz:
 
     penalty  λ ≥ 0 of the loss term λ·Σ_l penalty(θ_l − θ0_l); ``norm`` says which (arXiv 2505.19519, released
              code): ``tensor_mean``, the mean squared difference of each tensor, summed over tensors; ``sum``,
-             the sum of squares; ``activation``, the relative change of layers' outputs on prior prompts.
+             the sum of squares; ``activation``, the relative change of layers' outputs on prior prompts;
+             ``fisher``, the change of predictions there, each weight by itself (EWC).
     bound    B ≥ 0: after every step Δθ is projected onto the L2 ball of radius B (``relative``: B·‖θ0‖₂ of
              the trained tensors).
     on       for low-rank adapters only: ``effective`` constrains the change B·A of the weights, ``entries``
@@ -111,7 +112,7 @@ class Lipschitz:
     """
 
     penalty: float | None = None
-    norm: Literal["tensor_mean", "sum", "activation"] = "tensor_mean"
+    norm: Literal["tensor_mean", "sum", "activation", "fisher"] = "tensor_mean"
     bound: float | None = None
     relative: bool = False
     on: Literal["effective", "entries"] = "effective"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.diffusion.lipschitz import LowRank, Term
+from harness.diffusion.lipschitz import Full, Term
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -39,7 +39,7 @@ def linear_layers(denoiser: nn.Module, terms: list[Term]) -> dict[str, Layer]:
         for module in denoiser.modules()
         if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
     }
-    weights = {term.name: term.base if isinstance(term, LowRank) else term.value for term in terms}
+    weights = {term.name: term.value if isinstance(term, Full) else term.base for term in terms}
     return {name: layers[id(weight)] for name, weight in weights.items() if id(weight) in layers}
 
 

@@ -45,6 +45,10 @@ def write(backbone: Backbone, folder: Path) -> list[str]:
         raise BackboneError("nothing was trained: the base model is all there is to export")
     if "singular_values" in delta.details:
         raise BackboneError("diffusers has no file for trained singular values; keep_weights holds them")
+    if "rotations" in delta.details:
+        raise BackboneError("diffusers has no file for rotations; keep_weights holds them")
+    if "gate" in delta.details.get("lora", {}):
+        raise BackboneError("diffusers' LoRA is always on, these adapters are not; keep_weights holds them")
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     if delta.adapters:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.diffusion.rotated import Rotated
+
 CHUNK = {"cpu": 1 << 18, "other": 1 << 24}
 """Elements handled together: what a core's cache holds; on a GPU, few launches and 64 MiB at most."""
 
@@ -66,7 +68,7 @@ class LowRank:
         )
 
 
-Term = Full | LowRank
+Term = Full | LowRank | Rotated
 
 
 def constrained(terms: Sequence[Term], on: str) -> list[Term]:
@@ -78,7 +80,7 @@ def constrained(terms: Sequence[Term], on: str) -> list[Term]:
 
 def squared_norm(term: Term) -> float:
     """‖Δθ_l‖² in float64."""
-    if isinstance(term, Full):
+    if not isinstance(term, LowRank):
         return _squares(term.change())
     down, up = term.down.detach().double(), term.up.detach().double()
     return max(0.0, term.scale**2 * float(((up.T @ up) * (down @ down.T)).sum()))
@@ -134,6 +136,8 @@ def _add_gradient(
     for term in terms:
         if isinstance(term, LowRank):
             _add_low_rank_gradient(term, penalty_factor(term, penalty, norm) * term.scale**2, into)
+        elif isinstance(term, Rotated) and (place := into(term.value)) is not None:
+            place.add_(term.pull_back(term.change()), alpha=penalty_factor(term, penalty, norm))
 
 
 def _add_low_rank_gradient(term: LowRank, factor: float, into: Callable[[Tensor], Tensor | None]) -> None:
@@ -150,8 +154,8 @@ def _add_low_rank_gradient(term: LowRank, factor: float, into: Callable[[Tensor]
 def project(terms: Sequence[Term], radius: float) -> None:
     """Scale Δθ as a whole so that ‖Δθ‖₂ of the stored values exceeds the radius by 1e-5 of it at most.
 
-    Low-rank terms scale B. Call it after every optimizer step. Weights that are not finite are left
-    alone.
+    Low-rank terms scale B, rotated ones turn back. Call it after every optimizer step. Weights that are
+    not finite are left alone.
     """
     length = _length(terms)
     if not math.isfinite(length) or length <= radius * (1 + SLACK):
@@ -175,6 +179,9 @@ def _scale(terms: Sequence[Term], factor: float) -> float:
         if isinstance(term, LowRank):
             term.up.mul_(factor)
             continue
+        if isinstance(term, Rotated):
+            term.shrink(factor)
+            continue
         term.value.copy_(term.change().mul_(factor).add_(0.0 if term.base is None else term.base))
         squares.append(_sum_of_squares(term.change()))
     return _total(terms, squares)
@@ -182,7 +189,7 @@ def _scale(terms: Sequence[Term], factor: float) -> float:
 
 def _total(terms: Sequence[Term], squares: list[Tensor]) -> float:
     full = float(torch.stack(squares).double().sum()) if squares else 0.0
-    return math.sqrt(full + math.fsum(squared_norm(t) for t in terms if isinstance(t, LowRank)))
+    return math.sqrt(full + math.fsum(squared_norm(t) for t in terms if not isinstance(t, Full)))
 
 
 def _sum_of_squares(change: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.diffusion.activations import input_moments, linear_layers
-from harness.diffusion.lipschitz import Term
-from harness.diffusion.quadratic import Form, Mean, Moments, Weighted
+from harness.diffusion.fisher import fisher_diagonal
+from harness.diffusion.lipschitz import Full, Term
+from harness.diffusion.quadratic import Diagonal, Form, Mean, Moments, Weighted
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -47,4 +48,17 @@ def _activation(terms: Sequence[Term], backbone: Backbone, bank: Bank) -> tuple[
     return {name: form for name, form in forms.items() if form is not None}, seconds
 
 
-MEASURES: Mapping[str, Measure] = {"activation": _activation}
+def _fisher(terms: Sequence[Term], backbone: Backbone, bank: Bank) -> tuple[Mapping[str, Form], float]:
+    """The mean square change of predictions on the bank, each weight by itself."""
+    weights = {
+        term.name: term.value if isinstance(term, Full) else term.base
+        for term in terms
+        if term.name.startswith("denoiser.")
+    }
+    if not weights:
+        raise ValueError("norm: fisher: no weight of the denoiser is trained; use norm: tensor_mean")
+    diagonal, seconds = fisher_diagonal(backbone, bank, weights)
+    return {name: Diagonal(value.to(backbone.device)) for name, value in diagonal.items()}, seconds
+
+
+MEASURES: Mapping[str, Measure] = {"activation": _activation, "fisher": _fisher}

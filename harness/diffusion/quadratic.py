@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from harness.diffusion.lipschitz import Full, LowRank, Term
+from harness.diffusion.rotated import Rotated
 
 
 class Form(ABC):
@@ -101,6 +102,9 @@ class Weighted:
         """Each trained tensor [...] with ∇q, of the same shape."""
         if isinstance(self.term, Full):
             return [(self.term.value, self.form.half_gradient(self.term.change()).mul_(2))]
+        if isinstance(self.term, Rotated):
+            of_change = self.form.half_gradient(self.term.change())
+            return [(self.term.value, self.term.pull_back(of_change).mul_(2))]
         down, up = self.form.factors(self.term)
         return [(self.term.down, down.mul_(2)), (self.term.up, up.mul_(2))]
 

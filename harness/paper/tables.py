@@ -86,7 +86,7 @@ def table2(sources: Sources) -> Page:
             Part("The same question on Toybox, 5 shots.", tuple(twin), twin=True),
         ),
         (*REMARKS, f"{' and '.join(NOT_HERE)} have an encoder trained on photographs and are not fitted per "
-         "subject: not here. OFT is in no file of this version."),
+         "subject: not here."),
     )  # fmt: skip
 
 

@@ -135,11 +135,12 @@ class Installed:
         self, name: str, params: Mapping[str, Any], subject: str, backbone: BackboneSpec
     ) -> str | None:
         from harness import methods
+        from harness.diffusion.backbones.checks import family_here
 
         if subject not in self._bare:
             self._bare[subject] = self.dataset.shots(subject, 0, 0)
         method = methods.build(self.method(name), params)
-        return method.skip(self._bare[subject], backbone.family or "")
+        return method.skip(self._bare[subject], family_here(backbone) or "")
 
     def check(self, trials: Sequence[Trial]) -> None:
         from harness.datasets.base import chosen_prompts

@@ -21,15 +21,19 @@ CHANGES = {
     "dco": lambda name: name.startswith("denoiser."),
     "dreambooth": lambda name: name.startswith("denoiser."),
     "dreambooth_lora": lambda name: ".lora_" in name,
+    "oft": lambda name: name.endswith(".oft_Q"),
     "output_preservation": lambda name: name.startswith("denoiser."),
     "svdiff": lambda name: name.endswith(".singular_values"),
+    "t_lora": lambda name: ".lora_" in name,
     "textual_inversion": lambda name: name == "text_encoder.new_tokens",
+    "token_lora": lambda name: ".attn2.to_k.lora_" in name or ".attn2.to_v.lora_" in name,
 }
 """Which parameters a method may change; methods that are not listed may change nothing."""
 
 TEXTS = ["a picture of a dog on a sofa", "a cat in a garden"]
 """Prior prompts for a bank."""
 
+ADAPTERS = ("dreambooth_lora", "t_lora", "token_lora")
 SMALL = {"steps": 2, "batch": 2, "accumulate": 2, "prior_count": 2, "lr": 1e-3}
 CONSTRAINTS = {
     "none": None,
@@ -62,12 +66,15 @@ def test_all_methods_are_found():
         "dreambooth_lora",
         "frozen",
         "frozen_oracle",
+        "oft",
         "output_preservation",
         "real",
         "real_ae",
         "real_asked",
         "svdiff",
+        "t_lora",
         "textual_inversion",
+        "token_lora",
     } <= set(FOUND)
 
 
@@ -81,6 +88,12 @@ def test_is_a_method(name):
     assert kind.__doc__
     with pytest.raises(dataclasses.FrozenInstanceError):
         method.title = "other"
+
+
+def test_every_method_has_a_line_in_the_docs():
+    text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    learning = [name for name in FOUND if methods.load(name).role == "method"]
+    assert [name for name in learning if f"| `{name}`" not in text] == []
 
 
 def test_titles_tell_methods_apart():
@@ -147,7 +160,7 @@ def test_fits_says_how_to_ask_and_leaves_no_trace(name, backbone, photos):
 @pytest.mark.parametrize("name", [name for name in FOUND if methods.load(name).changes_weights])
 def test_takes_every_lipschitz_constraint(name, constraint, backbone, photos):
     lipschitz = CONSTRAINTS[constraint]
-    if constraint.endswith("entries") and name != "dreambooth_lora":
+    if constraint.endswith("entries") and name not in ADAPTERS:
         pytest.skip("entries is about adapters; others read it as effective")
     trainer = Trainer(seed=0, lipschitz=lipschitz, bank_texts=lambda: TEXTS)
     small(name).fit(backbone, subject(photos), trainer)
@@ -167,6 +180,12 @@ def test_the_oracle_skips_subjects_without_words():
     assert small("frozen").skip(Subject("rex", "dog"), "sd") is None
 
 
+def test_t_lora_skips_a_least_rank_above_its_rank():
+    method = methods.build(methods.load("t_lora"), {"rank": 4, "least_rank": 5})
+    assert method.skip(Subject("rex", "dog"), "sd") == "least_rank: 5 is above rank: 4; lower it"
+    assert small("t_lora").skip(Subject("rex", "dog"), "sd") is None
+
+
 def test_phrases(backbone, photos):
     phrases = {}
     for name in FOUND:
@@ -183,9 +202,12 @@ def test_phrases(backbone, photos):
         "dreambooth_lora": "sks dog",
         "frozen": "dog",
         "frozen_oracle": "red dog with a blue tail",
+        "oft": "sks dog",
         "output_preservation": "sks dog",
         "svdiff": "sks dog",
+        "t_lora": "sks dog",
         "textual_inversion": "<v>",
+        "token_lora": "sks dog",
     }
 
 

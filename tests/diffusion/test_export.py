@@ -11,6 +11,7 @@ import harness.diffusion.export
 from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.export import load, load_token, write
 from harness.diffusion.sampling import sample
+from harness.diffusion.weights.gates import RankOverTime
 from harness.errors import BackboneError
 
 SEEDS = [3, 4]
@@ -105,3 +106,11 @@ def test_weights_of_another_model_are_refused(backbone, tiny_sd, tmp_path):
     pipe.unet = torch.nn.Linear(1, 1)
     with pytest.raises(BackboneError, match="does not fit Linear"):
         load(pipe, tmp_path)
+
+
+def test_adapters_that_are_not_always_on_have_no_file(backbone, tmp_path):
+    gate = RankOverTime(2, 1, 1.0, 1000)
+    stir(backbone.adaptation.adapters(rank=2, alpha=5.0, targets=["to_q"], seed=0, gate=gate))
+    with pytest.raises(BackboneError, match="diffusers' LoRA is always on, these adapters are not"):
+        write(backbone, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -193,7 +193,9 @@ def test_what_is_no_layer_keeps_the_mean_of_its_squares(backbone):
     [
         ({"norm": "activation"}, "no linear layer or convolution is trained"),
         ({"norm": "activation", "decoupled": True}, "decoupled goes with norm: tensor_mean or sum"),
-        ({"norm": "sum", "every": 2}, "every goes with norm: activation"),
+        ({"norm": "sum", "every": 2}, "every goes with norm: activation or fisher, not sum"),
+        ({"norm": "fisher"}, "norm: fisher: no weight of the denoiser is trained"),
+        ({"norm": "fisher", "decoupled": True}, "decoupled goes with norm: tensor_mean or sum, not fisher"),
     ],
 )
 def test_mistakes_get_one_line(backbone, settings, message):

@@ -61,7 +61,10 @@ def test_nothing_is_trained_by_the_base_model(released):
     assert found.peak == found.sampling == 4 * (UNET + 83_653_863 + 123_060_480)
 
 
-@pytest.mark.parametrize("name", ["dreambooth", "dreambooth_lora", "custom_diffusion", "textual_inversion"])
+ADAPTING = ["dreambooth_lora", "oft", "t_lora", "token_lora"]
+
+
+@pytest.mark.parametrize("name", ["dreambooth", "custom_diffusion", "textual_inversion", *ADAPTING])
 def test_arithmetic_is_what_the_loaded_networks_take(tiny_sd, cache, photos, name):
     from harness.api import Subject
     from harness.diffusion.training import Trainer

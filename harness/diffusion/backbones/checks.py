@@ -59,6 +59,15 @@ def resolution_here(spec: BackboneSpec) -> int | None:
     return side * 2 ** (len(stages) - 1)
 
 
+def family_here(spec: BackboneSpec) -> str | None:
+    """Read a base model's family off its folder; as declared where it does not say, None for neither."""
+    try:
+        folder = find_local(spec)
+        return spec.family if folder is None else family_of(spec, folder)[0]
+    except BackboneError:
+        return spec.family
+
+
 def _refuse_pickles(folder: Path) -> None:
     """Refuse a network's folder whose weights are pickles only."""
     pickles = sorted(path.name for end in PICKLES for path in folder.glob(end))

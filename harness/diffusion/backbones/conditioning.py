@@ -36,21 +36,28 @@ class Conditioning:
 
     sequence  [n, tokens, width]: the text encoders' hidden states
     pooled    [n, width] where the family has one (SDXL, SD3), else None
+    tokens    [n, tokens]: which token stands at each place of ``sequence``; None where a place stands for no
+              single one (SD3, whose sequence is several texts)
     """
 
     sequence: Tensor
     pooled: Tensor | None = None
+    tokens: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.sequence)
 
     def __getitem__(self, index: Index) -> Conditioning:
-        return Conditioning(self.sequence[index], None if self.pooled is None else self.pooled[index])
+        pooled, tokens = (None if part is None else part[index] for part in (self.pooled, self.tokens))
+        return Conditioning(self.sequence[index], pooled, tokens)
 
     @staticmethod
     def cat(parts: Sequence[Conditioning]) -> Conditioning:
         """Join along the prompt axis."""
         pooled = [part.pooled for part in parts if part.pooled is not None]
+        tokens = [part.tokens for part in parts if part.tokens is not None]
         return Conditioning(
-            torch.cat([part.sequence for part in parts]), torch.cat(pooled) if pooled else None
+            torch.cat([part.sequence for part in parts]),
+            torch.cat(pooled) if pooled else None,
+            torch.cat(tokens) if tokens else None,
         )

@@ -90,6 +90,7 @@ class StableDiffusion3(Backbone):
         return (timesteps / self._length).square().view(-1, 1, 1, 1)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        self.adaptation.tell(timesteps, conditioning.tokens)
         with self.autocast():
             predicted = self.networks.denoiser(
                 hidden_states=noisy,

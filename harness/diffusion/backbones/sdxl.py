@@ -50,15 +50,17 @@ class StableDiffusionXL(StableDiffusion):
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         read = [hidden_states(encoder, prompts) for encoder in self.networks.text_encoders]
-        return Conditioning(torch.cat([states for states, _ in read], dim=-1), read[-1][1])
+        tokens = self.networks.text_encoders[0].read(prompts).input_ids.to(self.device)
+        return Conditioning(torch.cat([states for states, _ in read], dim=-1), read[-1][1], tokens)
 
     def unconditional(self) -> Conditioning:
         empty = super().unconditional()
         if not self.zeros_without_prompt or empty.pooled is None:
             return empty
-        return Conditioning(torch.zeros_like(empty.sequence), torch.zeros_like(empty.pooled))
+        return Conditioning(torch.zeros_like(empty.sequence), torch.zeros_like(empty.pooled), empty.tokens)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        self.adaptation.tell(timesteps, conditioning.tokens)
         added = {"text_embeds": conditioning.pooled, "time_ids": self._sizes.expand(len(noisy), -1)}
         with self.autocast():
             predicted = self.networks.denoiser(

@@ -73,7 +73,8 @@ class StableDiffusion(Backbone):
             if getattr(encoder.model.config, "use_attention_mask", False)
             else None
         )
-        return Conditioning(encoder.model(read.input_ids.to(self.device), attention_mask=mask)[0])
+        ids = read.input_ids.to(self.device)
+        return Conditioning(encoder.model(ids, attention_mask=mask)[0], tokens=ids)
 
     def draw_timesteps(self, n: int, *, generator: torch.Generator) -> Tensor:
         return torch.randint(0, len(self._signal), (n,), generator=generator).to(self.device)
@@ -87,6 +88,7 @@ class StableDiffusion(Backbone):
         return _at(self._signal, timesteps) * noise - _at(self._noise, timesteps) * latents
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        self.adaptation.tell(timesteps, conditioning.tokens)
         with self.autocast():
             predicted = self.networks.denoiser(noisy, timesteps, conditioning.sequence, return_dict=False)[0]
         return predicted.float()

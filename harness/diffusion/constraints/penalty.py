@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PAPER = "P&P, the paper's method"
 """How the full fine-tune with the penalty is called beside its settings (arXiv 2505.19519)."""
-FROM_MODEL = ("activation",)
+FROM_MODEL = ("activation", "fisher")
 """Norms whose metric is measured on the base model."""
 
 
@@ -28,6 +28,7 @@ class Penalty(Constraint):
     """λ·Σ_l penalty(θ_l − θ0_l): the mean square of each tensor, summed (``tensor_mean``), or the ``sum``.
 
     ``activation``: the mean relative change of each layer's output on a bank's prior prompts, to first order.
+    ``fisher``: the mean square change of predictions there, to first order and each weight by itself (EWC).
     Its gradient is recomputed ``every`` so many steps and stays the same in between.
     ``decoupled``: its gradient does not go through Adam. Each step the weights go back by lr·∇, as AdamW's
     do for weight decay: θ ← θ − lr·λ'·(θ − θ0) with λ' = 2λ/n_l, or 2λ for ``sum``.
@@ -41,7 +42,7 @@ class Penalty(Constraint):
     look = Look(line="-", mark="o", other_mark="D", mark_over_shots="D")
 
     penalty: Annotated[float, Field(ge=0)]
-    norm: Literal["tensor_mean", "sum", "activation"] = Lipschitz.norm
+    norm: Literal["tensor_mean", "sum", "activation", "fisher"] = Lipschitz.norm
     decoupled: bool = later(False)
     every: Annotated[int, Field(ge=1)] = later(4)
 

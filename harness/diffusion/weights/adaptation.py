@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -15,10 +16,13 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from harness.diffusion.lipschitz import Full, Term, base_norm, change_norm, constrained, penalty_value
-from harness.diffusion.weights import adapters, spectral
-from harness.diffusion.weights.adapters import LoRA, Start
+from harness.diffusion.weights.adapters import LoRA, LowRankAdapters, Start
+from harness.diffusion.weights.addition import Addition, between
 from harness.diffusion.weights.base_weights import BaseWeights
 from harness.diffusion.weights.delta import Delta, Distance
+from harness.diffusion.weights.gates import Asked, Gate
+from harness.diffusion.weights.rotations import OFT, Rotations
+from harness.diffusion.weights.spectral import Decomposition
 from harness.diffusion.weights.tokens import TokenRows, initial_rows
 from harness.errors import BackboneError, one_of
 
@@ -50,8 +54,7 @@ class Adaptation:
         self.weights = BaseWeights(
             {f"denoiser.{name}": parameter for name, parameter in denoiser.named_parameters()}
         )
-        self._lora: LoRA | None = None
-        self._decomposed = False
+        self.added: dict[str, Addition] = {}
 
     # What can be trained.
 
@@ -81,25 +84,33 @@ class Adaptation:
         return self._rows()
 
     def adapters(
-        self, *, rank: int, alpha: float, targets: Sequence[str], seed: int, start: Start = "kaiming"
+        self,
+        *,
+        rank: int,
+        alpha: float,
+        targets: Sequence[str],
+        seed: int,
+        start: Start = "kaiming",
+        gate: Gate | None = None,
     ) -> dict[str, Parameter]:
         """Add low-rank adapters to the denoiser; return A [rank, in] and B [out, rank] of each layer.
 
-        The change of a layer is alpha/rank·B·A. A is drawn from ``seed`` as ``start`` says, B is zero.
-        Raises ValueError where no linear layer's name ends in one of ``targets``.
+        The change of a layer is alpha/rank·B·A, on as ``gate`` says. A is drawn from ``seed`` as ``start``
+        says, B is zero. Raises ValueError where no linear layer's name ends in one of ``targets``.
         """
-        self._refuse_second("adapters", self._lora is not None)
-        lora = LoRA(rank, alpha, tuple(targets))
-        adapters.insert(self.denoiser, lora, seed=seed, start=start)
-        self._lora = lora
-        return self._factors()
+        lora = LoRA(rank, alpha, tuple(targets), gate)
+        return self._add_adapters(lora, seed, start)
 
     def singular_values(self) -> dict[str, Parameter]:
         """Decompose the denoiser's weights; return the singular values [k] of each for training, by layer."""
-        self._refuse_second("singular values", self._decomposed)
-        spectral.insert(self.denoiser)
-        self._decomposed = True
-        return self._values()
+        return self._add(Decomposition, partial(Decomposition, self.denoiser))
+
+    def rotations(self, oft: OFT) -> dict[str, Parameter]:
+        """Rotate what layers are given; return Q [blocks, n(n − 1)/2] of each, zero at first, for training.
+
+        Raises ValueError for layers that cannot be rotated in such blocks.
+        """
+        return self._add(Rotations, partial(Rotations, self.denoiser, oft))
 
     @property
     def new_tokens(self) -> tuple[str, ...]:
@@ -111,11 +122,17 @@ class Adaptation:
         return {f"{e.name}.new_tokens": e.rows.rows for e in self.text_encoders if e.rows is not None}
 
     def _factors(self) -> dict[str, Parameter]:
-        return {f"denoiser.{name}": factor for name, factor in adapters.factors(self.denoiser).items()}
+        return {name: value for each in self.added.values() for name, value in each.parameters().items()}
 
-    def _values(self) -> dict[str, Parameter]:
-        found = spectral.values(self.denoiser) if self._decomposed else {}
-        return {f"denoiser.{name}": values for name, values in found.items()}
+    def _add_adapters(self, lora: LoRA, seed: int = 0, start: Start = "kaiming") -> dict[str, Parameter]:
+        make = partial(LowRankAdapters, self.denoiser, lora, seed=seed, start=start)
+        return self._add(LowRankAdapters, make)
+
+    def _add(self, kind: type[Addition], make: Callable[[], Addition]) -> dict[str, Parameter]:
+        """Put in what there is none of yet; return what is trained of it."""
+        self._refuse_second(kind.noun, kind.key in self.added)
+        self.added[kind.key] = make()
+        return self.added[kind.key].parameters()
 
     def _refuse_second(self, what: str, present: bool) -> None:
         if present:
@@ -128,23 +145,22 @@ class Adaptation:
         Nothing is copied, and what was trained comes back bit for bit. New tokens stay as they are.
         """
         tuned = {name: parameter.data for name, parameter in self.weights.out.items()}
-        values = [(each, each.values.data) for each in spectral.layers(self.denoiser).values()]
-        scales = [(layer, layer.scaling["default"]) for _, layer in adapters.layers(self.denoiser)]
-        try:
-            for name, parameter in self.weights.out.items():
-                parameter.data = self.weights.base[name].to(parameter.dtype)
-            for layer, _ in scales:
-                layer.scaling["default"] = 0.0
-            for each, _ in values:
-                each.values.data = each.base
-            yield
-        finally:
-            for name, parameter in self.weights.out.items():
-                parameter.data = tuned[name]
-            for layer, scale in scales:
-                layer.scaling["default"] = scale
-            for each, value in values:
-                each.values.data = value
+        with contextlib.ExitStack() as stack:
+            for each in self.added.values():
+                stack.enter_context(each.at_base())
+            try:
+                for name, parameter in self.weights.out.items():
+                    parameter.data = self.weights.base[name].to(parameter.dtype)
+                yield
+            finally:
+                for name, parameter in self.weights.out.items():
+                    parameter.data = tuned[name]
+
+    def tell(self, timesteps: Tensor, tokens: Tensor | None) -> None:
+        """Tell adapters that are not always on what is asked next: t [n] or [], prompts [n, tokens]."""
+        for each in self.added.values():
+            if isinstance(each, LowRankAdapters):
+                each.tell(Asked(timesteps, tokens))
 
     # What was changed.
 
@@ -165,20 +181,18 @@ class Adaptation:
             for e in self.text_encoders
             if e.rows is not None and wanted(f"{e.name}.new_tokens")
         ]
-        low_rank = adapters.terms(self.denoiser, names, prefix="denoiser.") if self._lora else []
-        decomposed = spectral.terms(self.denoiser, prefix="denoiser.") if self._decomposed else []
-        return [*full, *low_rank, *(term for term in decomposed if wanted(term.name)), *rows]
+        added = [term for each in self.added.values() for term in each.terms(names)]
+        return [*full, *added, *rows]
 
     @property
     def changed(self) -> bool:
         """Whether anything was handed out or added since the last restore."""
-        return bool(self.weights.out or self.new_tokens or self._lora or self._decomposed)
+        return bool(self.weights.out or self.new_tokens or self.added)
 
     @property
     def trained_bytes(self) -> int:
         """Bytes of everything handed out or added: at most what :meth:`delta` would hold."""
-        added = (self._factors(), self._values(), self._rows())
-        parts = (*self.weights.out.values(), *(value for each in added for value in each.values()))
+        parts = (*self.weights.out.values(), *self._factors().values(), *self._rows().values())
         return sum(parameter.nbytes for parameter in parts)
 
     def distance(self, *, on: Literal["effective", "entries"] = "effective") -> Distance:
@@ -203,17 +217,14 @@ class Adaptation:
     def delta(self) -> Delta:
         """Copy out what differs from the base model, to be stored."""
         details: dict[str, Any] = {"family": self.family, "backbone": self.revision}
-        if self._lora is not None:
-            details["lora"] = self._lora.details()
-        if self._decomposed:
-            details["singular_values"] = True
+        details |= {key: each.details() for key, each in self.added.items()}
         if self.new_tokens:
             details["tokens"] = list(self.new_tokens)
             if stand_ins := self.text_encoders[-1].stand_ins:
                 details["stand_ins"] = [stand_ins[token] for token in self.new_tokens]
         return Delta(
             weights=_copies(self.weights.changed()),
-            adapters=_copies({**self._factors(), **self._values()}),
+            adapters=_copies(self._factors()),
             rows=_copies(self._rows()),
             details=details,
         )
@@ -227,9 +238,11 @@ class Adaptation:
         self.restore()
         _fill(self.weights.hand_out(delta.weights), delta.weights)
         if "lora" in delta.details:
-            _fill(self.adapters(**delta.details["lora"], seed=0), delta.adapters)
+            _fill(self._add_adapters(LoRA.read(delta.details["lora"])), delta.adapters)
         if "singular_values" in delta.details:
             _fill(self.singular_values(), delta.adapters)
+        if rotations := delta.details.get("rotations"):
+            _fill(self._add(Rotations, partial(Rotations.read, self.denoiser, rotations)), delta.adapters)
         if "tokens" in delta.details:
             tokens = delta.details["tokens"]
             words = delta.details.get("stand_ins", ["a"] * len(tokens))
@@ -244,28 +257,20 @@ class Adaptation:
         """
         base = self.weights.base
         for name, parameter in self.weights.out.items():
-            parameter.copy_(_between(base[name], tuned.weights.get(name, base[name]), share))
-        for name, factor in self._factors().items():
-            value = tuned.adapters[name].to(factor.device)
-            factor.copy_(value * share if name.endswith("lora_B") else value)
-        if self._decomposed:
-            for name, layer in spectral.layers(self.denoiser).items():
-                value = tuned.adapters[f"denoiser.{name}.singular_values"].to(layer.base.device)
-                layer.values.copy_(value if share == 1 else _between(layer.base, value.relu(), share))
+            parameter.copy_(between(base[name], tuned.weights.get(name, base[name]), share))
+        for each in self.added.values():
+            each.place(tuned.adapters, share)
         for encoder in self.text_encoders:
             if encoder.rows is not None:
                 taught = tuned.rows[f"{encoder.name}.new_tokens"]
-                encoder.rows.rows.copy_(_between(encoder.rows.initial, taught, share))
+                encoder.rows.rows.copy_(between(encoder.rows.initial, taught, share))
 
     def restore(self) -> None:
         """Go back to the base model, bit for bit; copies only what was handed out."""
         self.weights.restore()
-        if self._lora is not None:
-            adapters.remove(self.denoiser)
-            self._lora = None
-        if self._decomposed:
-            spectral.remove(self.denoiser)
-            self._decomposed = False
+        for each in self.added.values():
+            each.remove()
+        self.added.clear()
         for encoder in self.text_encoders:
             encoder.stand_ins = {}
             if encoder.rows is not None:
@@ -275,14 +280,6 @@ class Adaptation:
 
 def _copies(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in parameters.items()}
-
-
-def _between(base: Tensor, tuned: Tensor, share: float) -> Tensor:
-    """Base + share·(tuned − base) in float32, both [...]; either end exactly."""
-    if share in (0, 1):
-        return tuned if share else base
-    start = base.float()
-    return start + share * (tuned.to(start) - start)
 
 
 def _fill(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:

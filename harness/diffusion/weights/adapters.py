@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
-from torch import nn
+from torch import Tensor, nn
 
-from harness.diffusion.lipschitz import LowRank
+from harness.diffusion.lipschitz import LowRank, Term
 from harness.diffusion.seeds import named_seed
+from harness.diffusion.weights.addition import PREFIX, Addition
+from harness.diffusion.weights.gates import Asked, Gate, Gated, gate_of
 
-Start = Literal["kaiming", "gaussian"]
-"""How A is drawn: uniform within 1/√in (PEFT's default), or Gaussian of standard deviation 1/rank."""
+Start = Literal["kaiming", "gaussian", "orthogonal"]
+"""How A is drawn: uniform within 1/√in (PEFT's default), Gaussian of standard deviation 1/rank, or with
+orthonormal rows of random directions (columns, where there are more rows than inputs)."""
 
 
 @dataclass(frozen=True)
 class LoRA:
-    """Low-rank adaptation W + alpha/rank·B·A of the linear layers whose names end in one of ``targets``."""
+    """Low-rank adaptation W + alpha/rank·B·A of the linear layers whose names end in one of ``targets``.
+
+    gate  masks what A makes of the inputs; None: all of it counts
+    """
 
     rank: int
     alpha: float
     targets: tuple[str, ...]
+    gate: Gate | None = None
 
     def details(self) -> dict[str, Any]:
-        """JSON-able form, from which :class:`LoRA` can be built again."""
-        return asdict(self)
+        """JSON-able form, from which :meth:`read` builds it again."""
+        plain = {"rank": self.rank, "alpha": self.alpha, "targets": self.targets}
+        return plain if self.gate is None else {**plain, "gate": self.gate.details()}
+
+    @classmethod
+    def read(cls, details: Mapping[str, Any]) -> LoRA:
+        """Build it from its details."""
+        gate = gate_of(details["gate"]) if "gate" in details else None
+        return cls(details["rank"], details["alpha"], tuple(details["targets"]), gate)
 
 
 def insert(denoiser: Any, lora: LoRA, *, seed: int, start: Start) -> None:
@@ -57,6 +72,8 @@ def _initialize(denoiser: Any, seed: int, start: Start) -> None:
         initial = torch.empty(down.shape)
         if start == "gaussian":
             nn.init.normal_(initial, std=1 / len(initial), generator=generator)
+        elif start == "orthogonal":
+            nn.init.orthogonal_(initial, generator=generator)
         else:
             nn.init.kaiming_uniform_(initial, a=math.sqrt(5), generator=generator)
         down.data = initial.to(down.device)  # float32 masters, whatever the denoiser's precision
@@ -97,3 +114,53 @@ def terms(denoiser: Any, names: Sequence[str] | None = None, *, prefix: str = ""
 def remove(denoiser: Any) -> None:
     """Take all adapters out; the adapted layers are again the very modules that they were."""
     denoiser.unload_lora()
+
+
+class LowRankAdapters(Addition):
+    """Adapters alpha/rank·B·A in place, A [rank, in] and B [out, rank] of each layer trained."""
+
+    key, noun = "lora", "adapters"
+
+    def __init__(self, denoiser: Any, lora: LoRA, *, seed: int = 0, start: Start = "kaiming") -> None:
+        insert(denoiser, lora, seed=seed, start=start)
+        self.denoiser, self.lora = denoiser, lora
+        self._gated = None if lora.gate is None else Gated(lora.gate, layers(denoiser))
+
+    def tell(self, asked: Asked) -> None:
+        """Pass on to the gate what the denoiser is asked next."""
+        if self._gated is not None:
+            self._gated.tell(asked)
+
+    def details(self) -> dict[str, Any]:
+        """The settings of :class:`LoRA`."""
+        return self.lora.details()
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Both factors of each layer."""
+        return {f"{PREFIX}{name}": factor for name, factor in factors(self.denoiser).items()}
+
+    def terms(self, names: Sequence[str] | None = None) -> list[Term]:
+        """One low-rank change for each layer."""
+        return [*terms(self.denoiser, names, prefix=PREFIX)]
+
+    def place(self, tuned: Mapping[str, Tensor], share: float) -> None:
+        """A stays, B [out, rank] is multiplied: the low-rank change is scaled as such."""
+        for name, factor in self.parameters().items():
+            value = tuned[name].to(factor.device)
+            factor.copy_(value * share if name.endswith("lora_B") else value)
+
+    @contextlib.contextmanager
+    def at_base(self) -> Iterator[None]:
+        """The scale is 0 meanwhile."""
+        scales = [(layer, layer.scaling["default"]) for _, layer in layers(self.denoiser)]
+        try:
+            for layer, _ in scales:
+                layer.scaling["default"] = 0.0
+            yield
+        finally:
+            for layer, scale in scales:
+                layer.scaling["default"] = scale
+
+    def remove(self) -> None:
+        """The adapted layers are again the very modules that they were."""
+        remove(self.denoiser)

@@ -6,6 +6,8 @@ W = U·diag(relu(σ + δ))·Vᵀ of every linear and convolutional weight, a con
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from harness.diffusion.lipschitz import Full
+from harness.diffusion.lipschitz import Full, Term
+from harness.diffusion.weights.addition import PREFIX, Addition, between
 
 
 class SingularValues(nn.Module):
@@ -80,3 +83,47 @@ def remove(denoiser: nn.Module) -> None:
                 name: module._parameters.pop(name) for name in list(module._parameters) if name != "weight"
             }
             module._parameters.update(rest)
+
+
+class Decomposition(Addition):
+    """Every weight decomposed, its singular values [k] trained."""
+
+    key, noun = "singular_values", "singular values"
+
+    def __init__(self, denoiser: nn.Module) -> None:
+        insert(denoiser)
+        self.denoiser = denoiser
+
+    def details(self) -> bool:
+        """There is nothing to choose."""
+        return True
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The values of each layer."""
+        return {f"{PREFIX}{name}": each for name, each in values(self.denoiser).items()}
+
+    def terms(self, names: Sequence[str] | None = None) -> list[Term]:
+        """One shift for each layer."""
+        return [term for term in terms(self.denoiser, prefix=PREFIX) if names is None or term.name in names]
+
+    def place(self, tuned: Mapping[str, Tensor], share: float) -> None:
+        """Between σ and what relu leaves of the tuned values [k]: the change of the weight is scaled."""
+        for name, layer in layers(self.denoiser).items():
+            value = tuned[f"{PREFIX}{name}.singular_values"].to(layer.base.device)
+            layer.values.copy_(value if share == 1 else between(layer.base, value.relu(), share))
+
+    @contextlib.contextmanager
+    def at_base(self) -> Iterator[None]:
+        """The values are σ meanwhile."""
+        kept = [(each, each.values.data) for each in layers(self.denoiser).values()]
+        try:
+            for each, _ in kept:
+                each.values.data = each.base
+            yield
+        finally:
+            for each, value in kept:
+                each.values.data = value
+
+    def remove(self) -> None:
+        """The very weights are back."""
+        remove(self.denoiser)

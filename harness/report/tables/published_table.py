@@ -28,6 +28,7 @@ METHODS = {
     "custom_diffusion": "Custom Diffusion",
     "textual_inversion": "Textual Inversion",
     "svdiff": "SVDiff",
+    "oft": "OFT",
     "real": "Real images",
 }
 

@@ -44,7 +44,7 @@ def denoiser(network):
 
 def test_the_details_build_the_same_adaptation_again():
     assert TWO.details() == {"rank": 2, "alpha": 3.0, "targets": ("to_q", "to_v")}
-    assert LoRA(**TWO.details()) == TWO
+    assert LoRA.read(TWO.details()) == TWO
 
 
 @pytest.mark.parametrize("start", ["kaiming", "gaussian"])

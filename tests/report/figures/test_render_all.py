@@ -58,6 +58,7 @@ def test_every_figure_is_written(rendered):
     ]
     assert [line.partition(":")[0] for line in said] == [
         "output_bound.png",
+        "null_space.png",
         "pictures-lamp_07.png",
         "pictures-teapot_02.png",
     ]
