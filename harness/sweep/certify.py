@@ -59,7 +59,7 @@ def certify(
         raise HarnessError(f"{record.key}: this trial trained nothing; there is nothing to certify")
     distance = restored.backbone.distance()
     _same_fit(record, distance)
-    examination = _examination(restored, prompts, seed)
+    examination = examination_of(restored, prompts, seed)
     found = examination.values(progress)
     training = _training(record, restored, distance)
     body = {
@@ -126,7 +126,8 @@ def _same_fit(record: Record, distance: Distance) -> None:
         )
 
 
-def _examination(restored: Restored, prompts: int, seed: int) -> Examination:
+def examination_of(restored: Restored, prompts: int, seed: int, *, images: bool = True) -> Examination:
+    """Draw fresh prompts for a restored trial, ready to be measured on."""
     trial, drift = restored.task.trial, restored.experiment.drift
     category = restored.dataset.category(trial.subject)
     known = spoken_for(restored.dataset, category, drift)
@@ -137,7 +138,7 @@ def _examination(restored: Restored, prompts: int, seed: int) -> Examination:
         kind: load_encoder(specs[kind], device=backbone.device, kind=kind) for kind in USED if kind in specs
     }
     sampler = ReferenceSampler(backbone, trial.sampling, drift)
-    return Examination(sampler, backbone.delta(), Encoders(encoders), drawn, seed)
+    return Examination(sampler, backbone.delta(), Encoders(encoders), drawn, seed, images=images)
 
 
 def _asked(

@@ -75,7 +75,10 @@ def relative_change(tuned: Tensor, base: Tensor) -> list[float]:
 
 
 class Examination:
-    """Measures a tuned backbone against itself at the base weights, on drawn prompts."""
+    """Measures a tuned backbone against itself at the base weights, on drawn prompts.
+
+    ``images``: whether the tuned model draws them too; else what is measured on them is left out.
+    """
 
     def __init__(
         self,
@@ -84,7 +87,10 @@ class Examination:
         encoders: Encoders,
         drawn: Sequence[DrawnPrompt],
         seed: int,
+        *,
+        images: bool = True,
     ) -> None:
+        self.images = images
         self.sampler, self.backbone, self.whole, self.encoders = sampler, sampler.backbone, whole, encoders
         self.drawn, self.prompts = drawn, seeded(drawn, seed=seed)
         drift = sampler.drift
@@ -133,6 +139,8 @@ class Examination:
         moved = noise_distance(tuned.flatten(0, 1), probe.predictions.flatten(0, 1))
         result.add("noise_l2", moved.reshape(size, -1).mean(axis=1).tolist())
         result.add("relative_change", relative_change(tuned, probe.predictions))
+        if not self.images:
+            return
         images = self._images(part, lambda done: report((size + done) // 2))
         truth = [each.truth for each in self.drawn[part]]
         self._of_images(PriorImages(self.prompts[part], as_pil(images), as_pil(base), (), truth), result)
