@@ -21,12 +21,14 @@ from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.checkpoints import Checkpoints
 from harness.diffusion.weights.delta import Delta
 from harness.errors import HarnessError
+from harness.metrics.encoders.registry import load_encoder
 from harness.records import Lines, Record
 from harness.sweep import worklist
 from harness.sweep.catalog import Catalog, Installed
 from harness.sweep.grid import expand
 from harness.sweep.searching import known_trials
 from harness.sweep.worklist import Task
+from harness.trial.aligned import alignment_of
 from harness.trial.plan import WEIGHTS
 from harness.trial.prior_texts import bank_texts
 from harness.trial.stages import fit
@@ -74,7 +76,7 @@ def restore(folder: Path, record: Record, *, progress: Progress, device: str, pu
         backbone.apply(Delta.from_bytes(kept.read_bytes()))
         phrase = json.loads((kept.parent / "fit.json").read_text())["phrase"]
     else:
-        phrase = _fitted_again(folder, task, experiment, dataset, backbone, progress)
+        phrase = _fitted_again(folder, task, experiment, catalog, dataset, backbone, progress)
     if record.readout is not None:
         backbone.interpolate(backbone.delta(), record.readout["alpha"])
     return Restored(experiment, catalog, task, dataset, backbone, phrase)
@@ -97,7 +99,13 @@ def _device(record: Record) -> str:
 
 
 def _fitted_again(
-    folder: Path, task: Task, experiment: Experiment, dataset: Dataset, backbone: Backbone, progress: Progress
+    folder: Path,
+    task: Task,
+    experiment: Experiment,
+    catalog: Catalog,
+    dataset: Dataset,
+    backbone: Backbone,
+    progress: Progress,
 ) -> str | None:
     readout = task.trial.readout
     steps = [int(readout.value)] if readout is not None and readout.kind == "steps" else []
@@ -106,7 +114,12 @@ def _fitted_again(
     subject = dataset.shots(task.trial.subject, task.trial.shots, task.trial.seed)
     prompts = partial(bank_texts, dataset, subject.category, plan.drift)
     clock = Clock(backbone.device)
-    phrase = fit(plan, subject, backbone, progress, clock, checkpoints, prompts).phrase
+    alignment = alignment_of(
+        task.trial,
+        catalog.encoders(task.trial.backbone),
+        lambda spec, kind: load_encoder(spec, device=backbone.device, kind=kind),
+    )
+    phrase = fit(plan, subject, backbone, progress, clock, checkpoints, prompts, alignment).phrase
     for step in steps:
         backbone.interpolate(checkpoints.at(step).delta, 1.0)
     return phrase
