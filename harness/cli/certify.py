@@ -37,8 +37,9 @@ def certify(
 
     Its weights are restored, or fitted again bit for bit. docs/certify.md says what is assumed.
 
-    Examples:  harness certify 3fa9 --prompts 2048
-               harness certify --verify runs/fewshot/3fa9c1d2e4b58a07/certificate.json
+    Example:  harness certify 3fa9 --prompts 2048
+
+    Example:  harness certify --verify runs/fewshot/3fa9c1d2e4b58a07/certificate.json
     """
     from harness.cli.lookup import find_record
     from harness.report import certificate

@@ -43,7 +43,7 @@ class AlignmentEntry(Frozen):
         found: list[Alignment | None] = []
         for below, *chosen in itertools.product(self.below, *weights):
             used = {kind: weight for kind, weight in zip(KINDS, chosen, strict=True) if weight}
-            models = {kind: model for kind, model in self.encoders.items() if kind in used}
+            models = {str(kind): model for kind, model in self.encoders.items() if kind in used}
             each = Alignment(used, below, models) if used else None
             found += [] if each in found else [each]
         yield from found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,6 +75,10 @@ def relative_change(tuned: Tensor, base: Tensor) -> list[float]:
     return np.minimum(ratio, 2.0).reshape(len(tuned), -1).mean(axis=1).tolist()
 
 
+def _reported(progress: Progress, before: int, total: int, done: int) -> None:
+    progress("prompts", before + done, total, None)
+
+
 class Examination:
     """Measures a tuned backbone against itself at the base weights, on drawn prompts.
 
@@ -104,7 +109,7 @@ class Examination:
         for start in range(0, n, PART):
             part = slice(start, min(start + PART, n))
             if moved:
-                self._measure(part, result, lambda done, of=start: progress("prompts", of + done, n, None))
+                self._measure(part, result, partial(_reported, progress, start, n))
             else:
                 self._unmoved(part, result)
             progress("prompts", part.stop, n, None)
