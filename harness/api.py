@@ -134,6 +134,33 @@ class Lipschitz:
 
 
 @dataclass(frozen=True)
+class Alignment:
+    """Learning also to look like the shots: w·(1 − cosine) of features of the predicted clean image.
+
+    weights   w > 0 by kind of encoder (``clip``, ``dino``)
+    below     only at noise levels below this share of the schedule, where the prediction shows something
+    encoders  kind → model in place of the one that scores: then that score is not given up
+    """
+
+    weights: Mapping[str, float] = field(default_factory=dict, hash=False)
+    below: float = 0.4
+    encoders: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def settings(self) -> dict[str, Any]:
+        """Write as one flat mapping: what records hold and keys cover."""
+        models = {f"{kind}_encoder": model for kind, model in self.encoders.items()}
+        return {**self.weights, "below": self.below, **models}
+
+    @property
+    def short(self) -> str:
+        """Name it in titles: "align DINO 0.1 ‡"."""
+        models = {kind: f" by {model}" for kind, model in self.encoders.items()}
+        words = [f"{kind.upper()} {weight:g}{models.get(kind, '')}" for kind, weight in self.weights.items()]
+        below = "" if self.below == Alignment.below else f" below {self.below:g}"
+        return f"align {' + '.join(words)}{below} ‡"
+
+
+@dataclass(frozen=True)
 class Personalized:
     """What it takes to ask the tuned model for the subject: the phrase that stands for it in a prompt."""
 

@@ -15,7 +15,7 @@ from pydantic.functional_serializers import field_serializer, model_serializer
 from pydantic.functional_validators import field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.api import Lipschitz, checked_template
+from harness.api import Alignment, Lipschitz, checked_template
 
 Precision = Literal["fp32", "bf16", "fp16"]
 KeepWeights = Literal["small", "all", "none"]
@@ -265,9 +265,8 @@ class Readout(Frozen):
 class Trial(Frozen):
     """One cell, fully resolved. ``shots`` is 0 if unused; ``readout`` None is the fit's own end.
 
-    ``title`` names the row with its constraint, ``label`` without it (None: the same). Both are descriptive
-    and decide nothing; nor does ``all_shots``: these are all that the subject has; nor ``preset``, the one
-    that ``params`` were written over, where one was named.
+    ``title`` names the row with its constraint, ``label`` without it (None: the same). They decide nothing,
+    nor do ``all_shots`` (all that the subject has) and ``preset``, over which ``params`` were written.
     """
 
     backbone: BackboneSpec
@@ -277,6 +276,7 @@ class Trial(Frozen):
     params: dict[str, Any] = Field(default_factory=dict)
     preset: str | None = None
     lipschitz: Lipschitz | None = None
+    alignment: Alignment | None = None
     subject: str
     shots: int = Field(ge=0)
     all_shots: bool = False
@@ -284,15 +284,15 @@ class Trial(Frozen):
     sampling: Sampling = Field(default_factory=Sampling)
     readout: Readout | None = None
 
-    @field_serializer("lipschitz")
-    def _flat(self, lipschitz: Lipschitz | None) -> dict[str, Any] | None:
-        return lipschitz.settings() if lipschitz else None
+    @field_serializer("lipschitz", "alignment")
+    def _flat(self, value: Lipschitz | Alignment | None) -> dict[str, Any] | None:
+        return value.settings() if value else None
 
     def summary(self) -> dict[str, Any]:
         """What a record says of the trial: the nouns by name, without the paths of this machine."""
         names = {"backbone": self.backbone.name, "method": Path(self.method).name.removesuffix(".py")}
         summary = {**self.model_dump(mode="json"), **names}
-        for key in ("all_shots", "label", "preset", "readout"):
+        for key in ("all_shots", "label", "preset", "readout", "alignment"):
             if not getattr(self, key):
                 del summary[key]
         if self.readout is not None:

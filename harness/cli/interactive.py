@@ -117,6 +117,6 @@ def _described(record: Record) -> dict[str, object]:
     words: dict[str, object] = {
         name: record.key if name == "key" else record.trial.get(name) for name in DESCRIBING
     }
-    for part in ("params", "lipschitz"):
+    for part in ("params", "lipschitz", "alignment"):
         words |= {f"{part}.{key}": value for key, value in (record.trial.get(part) or {}).items()}
     return words

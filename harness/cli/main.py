@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli import completion
+from harness.cli.certify import certify
 from harness.cli.doctor import doctor
 from harness.cli.paper import paper
 from harness.cli.report import (
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.command()(sweep)
 app.command()(init)
 app.command()(score)
+app.command()(certify)
 app.command()(doctor)
 app.command()(pretrain)
 for command in (table, best, compare, figures, report, paper):

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from harness.config import strict_yaml
+from harness.config.alignment_entry import AlignmentEntry
 from harness.config.axes import Axis, Seed, as_axis
 from harness.config.constraint_entry import LipschitzEntry
 from harness.config.readouts import ReadoutsEntry
@@ -49,7 +50,8 @@ Shots = Annotated[int, Field(ge=1)] | Literal["all"]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
-_ASKED = ("readouts", "search", "over", "sampling")
+_ASKED = ("readouts", "search", "over", "sampling", "alignment")
+_NOT = (None, (None,), [None])
 
 
 class _MayAskForMore(Frozen):
@@ -57,7 +59,7 @@ class _MayAskForMore(Frozen):
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if key not in _ASKED or value is not None}
+        return {key: value for key, value in handler(self).items() if key not in _ASKED or value not in _NOT}
 
 
 class OwnSampling(Frozen):
@@ -81,6 +83,7 @@ class MethodEntry(_MayAskForMore):
     preset: Axis[str | None] = (None,)
     params: dict[str, Any] = Field(default_factory=dict)
     lipschitz: Axis[LipschitzEntry | None] = (None,)
+    alignment: Axis[AlignmentEntry | None] = (None,)
     over: OverEntry | None = None
     readouts: ReadoutsEntry | None = None
     sampling: OwnSampling | None = None

@@ -28,7 +28,7 @@ def setting(trial: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {part: trial[part] for part in ("dataset", "backbone", "method")}
     flat |= {"precision": trial["precision"]} if "precision" in trial else {}
-    for part in ("params", "sampling", "lipschitz", "drift", "readout"):
+    for part in ("params", "sampling", "lipschitz", "alignment", "drift", "readout"):
         flat |= {f"{part}.{name}": value for name, value in (trial.get(part) or {}).items()}
     return flat
 
@@ -68,7 +68,9 @@ def title(trial: Mapping[str, Any]) -> str:
     if not constraints:
         return label(trial)
     full = f"{_plain_label(trial)} + Lipschitz {', '.join(constraints.long)}"
-    paper = constraints.known_as(trial["method"], trial.get("params", {}))
+    paper = None
+    if not trial.get("alignment"):
+        paper = constraints.known_as(trial["method"], trial.get("params", {}))
     return (f"{full} ({paper})" if paper else full) + _behind(trial)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -18,6 +18,15 @@ Split = Literal["development", "test", "confirmation", "all"]
 
 class DatasetError(HarnessError):
     """A data set that cannot be used as it is: one line with the file and what to do."""
+
+
+@dataclass(frozen=True)
+class DrawnPrompt:
+    """A prior prompt drawn at random: its text, its group, and what an image must show ({}: unknown)."""
+
+    text: str
+    group: str
+    truth: Mapping[str, str] = field(default_factory=dict)
 
 
 class Dataset(Protocol):
@@ -108,6 +117,15 @@ class Dataset(Protocol):
 
         Half are of the class, half of one half of the other classes: what the bank leaves out is there to
         be measured. None is among the prior prompts of a drift set of usual size.
+        """
+        ...
+
+    def drawn_prompts(
+        self, category: str, n: int, *, seed: int, without: Collection[str]
+    ) -> list[DrawnPrompt]:
+        """Draw n prior prompts independently: half of the class, half of others, with repeats.
+
+        None of them is among ``without``. More n only adds. Raises DatasetError where no wording is left.
         """
         ...
 

@@ -8,7 +8,7 @@ photos/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from harness.api import Prompt, Subject, checked_template
 from harness.config import strict_yaml
 from harness.datasets import prompts as wording
-from harness.datasets.base import DatasetEntry, DatasetError
+from harness.datasets.base import DatasetEntry, DatasetError, DrawnPrompt
 from harness.datasets.photos import RESIZES, Recent, photo_digest, photo_files, photos_in, read_photo, squared
 from harness.datasets.shots import draw, fingerprint
 from harness.errors import one_of
@@ -185,6 +185,12 @@ class FolderDataset:
     def bank_prompts(self, category: str, n: int) -> list[str]:
         """Return prompts in wordings of their own."""
         return wording.bank_prompts(category, n)
+
+    def drawn_prompts(
+        self, category: str, n: int, *, seed: int, without: Collection[str]
+    ) -> list[DrawnPrompt]:
+        """Draw from all wordings; what an image shows is not known here."""
+        return wording.drawn_prompts(category, n, seed=seed, without=without)
 
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         """Fingerprint of the class noun, the drawn files' content in the order of the draw, the cropping."""

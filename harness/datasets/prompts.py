@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import random
+from collections.abc import Collection
 
 from harness.api import Prompt
-from harness.datasets.base import DatasetError
+from harness.datasets.base import DatasetError, DrawnPrompt
 from harness.datasets.shots import group_sizes
 
 PLACES = (
@@ -59,6 +61,17 @@ BANK_PLACES = (
 BANK_OPENINGS = ("a picture of a {}", "a {}", "a close-up of a {}")
 """With places of its own a bank shares no prompt with the prior prompts, and no context with the test's."""
 
+PRIOR_WORDINGS = (
+    "a photo of a {}",
+    *(f"a {{}} {place}" for place in (*PLACES, *OBJECT_PLACES)),
+    *(f"a photo of a {{}} {place}" for place in (*PLACES, *OBJECT_PLACES)),
+)
+BANK_WORDINGS = tuple(
+    f"{opening} {place}"
+    for shift in range(len(BANK_OPENINGS))
+    for opening, place in zip(itertools.cycle(BANK_OPENINGS[shift:] + BANK_OPENINGS[:shift]), BANK_PLACES)
+)
+
 
 def default_prompts(*, live: bool) -> list[Prompt]:
     """25 prompts for an object (20 contexts, 5 properties) or a live subject (10, 10 outfits, 5)."""
@@ -78,11 +91,10 @@ def prior_prompts(category: str, n: int) -> dict[str, list[str]]:
     """
     sizes = group_sizes(n)
     others = [noun for noun in NOUNS if noun != category]
-    wordings = ["a photo of a {}", *(f"a {{}} {place}" for place in (*PLACES, *OBJECT_PLACES))]
-    wordings += [f"a photo of a {{}} {place}" for place in (*PLACES, *OBJECT_PLACES)]
-    of_class = (wording.format(category) for wording in itertools.cycle(wordings))
+    of_class = (wording.format(category) for wording in itertools.cycle(PRIOR_WORDINGS))
     of_others = (
-        wording.format(noun) for wording, noun in zip(itertools.cycle(wordings), itertools.cycle(others))
+        wording.format(noun)
+        for wording, noun in zip(itertools.cycle(PRIOR_WORDINGS), itertools.cycle(others))
     )
     return {
         "class": list(itertools.islice(of_class, sizes["class"])),
@@ -97,13 +109,34 @@ def bank_prompts(category: str, n: int) -> list[str]:
     Raises DatasetError past the supply of wordings.
     """
     others = [noun for noun in NOUNS if noun != category][::2]
-    wordings = [
-        f"{opening} {place}"
-        for shift in range(len(BANK_OPENINGS))
-        for opening, place in zip(itertools.cycle(BANK_OPENINGS[shift:] + BANK_OPENINGS[:shift]), BANK_PLACES)
-    ]
-    if n > 2 * len(wordings):
-        raise DatasetError(f"bank: {n} prompts are asked for, there are wordings for {2 * len(wordings)}")
-    pairs = zip(wordings, itertools.cycle(others))
+    if n > 2 * len(BANK_WORDINGS):
+        raise DatasetError(
+            f"bank: {n} prompts are asked for, there are wordings for {2 * len(BANK_WORDINGS)}"
+        )
+    pairs = zip(BANK_WORDINGS, itertools.cycle(others))
     texts = (text for words, other in pairs for text in (words.format(category), words.format(other)))
     return list(itertools.islice(texts, n))
+
+
+def drawn_prompts(category: str, n: int, *, seed: int, without: Collection[str]) -> list[DrawnPrompt]:
+    """Draw n prompts independently, with repeats: half of the class, half of the other nouns together.
+
+    Each is one of all wordings that are not among ``without``. Raises DatasetError where none is left.
+    """
+    nouns = {"class": [category], "other": [noun for noun in NOUNS if noun != category]}
+    left = {
+        group: [
+            text
+            for words in (*PRIOR_WORDINGS, *BANK_WORDINGS)
+            for noun in some
+            if (text := words.format(noun)) not in without
+        ]
+        for group, some in nouns.items()
+    }
+    if not all(left.values()):
+        raise DatasetError(
+            f"every wording of {category!r} is in the drift set or the bank; lower drift.prompts"
+        )
+    rng = random.Random(f"independent/{category}/{seed}")
+    groups = (rng.choice(("class", "other")) for _ in range(n))
+    return [DrawnPrompt(rng.choice(left[group]), group) for group in groups]

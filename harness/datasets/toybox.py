@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from PIL.Image import Image
 
 from harness.api import Prompt, Subject
-from harness.datasets.base import DatasetEntry, DatasetError
+from harness.datasets.base import DatasetEntry, DatasetError, DrawnPrompt
 from harness.datasets.photos import Recent
 from harness.datasets.shots import draw, fingerprint, group_sizes
 from harness.errors import one_of
@@ -201,16 +201,22 @@ class ToyboxDataset:
 
         sizes = group_sizes(n)
         asked = (*class_prompts(category, sizes["class"]), *other_prompts(category, sizes["other"]))
-        truth = {each.text_template: dict(each.attributes) for each in asked}
-        for attributes in truth.values():
-            attributes["class"] = attributes.pop("category")
-        return truth
+        return {each.text_template: _truth(each) for each in asked}
 
     def bank_prompts(self, category: str, n: int) -> list[str]:
         """Return prompts of the class and half of the others, with three of the five accessories."""
         from harness.toybox.bank import bank_prompts
 
         return [each.text_template for each in bank_prompts(category, n)]
+
+    def drawn_prompts(
+        self, category: str, n: int, *, seed: int, without: Collection[str]
+    ) -> list[DrawnPrompt]:
+        """Draw from all captions of the class and of the others, with what each of them asks for."""
+        from harness.toybox.prompts import independent_prompts
+
+        drawn = independent_prompts(category, n, seed=seed, without=without)
+        return [DrawnPrompt(each.text_template, group, _truth(each)) for group, each in drawn]
 
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         """Fingerprint of the drawn scenes."""
@@ -251,6 +257,11 @@ class ToyboxDataset:
             drawn = cache.tensors("toybox-photos", content, partial(_one_rendered, scene))
             images += _as_images(drawn["picture"][None])
         return images
+
+
+def _truth(prompt: ToyPrompt) -> dict[str, str]:
+    """The attributes that a prior prompt asks for, under the names of the probe."""
+    return {"class" if name == "category" else name: value for name, value in prompt.attributes.items()}
 
 
 def _rendered(scenes: Sequence[Scene]) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from harness.diffusion.alignment import FeatureAlignment
 from harness.diffusion.draws import MicroBatch
 from harness.diffusion.objective import Reduction, reduce
 
@@ -45,6 +46,7 @@ class DenoisingLoss:
     precondition  compare clean latents in place of velocities
     reduction     how the subject's squares are averaged under their masks
     preference    turns the subject's part into a preference over the base model; None: nothing does
+    alignment     is added to the subject's part; None: nothing is
     """
 
     backbone: Backbone
@@ -52,14 +54,19 @@ class DenoisingLoss:
     precondition: bool = False
     reduction: Reduction = "mean"
     preference: Preference | None = None
+    alignment: FeatureAlignment | None = None
 
     def __call__(self, drawn: MicroBatch) -> Tensor:
         """The loss [] of a micro-batch, with the graph of its gradients."""
         base = None if self.preference is None else self._of_base(drawn, self.preference.told)
-        squares = self._squares(drawn, drawn.captions)
+        noisy, predicted = self._predicted(drawn, drawn.captions)
+        squares = self._squares(drawn, predicted)
         loss = self._of_subject(squares, drawn)
         if self.preference is not None and base is not None:
             loss = self.preference.loss(loss, base)
+        if self.alignment is not None:
+            aligned = self.alignment.loss(self.backbone, drawn, noisy, predicted)
+            loss = loss if aligned is None else loss + aligned
         if self.beside and len(squares) > drawn.subject:
             loss = loss + self.beside * squares[drawn.subject :].mean()
         return loss
@@ -72,21 +79,24 @@ class DenoisingLoss:
             drawn.latents[:n], drawn.captions[:n], drawn.noise[:n], drawn.timesteps[:n], n, drawn.masks
         )
         with self.backbone.adaptation.at_base():
-            squares = self._squares(own, [told.get(caption, caption) for caption in own.captions])
-        return self._of_subject(squares, own)
+            _, predicted = self._predicted(own, [told.get(caption, caption) for caption in own.captions])
+        return self._of_subject(self._squares(own, predicted), own)
 
     def _of_subject(self, squares: Tensor, drawn: MicroBatch) -> Tensor:
         return reduce(squares[: drawn.subject], drawn.masks, self.reduction)
 
-    def _squares(self, drawn: MicroBatch, captions: Sequence[str]) -> Tensor:
-        """(target − prediction)² [n, c, h, w]."""
+    def _predicted(self, drawn: MicroBatch, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """z_t and what is predicted there, both [n, c, h, w]."""
         backbone = self.backbone
         noisy = backbone.add_noise(drawn.latents, drawn.noise, drawn.timesteps)
-        predicted = backbone.predict(noisy, drawn.timesteps, backbone.conditioning(captions))
+        return noisy, backbone.predict(noisy, drawn.timesteps, backbone.conditioning(captions))
+
+    def _squares(self, drawn: MicroBatch, predicted: Tensor) -> Tensor:
+        """(target − prediction)² [n, c, h, w]."""
         squares = (predicted - self._target(drawn)).square()
         if not self.precondition:
             return squares
-        return squares * backbone.clean_latent_weight(drawn.timesteps)
+        return squares * self.backbone.clean_latent_weight(drawn.timesteps)
 
     def _target(self, drawn: MicroBatch) -> Tensor:
         """What is to be predicted [n, c, h, w]: the noise, or beside the subject the base model's."""

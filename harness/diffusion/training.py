@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from harness.api import Lipschitz, Progress
+from harness.diffusion.alignment import FeatureAlignment
 from harness.diffusion.augment import Augment
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.bank import Bank, FromBank, Goal, make_bank
@@ -43,6 +44,7 @@ class Trainer:
     bound            what the constraints prove at the end; of a hard bound {"radius", "l2"}; None without
     seconds_charged  seconds to add to the measured wall-clock, for work that was read from the cache
     checkpoints      weights to keep along the course
+    alignment        what is learnt beside in feature space; its part is in ``losses``
     bank_texts       gives the prompts of a bank where one is asked for; None: there can be none
     """
 
@@ -55,13 +57,14 @@ class Trainer:
         draws: Draws | None = None,
         checkpoints: Checkpoints | None = None,
         bank_texts: Callable[[], Sequence[str]] | None = None,
+        alignment: FeatureAlignment | None = None,
     ) -> None:
         self.seed = seed
         self.lipschitz = lipschitz
         self.progress = progress
         self.draws = draws
         self.checkpoints = checkpoints or Checkpoints()
-        self.bank_texts = bank_texts
+        self.bank_texts, self.alignment = bank_texts, alignment
         self._bank: Bank | None = None
         self.losses: list[float] = []
         self.bound: dict[str, float] | None = None
@@ -164,13 +167,13 @@ class Trainer:
         update = optimizer_of(optimizer, trained, lr, weight_decay)
         scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.precision == "fp16")
         log = LossLog(steps, self.losses, self.progress, every=1 if backbone.device.type == "cpu" else 10)
-        objective = DenoisingLoss(backbone, lessons.weight, precondition, reduction, preference)
+        loss_of = DenoisingLoss(backbone, lessons.weight, precondition, reduction, preference, self.alignment)
         _make_ready(backbone, trained, [*lessons.captions, *(preference.told.values() if preference else ())])
         try:
             with start_token(backbone.networks.denoiser, backbone.cross_attention, start):
                 for step in range(1, steps + 1):
                     set_rate(update, lr, lr_decay, step=step, steps=steps)
-                    loss = _backward(objective, batches, accumulate, scaler, backbone.device)
+                    loss = _backward(loss_of, batches, accumulate, scaler, backbone.device)
                     log.add(loss)
                     _step(update, scaler, constraints, clip, loss)
                     self.checkpoints.passed(step, backbone, constraints)

@@ -8,3 +8,6 @@ SAMPLING_VERSION = 1
 
 READOUT_VERSION = 1
 """Raise it when a readout of the same fit gets other weights: :mod:`harness.trial.readouts`."""
+
+ALIGNMENT_VERSION = 1
+"""Raise it when alignment in feature space gives other weights: :mod:`harness.diffusion.alignment`."""

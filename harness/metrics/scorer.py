@@ -5,7 +5,7 @@ The score stage needs encoders only, no backbone: saved images can be scored aga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from harness.metrics.measure import Measure, Missing, Remarked, Values
@@ -15,10 +15,13 @@ from harness.metrics.scores.averages import by_prompt, mean
 
 
 class Scorer:
-    """Computes the metrics of the score stage for one trial; features are shared between them."""
+    """Computes the metrics of the score stage for one trial; features are shared between them.
 
-    def __init__(self, inputs: ScorerInputs, encoders: Encoders) -> None:
-        self.inputs, self.encoders = inputs, encoders
+    ``trained_on``: kinds of encoder that the method was trained on, whose scores are left empty.
+    """
+
+    def __init__(self, inputs: ScorerInputs, encoders: Encoders, *, trained_on: Collection[str] = ()) -> None:
+        self.inputs, self.encoders, self.trained_on = inputs, encoders, trained_on
 
     def scores(self, names: Sequence[str]) -> Scores:
         """Compute the named scores."""
@@ -34,6 +37,8 @@ class Scorer:
         result, of_prior = Scores(), _PriorValues(self.inputs, self.encoders)
         for measure in measures:
             try:
+                if measure.kind == "score" and measure.encoder in self.trained_on:
+                    raise Missing(f"trained on the {measure.encoder} encoder that scores (alignment)")
                 if measure.per in ("prior prompt", "prior group"):
                     value = of_prior.number(measure, result)
                 else:

@@ -228,7 +228,7 @@ def _cells(records: list[Record]) -> dict[str, Cell]:
 
 
 def _place(row: Row) -> tuple[Any, ...]:
-    """Floors, methods by shots, ceilings; the plain method, then each kind of constraint, loose to tight."""
+    """Floors, methods by shots, ceilings; plain, aligned, then each kind of constraint, loose to tight."""
     flat = row.setting
     held = {type(each): each.tightness for each in row.constraints.members}
     return (
@@ -239,6 +239,7 @@ def _place(row: Row) -> tuple[Any, ...]:
         _ORDER.index(row.method) if row.method in _ORDER else len(_ORDER),
         row.method,
         [_sortable(flat[part]) for part in sorted(flat) if part.startswith(("sampling.", "params."))],
+        [(part, _sortable(flat[part])) for part in sorted(flat) if part.startswith("alignment.")],
         [kind in held for kind in reversed(kinds())],
         [held[kind] for kind in kinds() if kind in held],
         _readout_place(flat),

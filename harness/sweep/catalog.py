@@ -162,10 +162,25 @@ class Installed:
             chosen_prompts(self.dataset, subject, wanted)
         banked: set[str] = set()
         for trial in trials:
+            self._check_alignment(trial)
             category = self.dataset.category(trial.subject)
             if category not in banked and self._banks(trial):
                 bank_texts(self.dataset, category, self._drift)
                 banked.add(category)
+
+    def _check_alignment(self, trial: Trial) -> None:
+        """Refuse an encoder to align with that is not there, or of another kind."""
+        from harness.metrics.encoders.names import check_name
+
+        if trial.alignment is None:
+            return
+        scoring = self.encoders(trial.backbone)
+        for kind in trial.alignment.weights:
+            model = trial.alignment.encoders.get(kind)
+            if model is not None:
+                check_name(kind, EncoderSpec(model=model))
+            elif kind not in scoring:
+                raise ConfigError(f"alignment.{kind}: there is no {kind} encoder; name one (encoders.{kind})")
 
     def _banks(self, trial: Trial) -> bool:
         """Whether the method or a constraint of a trial uses a bank."""

@@ -6,11 +6,11 @@ A key covers everything that decides the outcome, defaults filled in, and nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from harness.diffusion.versions import READOUT_VERSION, SAMPLING_VERSION, TRAINER_VERSION
+from harness.diffusion.versions import ALIGNMENT_VERSION, READOUT_VERSION, SAMPLING_VERSION, TRAINER_VERSION
 from harness.files import json_digest
 from harness.metrics.registry import MEASURES, of_sample_stage
 from harness.specs import DriftSet, Precision, Trial
@@ -25,7 +25,8 @@ class Fingerprints:
 
     ``encoders`` maps an encoder kind to the revision of its weights; ``method_source`` is the hash of a
     user's own method file, None for a method of ``baselines/``, whose ``method_version`` speaks for it.
-    ``held_out`` is the fingerprint of the photos held out, None where they are the same for every draw.
+    ``held_out`` is the fingerprint of the photos held out, None where they are the same for every draw;
+    ``aligned`` is as ``encoders``, of those that are trained on.
     """
 
     backbone: str
@@ -36,6 +37,7 @@ class Fingerprints:
     references: str
     encoders: Mapping[str, str]
     held_out: str | None = None
+    aligned: Mapping[str, str] = field(default_factory=dict)
 
 
 def digest(value: Any) -> str:
@@ -69,6 +71,7 @@ def keys(
             "precision": precision,
             "trainer": TRAINER_VERSION,
             **({"autoencoder": "tiled"} if tiled else {}),
+            **_alignment(trial, fingerprints),
         }
     )
     sample = _digest(
@@ -98,6 +101,14 @@ def keys(
 @cache
 def _drift(drift: DriftSet) -> Any:
     return _normal(drift.model_dump(mode="json"))
+
+
+def _alignment(trial: Trial, fingerprints: Fingerprints) -> dict[str, Any]:
+    """What alignment adds to the fit key; nothing without it."""
+    if trial.alignment is None:
+        return {}
+    settings = {**trial.alignment.settings(), "encoders": dict(fingerprints.aligned)}
+    return {"alignment": {**settings, "version": ALIGNMENT_VERSION}}
 
 
 def _readout(trial: Trial) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.api import Lipschitz
+from harness.api import Alignment, Lipschitz
 from harness.config.experiment import Experiment, MethodEntry
 from harness.diffusion.constraints.combination import Combination
 from harness.errors import ConfigError, HarnessError, one_of
@@ -26,6 +26,7 @@ class _Variant:
     params: dict[str, Any]
     preset: str | None
     lipschitz: Lipschitz | None
+    alignment: Alignment | None
     uses_shots: bool
     readouts: tuple[Readout, ...]
 
@@ -65,6 +66,7 @@ def trials_of(
                     params=variant.params,
                     preset=variant.preset,
                     lipschitz=variant.lipschitz,
+                    alignment=variant.alignment,
                     subject=subject,
                     shots=count,
                     all_shots=every,
@@ -103,6 +105,11 @@ def _variants(
         raise ConfigError(
             f"{place}.lipschitz: {entry.name!r} changes no weights: nothing to constrain, leave it out"
         )
+    alignments: list[Alignment | None] = []
+    for aligned in entry.alignment:
+        alignments += [None] if aligned is None else list(aligned.each())
+    if not method.changes_weights and any(alignments):
+        raise ConfigError(f"{place}.alignment: {entry.name!r} does not train the denoiser, leave it out")
     readouts = asked(experiment, entry, place, method)
     every, axes = combinations(entry, place, method)
     distinguishing = _distinguishing(entry, siblings)
@@ -113,14 +120,15 @@ def _variants(
         varied = {name: params[name] for name in params if name in axes or name in distinguishing}
         if named and preset:
             varied = {"preset": preset, **varied}
-        for lipschitz in constraints:
+        for lipschitz, alignment in itertools.product(constraints, alignments):
             yield _Variant(
                 method=entry.name,
-                title=title(entry.label or method.title, varied, lipschitz),
-                label=title(entry.label or method.title, varied, None),
+                title=title(entry.label or method.title, varied, lipschitz, alignment),
+                label=title(entry.label or method.title, varied, None, alignment),
                 params=resolved,
                 preset=preset,
                 lipschitz=lipschitz,
+                alignment=alignment,
                 uses_shots=method.uses_shots,
                 readouts=readouts,
             )
@@ -178,13 +186,16 @@ def combinations(entry: MethodEntry, place: str, method: type) -> tuple[list[dic
     return [dict(zip(choices, values)) for values in itertools.product(*choices.values())], axes
 
 
-def title(name: str, varied: dict[str, Any], lipschitz: Lipschitz | None) -> str:
-    """Name a row: the method, the parameters that vary, the constraint.
+def title(
+    name: str, varied: dict[str, Any], lipschitz: Lipschitz | None, alignment: Alignment | None = None
+) -> str:
+    """Name a row: the method, the parameters that vary, alignment, the constraint.
 
     >>> title("DreamBooth", {"lr": 0.001}, Lipschitz(penalty=500))
     'DreamBooth (lr=0.001, λ=500)'
     """
     marks = [f"{key}={_plain(value)}" for key, value in varied.items()]
+    marks += [alignment.short] if alignment else []
     marks += Combination.read(lipschitz.settings()).short if lipschitz else []
     return f"{name} ({', '.join(marks)})" if marks else name
 

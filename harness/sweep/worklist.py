@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from harness.config.experiment import Experiment
 from harness.records import Record
-from harness.specs import BackboneSpec, Readout, Trial
+from harness.specs import BackboneSpec, EncoderSpec, Readout, Trial
 from harness.sweep.catalog import Catalog
 from harness.sweep.grid import trials
 from harness.sweep.keys import Fingerprints, digest, keys
@@ -256,8 +256,20 @@ class _Fingerprinter:
             prompts=prompts,
             references=references,
             encoders=encoders,
+            aligned=self._aligned(trial, encoders),
             held_out=catalog.held_out_identity(trial.subject, self.most_shots(trial.subject), trial.seed),
         )
+
+    def _aligned(self, trial: Trial, encoders: Mapping[str, str]) -> dict[str, str]:
+        """The revisions of the encoders that a trial is aligned with."""
+        if trial.alignment is None:
+            return {}
+        models = trial.alignment.encoders
+        revision = self._catalog.encoder_revision
+        return {
+            kind: revision(EncoderSpec(model=models[kind])) if kind in models else encoders[kind]
+            for kind in trial.alignment.weights
+        }
 
     def _backbone(self, spec: BackboneSpec) -> tuple[str, dict[str, str]]:
         name = spec.model_dump_json()

@@ -6,6 +6,7 @@ Knows nothing of the looks of any subject.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
@@ -114,6 +115,25 @@ def draw_prompt(rng: np.random.Generator, category: str) -> ToyPrompt:
         context += f" {BACKDROPS[attributes['background']].phrase}"
     opening = pick(rng, ("a photo of ", "", "a picture of "))
     return ToyPrompt(f"{opening}{article(words)}{context}", "prior", attributes)
+
+
+def independent_prompts(
+    category: str, n: int, *, seed: int, without: Collection[str] = ()
+) -> tuple[tuple[str, ToyPrompt], ...]:
+    """Draw n prompts independently of each other, each with its group; more n only adds, repeats occur.
+
+    Half are of the class (``class``), half of any other (``other``), drawn again where their text is among
+    ``without``.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(f"independent/{category}".encode())])
+    others = tuple(each for each in CLASSES if each != category)
+    found: list[tuple[str, ToyPrompt]] = []
+    while len(found) < n:
+        group = "class" if rng.random() < 0.5 else "other"
+        prompt = draw_prompt(rng, category if group == "class" else pick(rng, others))
+        if prompt.text_template not in without:
+            found.append((group, prompt))
+    return tuple(found)
 
 
 def distinct(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.backbones.conditioning import Conditioning
 from harness.diffusion.seeds import named_seed
 from harness.diffusion.weights.delta import Distance
 from harness.metrics.scorer import drift_of_weights
@@ -65,14 +66,19 @@ def predict(backbone: Backbone, probe: NoiseProbe) -> Tensor:
 
 
 def _predict_batch(backbone: Backbone, probe: NoiseProbe, batch: slice) -> Tensor:
+    predicted = backbone.predict(*questions(backbone, probe, batch))
+    return predicted.float().cpu().unflatten(0, (-1, len(probe.timesteps)))
+
+
+def questions(backbone: Backbone, probe: NoiseProbe, batch: slice) -> tuple[Tensor, Tensor, Conditioning]:
+    """Return what the denoiser is given for some prompts: z_t [n·T, c, h, w], t [n·T], n·T conditionings."""
     prompts, steps = probe.prompts[batch], len(probe.timesteps)
     latents = probe.latents[batch].repeat_interleave(steps, dim=0)
     noise = torch.cat([_noise(prompt, latents.shape[1:], steps) for prompt in prompts])
     latents, noise = latents.to(backbone.device), noise.to(backbone.device)
     timesteps = probe.timesteps.to(backbone.device).repeat(len(prompts))
     conditioning = backbone.conditioning([prompt.text for prompt in prompts for _ in range(steps)])
-    predicted = backbone.predict(backbone.add_noise(latents, noise, timesteps), timesteps, conditioning)
-    return predicted.float().cpu().unflatten(0, (len(prompts), steps))
+    return backbone.add_noise(latents, noise, timesteps), timesteps, conditioning
 
 
 def _noise(prompt: PriorPrompt, shape: Iterable[int], steps: int) -> Tensor:

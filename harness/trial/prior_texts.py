@@ -47,6 +47,14 @@ def calibration_texts(texts: Texts, drift: DriftSet) -> dict[str, list[str]]:
     return {group: [*chosen[group], *dict.fromkeys(lent[group])][:wanted] for group in CALIBRATION_GROUPS}
 
 
+def spoken_for(dataset: Dataset, category: str, drift: DriftSet) -> set[str]:
+    """Return every prompt that the drift set, the calibration probe or the class's bank holds."""
+    texts = partial(dataset.prior_prompts, category)
+    parts = texts(max(drift.prompts, drift.images)), calibration_texts(texts, drift)
+    known = {text for part in parts for group in part.values() for text in group}
+    return known | set(dataset.bank_prompts(category, BANK_PROMPTS))
+
+
 def bank_texts(dataset: Dataset, category: str, drift: DriftSet) -> list[str]:
     """Return the 64 prompts of a class's bank; they depend on the data set and the class alone.
 

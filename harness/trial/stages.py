@@ -12,6 +12,7 @@ from PIL.Image import Image
 
 from harness import methods
 from harness.api import Ceiling, Personalized, Progress, Subject
+from harness.diffusion.alignment import FeatureAlignment
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.checkpoints import Checkpoints
 from harness.diffusion.sampling import sample_images
@@ -87,6 +88,7 @@ def fit(
     clock: Clock,
     checkpoints: Checkpoints | None = None,
     bank_texts: Callable[[], Sequence[str]] | None = None,
+    alignment: FeatureAlignment | None = None,
 ) -> Fitted:
     """Let the method of a plan tune the backbone, in place. Raises whatever the method raises."""
     trial, source = plan.trial, plan.method_source
@@ -100,6 +102,7 @@ def fit(
         progress=progress,
         checkpoints=checkpoints,
         bank_texts=bank_texts,
+        alignment=alignment,
     )
     progress("fit", 0, 1, None)
     with clock.time("fit"):

@@ -26,6 +26,7 @@ from harness.metrics.scorer import Scorer
 from harness.metrics.scorer_inputs import Encoders
 from harness.specs import BackboneSpec, DatasetSpec, EncoderSpec, Execution, Precision
 from harness.trial import outputs
+from harness.trial.aligned import alignment_of, given_up
 from harness.trial.calibration import Calibration, calibrate
 from harness.trial.data import TrialData
 from harness.trial.images import from_png
@@ -164,7 +165,7 @@ class Worker:
         with clock.time("score"):
             truth = partial(self._dataset.prior_truth, data.subject.category, plan.drift.images)
             inputs = scorer_inputs(plan, data, fitted, sampled, reference, truth=truth)
-            scorer = Scorer(inputs, encoders)
+            scorer = Scorer(inputs, encoders, trained_on=given_up(plan.trial, self._encoder_specs))
             scores, drift = scorer.scores(plan.scores), scorer.drift()
         if plan.stage != "score":
             files |= outputs.image_files(plan, data, inputs)
@@ -212,7 +213,7 @@ class Worker:
                 else:
                     fitted = fit(
                         job.to_fit(plan), data.subject, self._backbone, progress, clock, checkpoints,
-                        data.bank_texts,
+                        data.bank_texts, alignment_of(plan.trial, self._encoder_specs, self._to_align_with),
                     )  # fmt: skip
             except Exception as error:
                 job.error = error
@@ -220,6 +221,12 @@ class Worker:
             alone = all(each.trial.readout is None and each.output_limit is None for each in job.plans)
             job.tuned = TunedModel(self._backbone, fitted, checkpoints, clock, restored=restored, alone=alone)
         return job.tuned
+
+    def _to_align_with(self, spec: EncoderSpec, kind: str) -> Any:
+        """The encoder that scores, where it is that one."""
+        if spec == self._encoder_specs.get(kind):
+            return self._loaded_encoders[kind]
+        return load_encoder(spec, device=self._device, kind=kind)
 
     def _halved(self) -> dict[str, Any]:
         """The batch sizes that memory came down to, for the record."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.api import Lipschitz
+from harness.api import Alignment, Lipschitz
 from harness.metrics.registry import MEASURES
 from harness.specs import BackboneSpec, DriftSet, Sampling, Trial
 from harness.sweep import keys
@@ -108,6 +108,7 @@ ALL, LATER, LAST, NONE = {"fit", "sample", "score"}, {"sample", "score"}, {"scor
         ({"lipschitz": None}, ALL),
         ({"lipschitz": Lipschitz(penalty=1.0, norm="sum")}, ALL),
         ({"lipschitz": Lipschitz(bound=1.0)}, ALL),
+        ({"alignment": Alignment({"dino": 0.1})}, ALL),
         ({"method": "other"}, ALL),
         ({"subject": "s1"}, ALL),
         ({"seed": 1}, ALL),

@@ -1,6 +1,7 @@
 """A class's bank shares no prompt with what drift is measured on, and holds half of the world."""
 
 from functools import partial
+from itertools import pairwise
 
 import pytest
 
@@ -12,7 +13,7 @@ from harness.specs import DriftSet
 from harness.toybox.bank import bank_prompts, divided
 from harness.toybox.captions import ACCESSORY_PHRASES
 from harness.toybox.scenes.world import CLASSES
-from harness.trial.prior_texts import bank_texts, calibration_texts
+from harness.trial.prior_texts import bank_texts, calibration_texts, spoken_for
 
 
 class Photos:
@@ -20,6 +21,7 @@ class Photos:
 
     prior_prompts = staticmethod(wording.prior_prompts)
     bank_prompts = staticmethod(wording.bank_prompts)
+    drawn_prompts = staticmethod(wording.drawn_prompts)
 
 
 @pytest.mark.parametrize("category", ["mug", "cat", "robot"])
@@ -64,3 +66,35 @@ def test_wordings_for_photos_have_an_end():
     assert len(set(wording.bank_prompts("dog", 96))) == 96
     with pytest.raises(DatasetError, match="there are wordings for 96"):
         wording.bank_prompts("dog", 97)
+
+
+@pytest.mark.parametrize("category", ["mug", "cat"])
+@pytest.mark.parametrize("dataset", [ToyboxDataset(), Photos()], ids=["toybox", "photos"])
+def test_drawn_prompts_are_in_no_drift_set_probe_or_bank(dataset, category):
+    drift = DriftSet()
+    known = spoken_for(dataset, category, drift)
+    assert known >= {"", *bank_texts(dataset, category, drift)}
+    assert known >= {text for group in dataset.prior_prompts(category, 64).values() for text in group}
+    drawn = dataset.drawn_prompts(category, 600, seed=0, without=known)
+    assert len(drawn) == 600 and not {each.text for each in drawn} & known
+    of_class = [each for each in drawn if each.group == "class"]
+    assert 240 < len(of_class) < 360  # 300 ± 5 standard deviations
+    assert all(f" {category}" in each.text for each in of_class)
+    assert not any(each.text.endswith(f" {category}") for each in drawn if each.group == "other")
+    assert dataset.drawn_prompts(category, 50, seed=0, without=known) == drawn[:50]
+    assert dataset.drawn_prompts(category, 50, seed=1, without=known) != drawn[:50]
+    dice = [a.group == b.group for a, b in pairwise(drawn)]
+    assert 240 < sum(dice) < 360  # the next group does not depend on the one before
+
+
+def test_drawn_prompts_of_toybox_know_what_they_ask_for():
+    for each in ToyboxDataset().drawn_prompts("mug", 40, seed=0, without=()):
+        assert (each.truth["class"] == "mug") == (each.group == "class")
+        assert each.truth["class"] in each.text and each.truth.get("colour", "") in each.text
+        assert set(each.truth) <= {"class", "colour", "background", "accessory"}
+
+
+def test_wordings_that_ran_out_are_said_in_one_line():
+    every = {each.format("dog") for each in (*wording.PRIOR_WORDINGS, *wording.BANK_WORDINGS)}
+    with pytest.raises(DatasetError, match=r"^every wording of 'dog' is in the drift set or the bank"):
+        wording.drawn_prompts("dog", 8, seed=0, without=every)

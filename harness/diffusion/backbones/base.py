@@ -119,6 +119,10 @@ class Backbone(ABC):
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """What the denoiser learns to predict at z_t, [n, c, h, w]: ε, v or a flow's velocity."""
 
+    @abstractmethod
+    def clean_latents(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        """ẑ_0 [n, c, h, w]: what a prediction at z_t says of z_0, all [n, c, h, w], t [n]."""
+
     def clean_latent_weight(self, timesteps: Tensor) -> Tensor:
         """[n, 1, 1, 1] that turns the squared error of a velocity at t [n] into that of the clean latent.
 
@@ -243,11 +247,7 @@ class Backbone(ABC):
     # What is trained, and what came of it: the adaptation's.
 
     def parameters(self, group: str) -> dict[str, Parameter]:
-        """Hand out a group of the denoiser's parameters for training: ``denoiser``, ``cross_attention_kv``,
-        ``attention``.
-
-        Raises BackboneError for a group that the family does not have.
-        """
+        """Hand out a group of the denoiser's parameters for training; BackboneError for an unknown one."""
         return self.adaptation.parameters(group)
 
     def token_rows(self, tokens: Sequence[str], init: Sequence[str]) -> dict[str, Parameter]:

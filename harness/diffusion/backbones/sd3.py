@@ -85,6 +85,9 @@ class StableDiffusion3(Backbone):
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         return noise - latents
 
+    def clean_latents(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        return noisy - (timesteps / self._length).view(-1, 1, 1, 1) * predicted
+
     def clean_latent_weight(self, timesteps: Tensor) -> Tensor:
         # z_0 = z_t − σ·v, so that the error of z_0 is σ times that of v.
         return (timesteps / self._length).square().view(-1, 1, 1, 1)

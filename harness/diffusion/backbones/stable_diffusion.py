@@ -87,6 +87,12 @@ class StableDiffusion(Backbone):
             return noise
         return _at(self._signal, timesteps) * noise - _at(self._noise, timesteps) * latents
 
+    def clean_latents(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        signal, noise = _at(self._signal, timesteps), _at(self._noise, timesteps)
+        if self.prediction == "epsilon":
+            return (noisy - noise * predicted) / signal
+        return signal * noisy - noise * predicted
+
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         self.adaptation.tell(timesteps, conditioning.tokens)
         with self.autocast():

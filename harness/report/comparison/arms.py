@@ -103,7 +103,8 @@ def readout_of(row: Row) -> Readout | None:
 def method_of(row: Row) -> str:
     """Give the key of a row's method, whatever its readout: "dreambooth+penalty"."""
     kind = f"+{row.kind.key}" if row.kind else ""
-    return row.method + kind + ("+prior" if row.setting.get("params.prior_weight") else "")
+    prior = "+prior" if row.setting.get("params.prior_weight") else ""
+    return row.method + kind + prior + ("+alignment" if aligned(row) else "")
 
 
 def key_of(row: Row) -> str:
@@ -127,6 +128,11 @@ def trains_on_outputs(row: Row) -> bool:
     return constrained or methods.trains_on_outputs(row.method)
 
 
+def aligned(row: Row) -> bool:
+    """Say whether a row is marked ‡: it trains on features of its images too."""
+    return any(part.startswith("alignment.") for part in row.setting)
+
+
 def _sampling(row: Row) -> dict[str, Any]:
     return {part: value for part, value in row.setting.items() if part.startswith("sampling.")}
 
@@ -137,4 +143,4 @@ def _name(key: str, row: Row) -> str:
     readout = readout_of(row)
     label = row.label.removesuffix(f", {readout.words}") if readout else row.label
     path = next((words for along, words in _PATHS.items() if key.endswith(along)), "")
-    return label.partition(" (")[0] + constraint + prior + path
+    return label.partition(" (")[0] + constraint + prior + (", aligned ‡" if aligned(row) else "") + path

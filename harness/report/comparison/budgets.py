@@ -126,5 +126,6 @@ def _budget(row: Row) -> float | None:
 
 def _recipe(row: Row) -> str:
     """What was trained, whatever it was sampled and measured with."""
-    kept = {part: value for part, value in row.setting.items() if part.startswith(("params.", "lipschitz."))}
+    parts = ("params.", "lipschitz.", "alignment.")
+    kept = {part: value for part, value in row.setting.items() if part.startswith(parts)}
     return json.dumps([row.method, row.comparison_group, kept], sort_keys=True)

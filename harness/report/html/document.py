@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from harness import __version__, files
 from harness.errors import RecordsError
+from harness.report.html.certificates import certificates
 from harness.report.html.findings import Findings, findings
 from harness.report.html.gallery import gallery
 from harness.report.html.origin import citation, origin
@@ -77,6 +78,7 @@ def render(sources: Sequence[Source], *, light: bool = False) -> str:
         subjects=subjects,
         has_losses=any(line.losses for lines in subjects.values() for line in lines),
         failures=failures(sources),
+        certificates=certificates(sources),
         gallery=shown,
         several=len(sources) > 1,
         version=__version__,

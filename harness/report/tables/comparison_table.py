@@ -20,6 +20,7 @@ from harness.report.tables.curve_differences import DRIFTS, NOTES, compare, scor
 from harness.report.tables.damage_table import damage_block
 from harness.report.tables.family_tables import DAGGER, RULE, dominance_block, family_block, pair_block
 from harness.report.tables.fidelity_tables import area_block, equal_fidelity_block
+from harness.report.tables.footnotes import ALIGNED
 from harness.report.tables.markup import RENDERERS, Block, Sheet
 from harness.report.tables.variance_table import variance_block
 
@@ -60,6 +61,7 @@ def table(
     blocks += _present(damage[0] if damage else None, variance_block(selection))
     notes = [RULE, *(NOTES if found else ()), *([damage[1]] if damage else [])]
     notes += [DAGGER] if any("†" in str(block) for block in blocks) else []
+    notes += [ALIGNED] if any("‡" in str(block) for block in blocks) else []
     return RENDERERS[format](Sheet((), tuple(blocks), tuple(notes)))
 
 

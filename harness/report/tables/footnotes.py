@@ -10,10 +10,12 @@ from harness.methods import role_of
 from harness.metrics.registry import MEASURES
 from harness.records import Record
 from harness.report import stats
-from harness.report.comparison.arms import trains_on_outputs
+from harness.report.comparison.arms import aligned, trains_on_outputs
 from harness.report.rows import COLUMNS, Cell, Selection
 from harness.report.tables.markup import number
 from harness.report.values import outdated, values
+
+ALIGNED = "‡: trained on features of its images too. A score by that very encoder is left empty."
 
 
 def encoder(records: Iterable[Record], measure: str) -> str | None:
@@ -43,6 +45,7 @@ def footnotes(
         for note in (
             _bold_note(selection),
             _outputs_note(selection),
+            _alignment_note(selection),
             _shared_note(shown),
             *(_floor_note(selection, name) for name in shown),
             _empty_note(selection, wanted, present),
@@ -58,6 +61,11 @@ def _outputs_note(selection: Selection) -> str | None:
     if not any(trains_on_outputs(row) for row in selection.rows):
         return None
     return "†: held to the base model's outputs, on prompts of which no drift is measured."
+
+
+def _alignment_note(selection: Selection) -> str | None:
+    """Say what a ‡ is, where a row has one."""
+    return ALIGNED if any(aligned(row) for row in selection.rows) else None
 
 
 def _bold_note(selection: Selection) -> str | None:

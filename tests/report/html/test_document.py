@@ -6,9 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 from PIL import Image
-from report.html.conftest import PROMPTS, write_run
+from report.html.conftest import PROMPTS, few, write_run
+from report.test_certificate import body
 
 from harness.errors import RecordsError
+from harness.report import certificate
 from harness.report.html import document
 from harness.report.html.album import FULL, LIGHT, Budget, open_album
 from harness.report.html.gallery import gallery
@@ -193,3 +195,19 @@ def test_too_few_losses_draw_no_curve(losses):
 def test_a_curve_goes_from_its_first_loss_to_its_last():
     drawn = curve([3.0, 2.0, 1.0])
     assert 'points="0.0,2.0 60.0,14.0 120.0,26.0"' in drawn and "3 steps, training loss 1 to 3" in drawn
+
+
+def test_certificates_are_shown_and_a_changed_one_is_not(experiment, tmp_path):
+    folder = write_run(tmp_path / "certified", few(experiment))
+    assert 'id="certificates"' not in document.render([read(folder)])
+    keys = [record.key for record in few(experiment) if record.trial["method"] == "dreambooth"][:2]
+    for key in keys:
+        data = certificate.to_bytes(certificate.sealed(body(key=key)))
+        (folder / key / certificate.FILE).write_bytes(data)
+    changed = folder / keys[1] / certificate.FILE
+    changed.write_bytes(changed.read_bytes().replace(b"0.95", b"0.96", 1))
+    page = document.render([read(folder)])
+    Page(page)
+    assert page.count('<details class="certificate">') == 2
+    assert "training held ‖Δθ‖₂ ≤ 1.25" in page and "Not shown: " in page
+    assert page.count("was changed after it was sealed") == 1
