@@ -93,7 +93,7 @@ def _derivative(backbone: Backbone, direction: dict[str, Tensor], probe: NoisePr
         return torch.func.functional_call(model, weights, asked)
 
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        _, change = torch.func.jvp(predicted, (start,), (named,))
+        change = torch.func.jvp(predicted, (start,), (named,))[1]
     return change.float().cpu()
 
 
