@@ -119,9 +119,9 @@ class Backbone(ABC):
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """What the denoiser learns to predict at z_t, [n, c, h, w]: ε, v or a flow's velocity."""
 
-    @abstractmethod
     def clean_latents(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
         """ẑ_0 [n, c, h, w]: what a prediction at z_t says of z_0, all [n, c, h, w], t [n]."""
+        raise NotImplementedError(f"alignment: family {self.family!r} does not say what ẑ_0 is")
 
     def clean_latent_weight(self, timesteps: Tensor) -> Tensor:
         """[n, 1, 1, 1] that turns the squared error of a velocity at t [n] into that of the clean latent.
