@@ -16,6 +16,10 @@ MERITS = {"composition": shown_in("merit"), "accuracy": shown_in("accuracy")}
 """What a setting is chosen by: the subject, and the prompt. ``composition`` needs prompts with ground truth;
 ``accuracy`` is what Toybox's presets were chosen by."""
 
+UNTAUGHT = {("dino_context", "toybox-dino:2"): 0.30}
+"""A measure and its encoder → what the base model, asked for the class alone, has of it: the mean over
+Toybox's development subjects, to two digits. So much is no merit of a setting."""
+
 
 def measures_for(dataset: str) -> tuple[str, ...]:
     """Give what settings are weighed by on a data set unless the user says otherwise."""
@@ -62,6 +66,25 @@ def _of(record: Record, name: str) -> float | None:
     return known[name] if name in known else recovered(record.by_prompt) if recovered else None
 
 
+def chance_of(records: Sequence[Record], name: str) -> float | None:
+    """Give what the base model has of a measure for nothing; None where no such number is known."""
+    named = {(record.provenance.get("encoders") or {}).get(name) for record in records}
+    encoders = {str(each).partition(" ")[0] for each in named}
+    return UNTAUGHT.get((name, encoders.pop())) if len(encoders) == 1 else None
+
+
+def gained(records: Sequence[Record], name: str) -> Cell:
+    """Average a measure as :func:`measured` does, as a share of what lies between :func:`chance_of` and 1."""
+    chance = chance_of(records, name) or 0.0
+    shares = {s: (value - chance) / (1 - chance) for s, value in measured(records, name).by_subject.items()}
+    return Cell(shares)
+
+
+def merit_by_subject(records: Sequence[Record], measures: Sequence[str]) -> Cell:
+    """Give the merit of one setting for each subject: the geometric mean of what was gained."""
+    return geometric_mean([gained(records, name).by_subject for name in measures])
+
+
 def geometric_mean(cells: Sequence[Mapping[str, float]]) -> Cell:
     """Weigh several measures for each subject that has them all; 0 where one of them is negative."""
     shared = set.intersection(*map(set, cells))
@@ -75,5 +98,5 @@ def geometric_mean(cells: Sequence[Mapping[str, float]]) -> Cell:
 
 def merit_of(records: Sequence[Record], measures: Sequence[str]) -> float | None:
     """Give the merit of one setting, averaged over subjects; None where no subject has all measures."""
-    cell = geometric_mean([measured(records, name).by_subject for name in measures])
+    cell = merit_by_subject(records, measures)
     return cell.mean if cell.n else None

@@ -16,7 +16,7 @@ from harness.config.titles import counted
 from harness.errors import ConfigError, one_of
 from harness.records import Record
 from harness.report import stats
-from harness.report.merit import MERITS, check, default_measures, geometric_mean, measured
+from harness.report.merit import MERITS, chance_of, check, default_measures, measured, merit_by_subject
 from harness.report.rows import COLUMNS, Cell, Row, select
 from harness.report.tables import search_summary
 from harness.report.tables.markup import RENDERERS, Block, Section, Sheet, Text, spread
@@ -26,7 +26,7 @@ __all__ = ["MERITS", "Candidate", "chosen", "default_measures", "ranked", "table
 
 @dataclass(frozen=True)
 class Candidate:
-    """A row with its merit: for each subject the geometric mean of the ``cells``, 0 where one is negative."""
+    """A row with its merit by subject: the geometric mean of what was gained of the ``cells``'s measures."""
 
     row: Row
     cells: tuple[Cell, ...]
@@ -77,7 +77,7 @@ def ranked(records: Sequence[Record], measures: Sequence[str] | None = None) -> 
     groups: dict[tuple[Any, ...], dict[str, Candidate]] = {}
     for row in rows:
         cells = tuple(measured(row.records, name) for name in weighed)
-        merit = geometric_mean([cell.by_subject for cell in cells])
+        merit = merit_by_subject(row.records, weighed)
         if merit.n:
             group = groups.setdefault((*_family(row, studies), *row.comparison_group), {})
             group.setdefault(_course(row)[1], Candidate(row, cells, merit))
@@ -150,6 +150,11 @@ def table(
     notes = (
         f"Bold: the fewest steps within {error} the best setting of the same method.",
         "Settings are chosen on other subjects than methods are compared on.",
+        *(
+            f"In the merit {COLUMNS[name].title} counts from {chance:g}: the base model has that for nothing."
+            for name in weighed
+            if (chance := chance_of(records, name))
+        ),
     )
     blocks, loud = search_summary.summary(records, weighed)
     return RENDERERS[format](Sheet(tuple(loud), (block, *blocks), notes))

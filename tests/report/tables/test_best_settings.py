@@ -275,3 +275,19 @@ def test_a_table_of_toybox_is_weighed_by_composition(make):
     }
     records = [make(scores=scores)]
     assert table(records) == table(records, MERITS["composition"]) != table(records, MERITS["accuracy"])
+
+
+def test_what_the_base_model_has_for_nothing_is_no_merit(make):
+    """By toybox-dino:2 it has .3 of 1: .65 is half of what can be gained, .2 is nothing."""
+    scores = {"dino_context": 0.65, "prompt_accuracy_accessory": 0.5}
+    encoders = {"dino_context": "toybox-dino:2 (toybox:1), v1"}
+    half = make(scores=scores, encoders=encoders)
+    none = make(subject="lamp_07", scores=scores | {"dino_context": 0.2}, encoders=encoders)
+    (((candidate,),)) = best_settings.ranked([half, none])
+    assert candidate.merit.by_subject == pytest.approx({"mug_01": 0.5, "lamp_07": 0.0})
+    assert candidate.cells[0].by_subject == {"mug_01": 0.65, "lamp_07": 0.2}
+    assert "DINO in context counts from 0.3: the base model has that for nothing" in table([half, none])
+    first = make(scores=scores, encoders={"dino_context": "toybox-dino (toybox:1), v1"})
+    ((before,),) = best_settings.ranked([first])
+    assert before.merit.mean == pytest.approx(math.sqrt(0.65 * 0.5))
+    assert "for nothing" not in table([first])
