@@ -104,6 +104,7 @@ class Installed:
         self._encoders, self._drift = experiment.encoders, experiment.drift
         self._methods: dict[str, type[Any]] = {}
         self._bare: dict[str, Subject] = {}
+        self._families: dict[str, str | None] = {}
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -135,12 +136,20 @@ class Installed:
         self, name: str, params: Mapping[str, Any], subject: str, backbone: BackboneSpec
     ) -> str | None:
         from harness import methods
-        from harness.diffusion.backbones.checks import family_here
 
         if subject not in self._bare:
             self._bare[subject] = self.dataset.shots(subject, 0, 0)
         method = methods.build(self.method(name), params)
-        return method.skip(self._bare[subject], family_here(backbone) or "")
+        return method.skip(self._bare[subject], self._family(backbone) or "")
+
+    def _family(self, backbone: BackboneSpec) -> str | None:
+        """The family that a base model's folder says it is of, looked at once."""
+        from harness.diffusion.backbones.checks import family_here
+
+        name = backbone.model_dump_json()
+        if name not in self._families:
+            self._families[name] = family_here(backbone)
+        return self._families[name]
 
     def check(self, trials: Sequence[Trial]) -> None:
         from harness.datasets.base import chosen_prompts

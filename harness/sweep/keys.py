@@ -124,10 +124,12 @@ def _method_name(trial: Trial) -> str:
 
 
 def _normal(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, Mapping):
-        return {str(key): _normal(item) for key, item in value.items()}
+    if isinstance(value, str | int | None):  # most of them; a mapping's own test is slow
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
     if isinstance(value, list | tuple):
         return [_normal(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _normal(item) for key, item in value.items()}
     return value
