@@ -5,19 +5,14 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from swept import key_in, sweep
 from typer.testing import CliRunner
 
 from harness.cli.main import app
-from harness.config import experiment as config
 from harness.errors import HarnessError, one_line
 from harness.records import read
 from harness.report import certificate
-from harness.report.filters import KEYS
-from harness.sweep import certify, worklist
-from harness.sweep.catalog import Installed
-from harness.sweep.job import jobs
-from harness.sweep.record_writer import RecordWriter
-from harness.trial.worker import Worker
+from harness.sweep import certify
 
 EXPERIMENT = """
 name: certified
@@ -39,24 +34,11 @@ FEW = ("--prompts", "14", "--confidence", "0.5")
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A run directory as a sweep leaves it."""
-    folder = tmp_path_factory.mktemp("runs") / "certified"
-    folder.mkdir()
-    (folder / "experiment.yaml").write_text(EXPERIMENT)
-    experiment = config.load(folder / "experiment.yaml")
-    catalog = Installed(experiment)
-    (spec,) = experiment.backbone
-    worker = Worker(backbone=spec, dataset=experiment.dataset, encoders=catalog.encoders(spec), threads=1)
-    writer = RecordWriter(folder, described=experiment.described())
-    for job in jobs(worklist.tasks(experiment, catalog, [], folder)):
-        plans = worklist.plans(job.tasks, experiment, folder)
-        for task, outcome in zip(job.tasks, worker.outcomes(plans, lambda *told: None), strict=True):
-            assert writer.commit(task, outcome).status == "done", outcome.error
-    return folder.parent
+    return sweep(EXPERIMENT, tmp_path_factory.mktemp("runs") / "certified").parent
 
 
 def key_of(runs, method, readout="none"):
-    found = [r for r in read(runs / "certified") if r.trial["method"] == method]
-    return next(r.key for r in found if KEYS["readout"](r.trial) == readout)
+    return key_in(runs / "certified", method, readout)
 
 
 def run(runs, *words):

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import pytest
 from diffusers import StableDiffusionPipeline
+from swept import key_in, sweep
 from typer.testing import CliRunner
 
 from harness.cli.main import app
-from harness.config import experiment as config
 from harness.records import read
-from harness.report.filters import KEYS
-from harness.sweep import worklist
-from harness.sweep.catalog import Installed
-from harness.sweep.job import jobs
-from harness.sweep.record_writer import RecordWriter
 from harness.toybox.loading import pipeline_folder
-from harness.trial.worker import Worker
 
 EXPERIMENT = """
 name: taken
@@ -35,24 +29,11 @@ readouts: {steps: 1, scale: 0.5, budget: {noise_l2: 0.01}}
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A run directory as a sweep leaves it."""
-    folder = tmp_path_factory.mktemp("runs") / "taken"
-    folder.mkdir()
-    (folder / "experiment.yaml").write_text(EXPERIMENT)
-    experiment = config.load(folder / "experiment.yaml")
-    catalog = Installed(experiment)
-    (spec,) = experiment.backbone
-    worker = Worker(backbone=spec, dataset=experiment.dataset, encoders=catalog.encoders(spec), threads=1)
-    writer = RecordWriter(folder, described=experiment.described())
-    for job in jobs(worklist.tasks(experiment, catalog, [], folder)):
-        plans = worklist.plans(job.tasks, experiment, folder)
-        for task, outcome in zip(job.tasks, worker.outcomes(plans, lambda *told: None), strict=True):
-            assert writer.commit(task, outcome).status == "done", outcome.error
-    return folder.parent
+    return sweep(EXPERIMENT, tmp_path_factory.mktemp("runs") / "taken").parent
 
 
 def key_of(runs, method, readout="none"):
-    found = [r for r in read(runs / "taken") if r.trial["method"] == method]
-    return next(r.key for r in found if KEYS["readout"](r.trial) == readout)
+    return key_in(runs / "taken", method, readout)
 
 
 @pytest.mark.parametrize(
