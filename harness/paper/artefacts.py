@@ -80,7 +80,7 @@ ARTEFACTS = (
         "|Δθ| and |Δε| are not defined exactly: shapes compare, values do not",
         curves.figure6,
     ),
-    Artefact("toy", "Toy, five Gaussians", f"{SWEEP}/toy.yaml about 5 minutes", "no need", build=toy),
+    Artefact("toy", "Toy, five Gaussians", f"{SWEEP}/toy.yaml 4 minutes", "no need", build=toy),
     Artefact(
         "theorem2",
         "Theorem 2, ‖Δε‖₂/‖Δθ‖₂",

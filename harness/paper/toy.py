@@ -18,11 +18,12 @@ from harness.report.stats import t_interval
 EXPERIMENT, POINTS_FILE = "toy", "points.json"
 COMMAND = "harness sweep experiments/paper/toy.yaml"
 MEASURES = {
-    "new_energy": "New class to its truth",
-    "old_energy": "Old classes to the base model's",
-    "noise_l2": "‖Δε‖₂",
-    "weight_l2": "‖Δθ‖₂",
+    "new_energy": "Energy distance: new class to its truth ↓",
+    "old_energy": "Old classes to the base model's ↓",
+    "noise_l2": "noise_l2",
+    "weight_l2": "weight_l2",
 }
+"""Number of a record → its column: the toy's own in words, the others by their names."""
 BASE = "Base model"
 FLOOR = "Floor: true new points; base samples of other noises"
 COLOURS = ("#0072B2", "#009E73", "#D55E00", "#E69F00", "#56B4E9", "#CC79A7")
@@ -35,13 +36,13 @@ def toy(sources: Sources) -> Page:
     entries = [
         Entry(
             FLOOR if arm == BASE else arm,
-            name,
+            title,
             measured=value,
         )
         for arm, members in found.items()
-        for name in MEASURES
+        for name, title in MEASURES.items()
         if (value := _mean(members, name))
-    ] or missing("all arms", tuple(MEASURES), COMMAND)
+    ] or missing("all arms", tuple(MEASURES.values()), COMMAND)
     return Page(
         "toy",
         "Toy: five Gaussians and a sixth",

@@ -87,7 +87,7 @@ def test_the_adapters_page_says_the_fit_that_the_report_makes(pages):
     assert any("94%" in note and ".024" in note for note in pages["flux2"].remarks)
 
 
-@pytest.mark.parametrize("name", ["table1", "figure2", "figure6"])
+@pytest.mark.parametrize("name", ["table1", "figure2", "figure6", "toy"])
 def test_what_is_deleted_is_rendered_again_to_the_byte(name, tmp_path):
     build = next(each.build for each in BUILT if each.name == name)
     written = rendering.write(build(Sources((RESULTS_FOLDER,))), tmp_path)
