@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -91,14 +90,15 @@ def invented(experiment: Path, folder: Path) -> Iterator[Record]:
 
 def measured(*words: str) -> tuple[float, float, float]:
     """Run a command of the harness: seconds of wall and processor, MiB at most."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    command = ["/usr/bin/env", "time", "-f", "%M", sys.executable, "-m", "harness", *words]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
-    if done.returncode:
-        raise SystemExit(f"harness {' '.join(words)}: exit status {done.returncode}\n{done.stderr}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = sum(getattr(after, part) - getattr(before, part) for part in ("ru_utime", "ru_stime"))
-    return time.perf_counter() - started, spent, int(done.stderr.splitlines()[-1]) / 1024
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "harness", *words]
+    with tempfile.TemporaryFile("w+") as said:
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        _, status, used = os.wait4(running.pid, 0)
+        if status:
+            said.seek(0)
+            raise SystemExit(f"harness {' '.join(words)} failed\n{said.read()}")
+    return time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def main() -> None:

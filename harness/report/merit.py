@@ -68,8 +68,8 @@ def _of(record: Record, name: str) -> float | None:
 
 def chance_of(records: Sequence[Record], name: str) -> float | None:
     """Give what the base model has of a measure for nothing; None where no such number is known."""
-    named = {(record.provenance.get("encoders") or {}).get(name) for record in records}
-    encoders = {str(each).partition(" ")[0] for each in named}
+    named = ((record.provenance.get("encoders") or {}).get(name) for record in records)
+    encoders = {each.partition(" ")[0] for each in named if each}
     return UNTAUGHT.get((name, encoders.pop())) if len(encoders) == 1 else None
 
 

@@ -287,6 +287,8 @@ def test_what_the_base_model_has_for_nothing_is_no_merit(make):
     assert candidate.merit.by_subject == pytest.approx({"mug_01": 0.5, "lamp_07": 0.0})
     assert candidate.cells[0].by_subject == {"mug_01": 0.65, "lamp_07": 0.2}
     assert "DINO in context counts from 0.3: the base model has that for nothing" in table([half, none])
+    photos = make("real", scores={"dino": 1.0}, encoders={"dino": "toybox-dino:2 (toybox:1), v1"})
+    assert "for nothing" in table([half, none, photos])
     first = make(scores=scores, encoders={"dino_context": "toybox-dino (toybox:1), v1"})
     ((before,),) = best_settings.ranked([first])
     assert before.merit.mean == pytest.approx(math.sqrt(0.65 * 0.5))
