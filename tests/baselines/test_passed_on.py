@@ -38,6 +38,8 @@ def asked(name, **params):
     method = methods.build(kind, {**methods.resolve_params(kind, {}, "none"), **params})
     personalized = method.fit(backbone, Subject("rex", "dog", ("photo 1", "photo 2")), trainer)
     (fit,) = [call for call in trainer.method_calls if call[0] == "fit"]
+    for source in (trainer.prior, trainer.from_bank):
+        assert not source.called or fit.kwargs["prior"] is source.return_value
     told = [(what, args, keywords) for what, args, keywords in (*trainer.method_calls, *backbone.mock_calls)]
     return method, fit.kwargs, personalized, [_plain(each) for each in told]
 
@@ -46,6 +48,17 @@ def _plain(call):
     what, args, keywords = call
     shown = (*args, *sorted(keywords.items()))
     return what, [str(each) for each in shown if "MagicMock" not in str(each)]
+
+
+def adapters(name):
+    """What the backbone is asked for adapters, by keyword."""
+    kind = methods.load(name)
+    trainer, backbone = MagicMock(), MagicMock()
+    backbone.networks.scheduler = {"num_train_timesteps": 1000}
+    method = methods.build(kind, methods.resolve_params(kind, {}, "none"))
+    method.fit(backbone, Subject("rex", "dog", ()), trainer)
+    (made,) = [call for call in backbone.mock_calls if call[0] in ("adapters", "adaptation.adapters")]
+    return method, made.kwargs
 
 
 def another(field, value):
@@ -77,3 +90,14 @@ def test_no_hyperparameter_is_without_a_use(name):
         value = another(field, getattr(method, field))
         changed = asked(name, **{field: value})
         assert (changed[3], changed[2]) != (calls, asked(name)[2]), field
+
+
+@pytest.mark.parametrize(
+    ("name", "gate"),
+    [("dreambooth_lora", None), ("t_lora", "RankOverTime"), ("token_lora", "FromToken")],
+)
+def test_adapters_are_asked_for_as_the_method_was_told(name, gate):
+    method, made = adapters(name)
+    for field in {"rank", "alpha", "targets", "start"} & {each.name for each in dataclasses.fields(method)}:
+        assert made[field] == getattr(method, field)
+    assert type(made["gate"]).__name__ == gate if gate else "gate" not in made
