@@ -11,6 +11,7 @@ process of its own, and prints seconds of wall and processor, and the most memor
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import random
 import subprocess
@@ -88,6 +89,13 @@ def invented(experiment: Path, folder: Path) -> Iterator[Record]:
         )
 
 
+def write_records(experiment: Path, folder: Path) -> None:
+    """Fill a run directory with invented records."""
+    folder.mkdir(parents=True)
+    data = b"".join(record.line() for record in invented(experiment, folder))
+    records.Lines(folder).path.write_bytes(data)
+
+
 def measured(*words: str) -> tuple[float, float, float]:
     """Run a command of the harness: seconds of wall and processor, MiB at most."""
     started = time.perf_counter()
@@ -111,10 +119,13 @@ def main() -> None:
         home = Path(place)
         done, planned = written("done", given.trials, home), written("planned", given.plan, home)
         runs = home / "runs"
-        lines = records.Lines(runs / "done")
-        lines.path.parent.mkdir(parents=True)
-        lines.path.write_bytes(b"".join(record.line() for record in invented(done, runs / "done")))
-        size = lines.path.stat().st_size / 2**20
+        # in a process of its own: a child's memory is counted from its parent's on
+        writing = multiprocessing.get_context("spawn").Process(
+            target=write_records, args=(done, runs / "done")
+        )
+        writing.start()
+        writing.join()
+        size = records.Lines(runs / "done").path.stat().st_size / 2**20
         print(f"{given.trials:,} records of {size:.0f} MB; {os.cpu_count()} processors")
         print(f"{'':44}{'wall s':>8}{'CPU s':>8}{'MiB':>7}")
         where = ("--runs", str(runs))
