@@ -63,7 +63,14 @@ class CustomDiffusion:
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # "ktn" is a piece of words in CLIP's vocabulary, and no word of Toybox has it; "sks" is known there.
-        "toybox": {"steps": 150, "lr": 5e-4, "scale": False, "prior_count": 32, "init": "sks"},
+        "toybox": {
+            "steps": 100,
+            "lr": 4.24e-4,
+            "scale": False,
+            "prior_weight": 0.0,
+            "prior_count": 32,
+            "init": "sks",
+        },
         # rlgnswk/Preserve-and-Personalize @ 2da3509. SD1.5/README.md: steps, batch, lr of 3e-5 that
         # --scale_lr multiplies by 2, --hflip, no class images; pnp_sd15_custom_diffusion.py: decay,
         # max_grad_norm, initializer_token; src/diffusers_data_pipeline.py: scales, and from .6 of the side
@@ -117,7 +124,7 @@ class CustomDiffusion:
         },
     }
     sources: ClassVar[dict[str, str]] = {
-        "toybox": "experiments/tuning/toybox.yaml",
+        "toybox": "experiments/tuning/search.yaml",
         "paper-sd15": "rlgnswk/Preserve-and-Personalize @ 2da3509, SD1.5/pnp_sd15_custom_diffusion.py",
         "paper-sdxl": "rlgnswk/Preserve-and-Personalize @ 2da3509, SDXL/pnp_sdxl_custom_diffusion.py",
         "paper-sd3": "rlgnswk/Preserve-and-Personalize @ 2da3509, SD3/pnp_sd3_custom_diffusion.py",

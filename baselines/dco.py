@@ -30,10 +30,10 @@ class DirectConsistency:
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # Not tuned yet: the settings of plain DreamBooth.
+        # Not tuned yet: what plain DreamBooth had before experiments/tuning/search.yaml.
         "toybox": {"steps": 200, "batch": 4, "lr": 4e-4},
     }
-    sources: ClassVar[dict[str, str]] = {"toybox": "not tuned yet: dreambooth's"}
+    sources: ClassVar[dict[str, str]] = {"toybox": "not tuned yet"}
 
     steps: Count = 1000
     lr: Positive = 2e-6

@@ -49,7 +49,7 @@ class DreamBoothLoRA:
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "toybox": {"steps": 70, "batch": 4, "lr": 4e-3},
+        "toybox": {"steps": 50, "batch": 4, "lr": 6.9e-3, "lr_decay": "linear"},
         # rlgnswk/Preserve-and-Personalize @ 2da3509. SD1.5/README.md: lora_r, lora_alpha, steps, lr, decay;
         # pnp_sd15_lora.py: UNET_TARGET_MODULES, train_batch_size, max_grad_norm. λ = 1e-7, ``norm: sum, on:
         # entries``.
@@ -84,7 +84,7 @@ class DreamBoothLoRA:
         "diffusers-sd3": {"steps": 500, "lr": 4e-4, "targets": JOINT, **_RANK_4, "precondition": True},
     }
     sources: ClassVar[dict[str, str]] = {
-        "toybox": "experiments/tuning/toybox.yaml",
+        "toybox": "experiments/tuning/search.yaml",
         "paper-sd15": "rlgnswk/Preserve-and-Personalize @ 2da3509, SD1.5/pnp_sd15_lora.py",
         "paper-sdxl": "rlgnswk/Preserve-and-Personalize @ 2da3509, SDXL/pnp_sdxl_lora.py",
         "paper-sd3": "rlgnswk/Preserve-and-Personalize @ 2da3509, SD3/pnp_sd3_lora.py",

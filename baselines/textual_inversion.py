@@ -100,7 +100,7 @@ class TextualInversion:
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "toybox": {
-            "steps": 400,
+            "steps": 100,
             "batch": 4,
             "accumulate": 1,
             "lr": 3e-2,
@@ -115,7 +115,7 @@ class TextualInversion:
         "diffusers-sdxl": {"steps": 500, **_DIFFUSERS},
     }
     sources: ClassVar[dict[str, str]] = {
-        "toybox": "experiments/tuning/toybox.yaml",
+        "toybox": "experiments/tuning/search.yaml",
         "diffusers-sd15": "huggingface/diffusers @ 58eb52c, examples/textual_inversion/textual_inversion.py",
         "diffusers-sdxl": (
             "huggingface/diffusers @ 58eb52c, examples/textual_inversion/textual_inversion_sdxl.py"

@@ -1,7 +1,7 @@
 """How far the estimate of a sweep's time left was from the truth: finished records, replayed in their order.
 
     python benchmarks/estimate.py runs/fewshot
-    python benchmarks/estimate.py results/tuning-toybox --schedule
+    python benchmarks/estimate.py results/tuning-search --schedule
 
 Without ``--schedule`` trials end when their records say; the sweep must have run in one go. With it they are
 put on workers one after the other, in the order of the records, each for its recorded seconds: for records of

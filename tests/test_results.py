@@ -1,6 +1,5 @@
 """The committed results: their tables are what the committed records say, to the byte; nothing is large."""
 
-import itertools
 import json
 import math
 import re
@@ -45,7 +44,7 @@ def test_every_committed_trial_is_done(folder):
 def test_committed_records_are_of_unmodified_commits(folder):
     found = {(r.provenance["commit"], r.provenance["dirty"]) for r in records.read(folder)}
     assert not any(dirty for _, dirty in found)
-    assert len(found) <= (3 if folder.name == "tuning-toybox" else 1)  # the search was extended twice
+    assert len(found) <= (2 if folder.name == SEARCH else 1)  # the search was extended once
 
 
 def rows(name, shots):
@@ -93,60 +92,62 @@ def test_five_shots_teach_more_than_nothing(method):
         assert stats.mean(gains) > 2 * stats.standard_error(gains)
 
 
-SEARCHES = {
-    "tuning-toybox": ("dreambooth", "dreambooth_lora", "textual_inversion"),
-    "tuning-custom-diffusion": ("custom_diffusion",),
+SEARCH = "tuning-search"
+PRESETS = {
+    "DreamBooth": ("dreambooth", "toybox"),
+    "DreamBooth + prior": ("dreambooth", "toybox-prior"),
+    "DreamBooth + penalty": ("dreambooth", "toybox-penalty"),
+    "DreamBooth-LoRA": ("dreambooth_lora", "toybox"),
+    "Custom Diffusion": ("custom_diffusion", "toybox"),
+    "Textual Inversion": ("textual_inversion", "toybox"),
 }
-"""Committed search → the methods whose present version it is of."""
+"""Study of the search → the method and its preset that is what was taken."""
 
 
-def chosen():
-    """Method, parameters and penalty of the settings that the first merit and the first rule take.
-
-    The merit and the rule of today come after them; a search by those follows.
-    """
-    taken = set()
-    for name, present in SEARCHES.items():
-        groups = best_settings.ranked(records.read(RESULTS / name), best_settings.MERITS["accuracy"])
-        rows = [best_settings.chosen(group, paired=False).row for group in groups]
-        taken |= {
-            (row.method, written(row.records[0].trial["params"]), penalty(row))
-            for row in rows
-            if row.method in present
-        }
-    return taken
+def taken():
+    """Study → the setting that ``harness best`` takes: parameters, and the penalty."""
+    found = {}
+    for group in best_settings.ranked(records.read(RESULTS / SEARCH)):
+        row = best_settings.chosen(group).row
+        (study,) = {r.search["study"] for each in group for r in each.row.records if r.search}
+        params = dict(row.records[0].trial["params"])
+        if row.setting.get("readout.kind") == "steps":
+            params["steps"] = row.setting["readout.value"]
+        found[study] = written(params), penalty(row)
+    return found
 
 
 def written(params):
     return json.dumps(params, sort_keys=True)
 
 
-@pytest.mark.parametrize("name", SEARCHES)
-def test_every_method_was_given_as_many_settings(name):
-    groups = best_settings.ranked(records.read(RESULTS / name))
-    assert {len(group) for group in groups} == {11}
-    assert {candidate.merit.n for group in groups for candidate in group} == {4}
+def test_every_method_was_given_as_many_proposals():
+    points = {}
+    for record in records.read(RESULTS / SEARCH):
+        if record.search:
+            points.setdefault(record.search["study"], set()).add(written(record.search["point"]))
+    assert {len(found) for found in points.values()} == {16}
 
 
 def test_the_merit_on_toybox_is_recovered_from_the_committed_records():
-    groups = best_settings.ranked(records.read(RESULTS / "tuning-toybox"))
-    taken = {(group[0].row.method, penalty(group[0].row)): group[0] for group in groups}
-    assert max(value for _, value in taken if value is not None) == 50
-    for candidate in taken.values():
-        for record in candidate.row.records:
+    for group in best_settings.ranked(records.read(RESULTS / SEARCH)):
+        for record in group[0].row.records:
             fidelity, accessory = (record.by_prompt[name] for name in MEASURED)
             colour = record.by_prompt["prompt_accuracy_colour"]
             context = [value for value, other in zip(fidelity, colour, strict=True) if other is None]
             asked = [value for value in accessory if value is not None]
             assert len(context) == 20 and len(asked) in (8, 10)
-            merit = math.sqrt(max(0, math.fsum(context) / 20) * math.fsum(asked) / len(asked))
-            assert candidate.merit.by_subject[record.trial["subject"]] == pytest.approx(merit, abs=1e-12)
+            gained = (math.fsum(context) / 20 - 0.3) / 0.7
+            merit = math.sqrt(max(0, gained) * math.fsum(asked) / len(asked))
+            assert group[0].merit.by_subject[record.trial["subject"]] == pytest.approx(merit, abs=1e-12)
 
 
-def test_presets_are_what_the_search_chose():
-    taken = chosen()
-    for name in itertools.chain(*SEARCHES.values()):
-        assert (name, written(methods.resolve_params(methods.load(name), {}, "toybox")), None) in taken
+@pytest.mark.parametrize("study", PRESETS)
+def test_presets_are_what_the_search_chose(study):
+    name, preset = PRESETS[study]
+    assert (
+        written(methods.resolve_params(methods.load(name), {}, "toybox", preset=preset)) == taken()[study][0]
+    )
 
 
 def test_fewshot_compares_the_methods_at_the_settings_that_the_search_chose():
@@ -155,7 +156,7 @@ def test_fewshot_compares_the_methods_at_the_settings_that_the_search_chose():
         (each.method, written(each.params), each.lipschitz.penalty if each.lipschitz else None)
         for each in found
     }
-    assert chosen() <= ran
+    assert {(PRESETS[study][0], *setting) for study, setting in taken().items()} <= ran
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def best(
 
     Bold is the one to take: the fewest steps whose paired difference to the best is within its error.
 
-    Example:  harness best tuning-toybox
+    Example:  harness best tuning-search
     """
     folder = run_folder_of(experiment, runs)
     from harness.report.tables import best_settings
@@ -137,7 +137,7 @@ def compare(
     Every pair gets a verdict. Against dreambooth it is family Q1 of experiments/PROTOCOL.md, against
     dreambooth+penalty Q2; whatever departs from the protocol says that it is exploratory.
 
-    Example:  harness compare tuning-toybox --against dreambooth --runs results --power
+    Example:  harness compare tuning-search --against dreambooth --runs results --power
     """
     folder = run_folder_of(experiment, runs)
     check_conditions(where or ())

@@ -14,7 +14,7 @@ TEMPLATE = Path(__file__).with_name("template.yaml")
 
 
 def shipped() -> dict[str, Path]:
-    """Name → file of every experiment that comes with the package; ``tuning/toybox`` lies a folder deeper."""
+    """Name → file of every experiment that comes with the package; ``tuning/search`` lies a folder deeper."""
     files = sorted(FOLDER.glob("**/*.yaml"))
     return {path.relative_to(FOLDER).with_suffix("").as_posix(): path for path in files}
 

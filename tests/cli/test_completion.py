@@ -43,7 +43,7 @@ def test_commands_and_options(tab):
 
 def test_experiments_are_files_here_and_those_of_the_package(tab):
     assert tab("harness sweep few") == ["fewshot"]
-    assert "tuning/toybox" in tab("harness doctor tun") and tab("harness sweep ow") == ["own.yaml"]
+    assert "tuning/search" in tab("harness doctor tun") and tab("harness sweep ow") == ["own.yaml"]
 
 
 def test_what_was_swept(tab):
