@@ -42,7 +42,7 @@ def by_subject(of: Row, measure: str) -> dict[str, float]:
 
 def number(value: float, digits: int = 3) -> str:
     """A number without the 0 before its point and with an ASCII minus: ``-.024``, ``14.8``."""
-    text = f"{value:.{digits}f}"
+    text = f"{round(value, digits) + 0.0:.{digits}f}"  # no minus before a zero
     return text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
 
 
