@@ -45,7 +45,7 @@ ARTEFACTS = (
     Artefact(
         "table1",
         "Table 1, gains by backbone",
-        f"{RECORDS}; {SWEEP}/table1.yaml about 20 minutes",
+        f"{RECORDS}; {SWEEP}/table1.yaml 10 minutes",
         f"dreambench_{{sd15,sdxl,sd3}}: {ALL}",
         build=tables.table1,
     ),
@@ -68,7 +68,7 @@ ARTEFACTS = (
     Artefact(
         "figure5",
         "Figure 5, pictures along λ",
-        f"{SWEEP}/figure5.yaml about 10 minutes",
+        f"{SWEEP}/figure5.yaml 4 minutes",
         f"from the pictures of figure6_sd15: {ALONG:.0f} h",
         build=figure5,
     ),
