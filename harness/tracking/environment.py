@@ -20,6 +20,10 @@ QUIET = {
 }
 COMMON = ("sqlite", "http", "https", "file")
 """Schemes that every MLflow has a store for: asked of nobody, for its import takes seconds."""
+PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+"""A database's driver → what to install, where that has another name."""
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+"""Schemes, driver aside, of stores that are written without a server: artifacts are the client's to place."""
 
 
 def quiet(environment: Mapping[str, str]) -> dict[str, str]:
@@ -37,8 +41,16 @@ def hush(environment: MutableMapping[str, str] = os.environ) -> None:
     environment.update(quiet(environment))
 
 
+def is_database(uri: str) -> bool:
+    """Say whether a store is a database that is written to directly, with no server between."""
+    return urlsplit(uri).scheme.partition("+")[0] in DATABASES
+
+
 def check_address(uri: str | None) -> None:
-    """Refuse an address that MLflow has no store for. Raises ConfigError; whether it answers is not asked."""
+    """Refuse an address that MLflow has no store for, and a database whose driver is not installed.
+
+    Raises ConfigError; whether it answers is not asked.
+    """
     if uri is None or urlsplit(uri).scheme in COMMON:
         return
     hush()
@@ -52,3 +64,15 @@ def check_address(uri: str | None) -> None:
         scheme = urlsplit(uri).scheme
         why = f"MLflow has no store for {scheme}://" if scheme else one_line(error)
         raise ConfigError(f"--mlflow {uri}: {why}; known: {known}") from None
+    if is_database(uri):
+        _check_driver(uri)
+
+
+def _check_driver(uri: str) -> None:
+    from sqlalchemy.engine import make_url
+
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except ModuleNotFoundError as error:
+        scheme, package = urlsplit(uri).scheme, PACKAGES.get(str(error.name), error.name)
+        raise ConfigError(f"--mlflow {scheme}://…: its driver is missing: pip install {package}") from None

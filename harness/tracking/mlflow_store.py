@@ -21,7 +21,7 @@ from harness import files, records
 from harness.records import Record
 from harness.specs import Readout
 from harness.tracking import description
-from harness.tracking.environment import hush
+from harness.tracking.environment import hush, is_database
 
 KEY, DIGEST, KIND = "harness.key", "harness.digest", "harness.kind"
 NOTE = "mlflow.note.content"
@@ -54,7 +54,8 @@ class Store:
         self._experiment = experiment
         local = self.uri.startswith("sqlite")
         self._database = Path(self.uri.removeprefix("sqlite:///")) if local else None
-        self._artifacts = (runs.resolve() / "mlflow-artifacts").as_uri() if local else None
+        direct = is_database(self.uri)  # else MLflow puts artifacts below the working directory
+        self._artifacts = (runs.resolve() / "mlflow-artifacts").as_uri() if direct else None
         self._lock: AbstractContextManager[Any] = (
             FileLock(runs.resolve() / "mlflow.lock") if local else nullcontext()
         )

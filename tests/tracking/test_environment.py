@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from harness.tracking.environment import check_address, quiet
+from harness.tracking.environment import check_address, is_database, quiet
+from harness.tracking.mlflow_store import Store
 
 ROOT = Path(__file__).parents[2]
 ASK = """
@@ -50,7 +51,33 @@ def test_an_address_without_a_store_is_refused_with_those_that_have_one(uri):
 
 @pytest.mark.parametrize(
     "uri",
-    [None, "sqlite:///a.db", "http://127.0.0.1:1", "postgresql+psycopg2://u:p@h/d", "mlruns", "databricks"],
+    [None, "sqlite:///a.db", "http://127.0.0.1:1", "mlruns", "databricks"],
 )
 def test_an_address_with_a_store_passes_whether_or_not_it_answers(uri):
     check_address(uri)
+
+
+@pytest.mark.parametrize(
+    ("driver", "install"), [("psycopg", r"'psycopg\[binary\]'"), ("psycopg2", "psycopg2-binary")]
+)
+def test_a_database_whose_driver_is_missing_is_refused_with_what_to_install(monkeypatch, driver, install):
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(ConfigError, match=rf"^--mlflow postgresql\+{driver}://…: .*pip install {install}$"):
+        check_address(f"postgresql+{driver}://user:secret@host/database")
+
+
+@pytest.mark.parametrize(
+    ("uri", "direct"),
+    [
+        ("sqlite:///a.db", True),
+        ("postgresql://u@h/d", True),
+        ("postgresql+psycopg://u@h/d", True),
+        ("mysql+pymysql://u@h/d", True),
+        ("http://127.0.0.1:1", False),
+        ("mlruns", False),
+        ("databricks", False),
+    ],
+)
+def test_artifacts_of_a_store_without_a_server_are_the_clients_to_place(tmp_path, uri, direct):
+    assert is_database(uri) is direct
+    assert bool(Store(tmp_path, "any", uri)._artifacts) is direct
