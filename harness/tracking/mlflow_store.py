@@ -1,6 +1,6 @@
 """The runs of one experiment in an MLflow store: found by tags; writes are idempotent.
 
-Only this module imports MLflow, and only when the store is opened: that takes seconds.
+MLflow is imported only when the store is opened: that takes seconds.
 """
 
 from __future__ import annotations
@@ -78,15 +78,10 @@ class Store:
         hush()
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         logging.getLogger("alembic").setLevel(logging.ERROR)
-        from mlflow import MlflowClient
+        from harness.tracking.connection import connected
 
         with self._lock:  # two sweeps must not create the schema at once
-            if self._database is not None and not self._database.exists():
-                part = self._database.with_name(f"{self._database.name}.part")
-                part.unlink(missing_ok=True)
-                MlflowClient(tracking_uri=f"sqlite:///{part.as_posix()}")
-                part.replace(self._database)  # MLflow cannot go on with a schema that a kill left half made
-            self._client = MlflowClient(tracking_uri=self.uri)
+            self._client = connected(self.uri)
             self._id = self._experiment_id()
             parents = self._find(f"tags.`{KIND}` = 'sweep'")
             self._parent = parents[0].info.run_id if parents else self._new_parent()
