@@ -75,7 +75,7 @@ ARTEFACTS = (
     Artefact(
         "figure6",
         "Figure 6, along λ",
-        f"{RECORDS}; experiments/curves.yaml about 70 minutes",
+        f"{RECORDS}; experiments/curves.yaml 60 minutes",
         f"{SWEEP}/figure6_sd15.yaml: {ALONG:.0f} h",
         "|Δθ| and |Δε| are not defined exactly: shapes compare, values do not",
         curves.figure6,

@@ -11,6 +11,7 @@ from harness.paper.pages import Entry, Page, Part, Printed
 from harness.paper.sources import Sources, missing, own
 from harness.paper.tables import sweep
 from harness.report.comparison.arms import Arm, arms_of
+from harness.report.figures.curves import LINES, MARKS
 from harness.report.figures.published_adapters import against_drift
 from harness.report.figures.style import drawing
 from harness.report.rows import COLUMNS, Row
@@ -80,8 +81,12 @@ def _published() -> tuple[Entry, ...]:
 
 def _figure6(rows: Sequence[Row], arms: Sequence[Arm]) -> Figure:
     down = 3 if arms else 2
+    counts = " and ".join(str(n) for n in dict.fromkeys(_subjects(rows, arms)))
     figure = drawing(
-        11, 2.7 * down, "Above: published, read off Figure 6 (SD 1.5). Below: measured on Toybox."
+        11,
+        2.8 * down,
+        "Above: published, read off Figure 6 (SD 1.5). "
+        f"Below: measured on Toybox, means over {counts} subjects (intervals in the table).",
     )
     grid = figure.subplots(down, 4)
     if arms:
@@ -124,16 +129,28 @@ def _figure6(rows: Sequence[Row], arms: Sequence[Arm]) -> Figure:
     return figure
 
 
+def _subjects(rows: Sequence[Row], arms: Sequence[Arm]) -> list[int]:
+    """Count the subjects of the lines along λ, then of those over drift."""
+    return [row.subjects for row in rows[:1]] + [arm.rows[0].subjects for arm in arms[:1]]
+
+
 def _against_drift(line: Sequence[Axes], arms: Sequence[Arm]) -> None:
     """Draw every way to drift less: scores, and the change of weights, against ‖Δε‖₂."""
     for axes, name in zip(line, (*ALONG[:3], "weight_l2"), strict=True):
-        for arm in arms:
+        for arm, style, mark in zip(arms, LINES, MARKS, strict=False):
             held = [row for row in arm.rows if {name, "noise_l2"} <= set(row.cells)]
             xy = sorted((row.cells["noise_l2"].mean, row.cells[name].mean) for row in held)
-            axes.plot([x for x, _ in xy], [y for _, y in xy], "o-", markersize=3, label=arm.key)
+            axes.plot(
+                [x for x, _ in xy],
+                [y for _, y in xy],
+                linestyle=style,
+                marker=mark,
+                markersize=4,
+                label=arm.name,
+            )
         axes.set_xlabel(COLUMNS["noise_l2"].title)
         axes.set_title(COLUMNS[name].title)
-    line[-1].legend(fontsize=5)
+    line[0].figure.legend(*line[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 
 def _along(axes: Axes, title: str) -> None:

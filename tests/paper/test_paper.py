@@ -111,7 +111,9 @@ def moved(tmp_path, name, trial=lambda trial: None):
 
 
 def test_figure_6_takes_the_records_of_curves_once_they_are_there(pages, tmp_path):
-    assert any(line["command"].endswith("curves.yaml") for line in lines(pages["figure6"]))
+    nowhere = curves.figure6(Sources((tmp_path,)))
+    assert any(line["command"].endswith("curves.yaml") for line in lines(nowhere))
+    assert any(line["row"].startswith("DreamBooth, α = 0.25") for line in lines(pages["figure6"]))
     page = curves.figure6(moved(tmp_path, "curves"))
     twin = [line for line in lines(page) if line["block"] == "twin"]
     assert {line["experiment"] for line in twin} == {"curves", "lipschitz_bounds"}

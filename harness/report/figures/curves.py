@@ -36,9 +36,9 @@ CAPTION = (
 )
 REPLICATES = 500
 PLACES = 80
-_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1, 1, 1)))
-_MARKS = ("o", "s", "^", "D", "v", "P", "X", "d")
-MOST_CURVES = len(_LINES)
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1, 1, 1)))
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "d")
+MOST_CURVES = len(LINES)
 
 
 def over_drift(selection: Selection, *, experiment: str | None = None) -> Figure | None:
@@ -58,7 +58,7 @@ def over_drift(selection: Selection, *, experiment: str | None = None) -> Figure
         across=3,
         heading=f"{line}\n{CAPTION}",
     )
-    looks = dict(zip((arm.key for arm in arms), zip(_LINES, _MARKS, strict=True), strict=False))
+    looks = dict(zip((arm.key for arm in arms), zip(LINES, MARKS, strict=True), strict=False))
     references = [row for row in selection.rows if row.role != "method"]
     furthest = max(
         max(BUDGETS),
