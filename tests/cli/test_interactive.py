@@ -33,7 +33,7 @@ def test_a_frame_has_a_line_for_each_trial_and_measure_or_one_for_each_trial():
     )
     costs = sum(len(r.seconds) + (r.peak_memory_bytes is not None) for r in records.values())
     assert len(long) == held + costs
-    assert set(wide["lipschitz.penalty"].dropna()) == {20.0}
+    assert set(wide["lipschitz.penalty"].dropna()) == {14.4}
 
 
 def test_conditions_choose_and_mistakes_are_told():

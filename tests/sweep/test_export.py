@@ -18,7 +18,7 @@ shots: 1
 methods:
   - frozen
   - {name: dreambooth, params: {steps: 2, batch: 1, lr: 1.0e-3}}
-  - {name: dreambooth_lora, params: {steps: 2, batch: 1, lr: 1.0e-2}}
+  - {name: dreambooth_lora, params: {steps: 2, batch: 1, lr: 1.0e-2, lr_decay: none}}
 sampling: {steps: 2, prompts: 1}
 drift: {prompts: 8, timesteps: 1, images: 0}
 scores: [dino]
