@@ -21,10 +21,11 @@ def row(experiment: str, method: str, shots: int = 5, **settings: object) -> Row
 
     A penalty, bound, prior weight or readout that is not named is one that the row has not.
     """
-    wanted = {"lipschitz.penalty": None, "lipschitz.bound": None, "params.prior_weight": None}
+    absent = ("lipschitz.penalty", "lipschitz.bound", "params.prior_weight", "readout.value")
+    wanted: dict[str, object] = dict.fromkeys(absent)
     for name, value in settings.items():
-        constraint = name in ("penalty", "bound")
-        wanted[f"lipschitz.{name}" if constraint else f"params.{name}"] = value
+        part = {"penalty": "lipschitz", "bound": "lipschitz", "norm": "lipschitz", "value": "readout"}
+        wanted[f"{part.get(name, 'params')}.{name}"] = value
     (found,) = [
         each
         for each in rows(experiment)

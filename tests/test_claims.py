@@ -1,7 +1,11 @@
-"""The numbers in what README says of `fewshot` are those that the committed records give."""
+"""What README, docs and headers of experiments say in numbers is what the committed records give."""
 
 import claims as c
 import pytest
+
+from harness import records
+from harness.report.rows import select
+from harness.report.tables.curve_differences import compare
 
 FLOOR, CEILING = ("frozen", {}), ("real_ae", {})
 PLAIN, PENALTY = ("dreambooth", {}), ("dreambooth", {"penalty": 14.4})
@@ -71,6 +75,112 @@ README = {
 @pytest.mark.parametrize("name", README)
 def test_readme_says_what_the_records_say(name):
     assert README[name]() in c.text("README.md")
+
+
+def recipe(first, second, measure, digits=3, of="table1"):
+    """Two rows of an experiment, each a method with settings, less one another."""
+    return c.difference(*(c.row(of, method, **own) for method, own in (first, second)), measure, digits)
+
+
+MILD = ("dreambooth", {"penalty": 14.4, "norm": "tensor_mean"})
+STRONG, FREE = ("dreambooth", {"penalty": 500}), ("dreambooth", {})
+HEAVY = ("dreambooth", {"prior_weight": 1.0})
+
+
+def along(settings):
+    row = c.row("figure5", "dreambooth", **settings)
+    return f"{c.mean(row, 'dino_heldout')} at ‖Δε‖₂ {c.mean(row, 'noise_l2', 2)}"
+
+
+def floors(method):
+    ends = (c.row("toybox_floors", name) for name in ("frozen", "real_ae"))
+    return c.closed(c.row("toybox_floors", method), *ends)
+
+
+FLOORS = tuple(floors(name) for name in ("dreambooth", "dreambooth_lora", "custom_diffusion"))
+SAID = {
+    "floors-header": (
+        "experiments/toybox_floors.yaml",
+        "DreamBooth closes {}, LoRA {}, Custom Diffusion {}".format(*FLOORS),
+    ),
+    "floors-sheet": ("docs/toybox.md", f"Custom Diffusion: the same | {FLOORS[2]} |"),
+    "floors-results": (
+        "results/README.md",
+        "DreamBooth closes {} of the gap** between base model and autoencoded photos, LoRA {}, Custom "
+        "Diffusion {};".format(*FLOORS),
+    ),
+    "table1-mild": (
+        "results/README.md",
+        f"‖Δε‖₂ {recipe(MILD, FREE, 'noise_l2', 2)}, DINO {recipe(MILD, FREE, 'dino_heldout')}, "
+        f"CLIP-T {recipe(MILD, FREE, 'clip_t')}; λ = 500: "
+        f"{recipe(STRONG, FREE, 'noise_l2', 1, of='lipschitz_bounds')}, "
+        f"{recipe(STRONG, FREE, 'dino_heldout', of='lipschitz_bounds')}, "
+        f"{recipe(STRONG, FREE, 'clip_t', of='lipschitz_bounds')}",
+    ),
+    "table1-heavy": (
+        "experiments/paper/table1.yaml",
+        f"by {recipe(MILD, HEAVY, 'dino_heldout')[1:]}, at {recipe(MILD, HEAVY, 'noise_l2', 1)[1:]} more",
+    ),
+    "figure5": (
+        "results/README.md",
+        f"λ = 100 has DINO {along({'penalty': 100})}, "
+        f"α = .8 {along({'value': 0.8}).replace(' at ‖Δε‖₂', ' at')}",
+    ),
+    "penalties": (
+        "experiments/lipschitz_bounds.yaml",
+        "‖Δθ‖₂ {} without, {} at λ = 0.01, {} at the authors' 500".format(
+            *(
+                f"{float(c.mean(c.row('lipschitz_bounds', 'dreambooth', **own), 'weight_l2', 2)):.2f}"
+                for own in ({}, {"penalty": 0.01}, {"penalty": 500})
+            )
+        ),
+    ),
+    "fewshot-header": (
+        "experiments/fewshot.yaml",
+        f"plain DreamBooth: {scores(PENALTY, PLAIN).replace(' and ', ', ')};",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_headers_and_docs_say_what_the_records_say(name):
+    file, words = SAID[name]
+    assert words in c.text(file)
+
+
+@pytest.fixture(scope="module")
+def curved():
+    """Method → score → its difference to λ at equal ‖Δε‖₂."""
+    selection = select(records.read(c.REPOSITORY / "results" / "curves"))
+    scores = ("dino_context", "prompt_accuracy_accessory")
+    found = compare(selection, "dreambooth+penalty", drifts=("noise_l2",), scores=scores)
+    return {each.arm.key: each.by_score for each in found}
+
+
+CURVES = {
+    "dreambooth@scale": "1 α: DINO {}, accessories {};",
+    "dreambooth@steps": "2 early stopping: DINO {}, accessories {};",
+    "dreambooth+bound": "3 hard bounds: DINO {}, accessories {}",
+    "dreambooth+prior": "4 class images: DINO {}, accessories {}",
+    "dreambooth_lora@scale": "5 LoRA along α: DINO {}, accessories {},",
+}
+
+
+@pytest.mark.parametrize("key", CURVES)
+def test_the_header_of_curves_says_what_compare_finds(curved, key):
+    words = (f"{c.signed(found.value)} {c.interval(found)}" for found in curved[key].values())
+    assert CURVES[key].format(*words) in c.text("experiments/curves.yaml")
+
+
+def test_readme_says_of_curves_what_compare_finds(curved):
+    shrunk, stopped, bounded = (
+        [f"{c.signed(each.value)} {c.interval(each)}" for each in curved[key].values()]
+        for key in ("dreambooth@scale", "dreambooth@steps", "dreambooth+bound")
+    )
+    assert f"has DINO in context {shrunk[0]} and accessories as asked {shrunk[1]}" in c.text("README.md")
+    assert f"behind (DINO {stopped[0]}), hard bounds are not told from λ ({bounded[0]})" in c.text(
+        "README.md"
+    )
 
 
 def test_numbers_are_written_as_texts_write_them():

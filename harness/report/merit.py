@@ -14,7 +14,7 @@ from harness.report.values import values
 
 MERITS = {"composition": shown_in("merit"), "accuracy": shown_in("accuracy")}
 """What a setting is chosen by: the subject, and the prompt. ``composition`` needs prompts with ground truth;
-``accuracy`` is what Toybox's presets were chosen by."""
+``accuracy`` serves data without it."""
 
 UNTAUGHT = {("dino_context", "toybox-dino:2"): 0.30}
 """A measure and its encoder → what the base model, asked for the class alone, has of it: the mean over
