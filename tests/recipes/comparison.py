@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,15 @@ class Pair:
     backbone: Any
     reference: Reference
 
-    def fit(self, name: str, shots: Any, *, lipschitz: Lipschitz | None = None, **params: Any) -> Fitted:
+    def fit(
+        self,
+        name: str,
+        shots: Any,
+        *,
+        lipschitz: Lipschitz | None = None,
+        bank_texts: Callable[[], Sequence[str]] | None = None,
+        **params: Any,
+    ) -> Fitted:
         """Run a method of ``baselines/`` on the backbone as the harness would, and restore it."""
         kind = methods.load(name)
         method = methods.build(kind, methods.resolve_params(kind, params, "tiny"))
@@ -49,7 +57,7 @@ class Pair:
                 drawn.append(micro_batch)
                 yield micro_batch
 
-        trainer = Trainer(seed=5, lipschitz=lipschitz, draws=record)
+        trainer = Trainer(seed=5, lipschitz=lipschitz, draws=record, bank_texts=bank_texts)
         result = method.fit(self.backbone, Subject("rex", "dog", tuple(shots)), trainer)
         values = {name: value.detach().clone() for name, value in self._trained().items()}
         self.backbone.restore()

@@ -8,7 +8,7 @@ the whole embedding table, as in the published scripts.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,31 +122,53 @@ class Reference:
         sequence, _, pooled, _ = self.pipeline.encode_prompt(prompts, prompts, plain, **asked)
         return sequence, pooled
 
-    def squares(self, drawn: Any) -> Tensor:
-        """(target − prediction)² of a micro-batch [n, c, h, w]."""
+    def predicted(self, drawn: Any) -> Tensor:
+        """What the denoiser says of a micro-batch [n, c, h, w]."""
         z, noise, t = drawn.latents, drawn.noise, drawn.timesteps
         sequence, pooled = self.conditioning(drawn.captions)
         if self.family == "sd3":
             sigma = t.view(-1, 1, 1, 1) / 1000
-            found = self.denoiser(
+            return self.denoiser(
                 hidden_states=(1 - sigma) * z + sigma * noise,
                 timestep=t,
                 encoder_hidden_states=sequence,
                 pooled_projections=pooled,
             ).sample
-            return (found - (noise - z)) ** 2
         schedule = DDPMScheduler.from_config(self.pipeline.scheduler.config)
         sizes = torch.tensor([[32.0, 32, 0, 0, 32, 32]]).repeat(len(z), 1)
         added = {"text_embeds": pooled, "time_ids": sizes} if pooled is not None else None
-        found = self.denoiser(schedule.add_noise(z, noise, t), t, sequence, added_cond_kwargs=added).sample
+        return self.denoiser(schedule.add_noise(z, noise, t), t, sequence, added_cond_kwargs=added).sample
+
+    def target(self, drawn: Any) -> Tensor:
+        """What it should say [n, c, h, w]: the noise, or a velocity."""
+        z, noise, t = drawn.latents, drawn.noise, drawn.timesteps
+        if self.family == "sd3":
+            return noise - z
+        schedule = DDPMScheduler.from_config(self.pipeline.scheduler.config)
         velocity = schedule.config.prediction_type == "v_prediction"
-        return (found - (schedule.get_velocity(z, noise, t) if velocity else noise)) ** 2
+        return schedule.get_velocity(z, noise, t) if velocity else noise
+
+    def squares(self, drawn: Any, kept: Reference | None = None) -> Tensor:
+        """(target − prediction)² of a micro-batch [n, c, h, w]; beside the subject what ``kept`` says."""
+        target = self.target(drawn)
+        if kept is not None:
+            with torch.no_grad():
+                target = torch.cat([target[: drawn.subject], kept.predicted(drawn)[drawn.subject :]])
+        return (self.predicted(drawn) - target) ** 2
 
 
 def adapt(
-    denoiser: Any, targets: Sequence[str], *, alpha: float, starts: dict[str, Tensor]
+    denoiser: Any,
+    targets: Sequence[str],
+    *,
+    alpha: float,
+    starts: dict[str, Tensor],
+    gate: Callable[[], Tensor] | None = None,
 ) -> dict[str, Any]:
-    """Let linear layers compute W·x + alpha/rank·B·A·x, A from ``starts``, B zero. Returns name → (A, B)."""
+    """Let linear layers compute W·x + alpha/rank·B·A·x, A from ``starts``, B zero. Returns name → (A, B).
+
+    ``gate`` gives what A·x is multiplied with at the time.
+    """
     factors = {}
     for name, module in denoiser.named_modules():
         if isinstance(module, nn.Linear) and name.endswith(tuple(f".{target}" for target in targets)):
@@ -155,7 +177,9 @@ def adapt(
             factors[name] = (down, up)
 
             def changed(_, inputs, output, down=down, up=up):
-                return output + alpha / len(down) * (inputs[0] @ down.T @ up.T)
+                made = inputs[0] @ down.T
+                made = made if gate is None else made * gate()
+                return output + alpha / len(down) * (made @ up.T)
 
             module.register_forward_hook(changed)
     return factors
@@ -210,6 +234,7 @@ def train(
     decoupled: bool = False,
     precondition: bool = False,
     loss_of: Any = mean_square,
+    kept: Reference | None = None,
 ) -> list[float]:
     """Train in place, one step for every ``accumulate`` micro-batches; return the losses without penalty."""
     tables = {id(table): (table, ids) for table, ids in reference.rows.values()}
@@ -225,7 +250,7 @@ def train(
         update.zero_grad()
         total = 0.0
         for drawn in batches[first : first + accumulate]:
-            squares = reference.squares(drawn)
+            squares = reference.squares(drawn, kept)
             if precondition:  # z_0 = z_t − σ·v
                 squares = squares * (drawn.timesteps.view(-1, 1, 1, 1) / 1000) ** 2
             loss = loss_of(squares, drawn)
