@@ -39,8 +39,9 @@ class Record(BaseModel):
     images     number of images
     bound      what the trial's constraints prove. A hard bound: ``radius`` and the ``l2`` that it limits
                (absolute, whatever form was requested): l2 ≤ radius to 1e-5 relative
-    readout    of a readout between base model and fit: ``alpha``; of a budget also ``calibration``, the drift
-               on the calibration probe, ``limit``, and ``evaluations`` of it
+    readout    of a readout between base model and fit: ``alpha``, or of a merge ``share.BLOCK`` for each
+               block that moved; of a budget and a merge also ``calibration``, the drift on the calibration
+               probe, ``limit``, and ``evaluations`` of it
     provenance commit, dirty, versions, device, revisions of backbone and data, encoder behind each score:
                the fit's; of a later scoring of its images under ``scored``. ``fit_shared``: another record
                has the seconds of the same fit

@@ -98,8 +98,7 @@ class DatasetSpec(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, data: Any) -> Any:
-        if isinstance(data, str):
-            return {"name": data}
+        data = {"name": data} if isinstance(data, str) else data
         return _gather_options(cls, data) if isinstance(data, dict) else data
 
 
@@ -216,7 +215,7 @@ class Execution(Frozen):
         return refuse_renamed(data, {"checkpointing": "gradient_checkpointing", "park": "cpu_offload"})
 
 
-READOUTS = ("steps", "scale", "budget")
+READOUTS = ("steps", "scale", "budget", "merge")
 """Kinds of readout, in the order in which they are read."""
 BUDGETS = {"noise_l2": "‖Δε‖₂"}
 """Drift measures on which there can be a budget, and their signs: those that need no images."""
@@ -228,9 +227,10 @@ class Readout(Frozen):
     steps   the weights after ``value`` optimizer steps: early stopping
     scale   θ0 + α(θ − θ0) for α = ``value`` in [0, 1]: interpolation after training (arXiv 2109.01903)
     budget  the same with the largest α ≤ 1 whose drift, by ``measure``, is at most ``value``
+    merge   a share for each block of the denoiser: within that drift those that learn most of the subject
     """
 
-    kind: Literal["steps", "scale", "budget"]
+    kind: Literal["steps", "scale", "budget", "merge"]
     value: int | float
     measure: str | None = None
 
@@ -244,6 +244,11 @@ class Readout(Frozen):
         """Whether it lies between the base model and the fit's end, and not on the way that training took."""
         return self.kind != "steps"
 
+    @property
+    def sought(self) -> bool:
+        """Whether the calibration probe decides how much of the change there is."""
+        return self.measure is not None
+
     def settings(self) -> dict[str, Any]:
         """Write as a mapping: what records hold and keys cover."""
         return self.model_dump(exclude_none=True)
@@ -255,11 +260,11 @@ class Readout(Frozen):
 
     @property
     def words(self) -> str:
-        """Name it for titles: "α = 0.5", "at 60 steps", "‖Δε‖₂ ≤ 5"."""
+        """Name it for titles: "α = 0.5", "at 60 steps", "‖Δε‖₂ ≤ 5", "‖Δε‖₂ ≤ 5 by block"."""
         if self.kind == "steps":
             return f"at {self.value} steps"
         sign = "α =" if self.kind == "scale" else f"{BUDGETS[self.measure or '']} ≤"
-        return f"{sign} {self.value:g}"
+        return f"{sign} {self.value:g}" + (" by block" if self.kind == "merge" else "")
 
 
 class Trial(Frozen):
@@ -284,17 +289,12 @@ class Trial(Frozen):
     sampling: Sampling = Field(default_factory=Sampling)
     readout: Readout | None = None
 
-    @field_serializer("lipschitz", "alignment")
-    def _flat(self, value: Lipschitz | Alignment | None) -> dict[str, Any] | None:
+    @field_serializer("lipschitz", "alignment", "readout")
+    def _flat(self, value: Lipschitz | Alignment | Readout | None) -> dict[str, Any] | None:
         return value.settings() if value else None
 
     def summary(self) -> dict[str, Any]:
         """What a record says of the trial: the nouns by name, without the paths of this machine."""
         names = {"backbone": self.backbone.name, "method": Path(self.method).name.removesuffix(".py")}
-        summary = {**self.model_dump(mode="json"), **names}
-        for key in ("all_shots", "label", "preset", "readout", "alignment"):
-            if not getattr(self, key):
-                del summary[key]
-        if self.readout is not None:
-            summary["readout"] = self.readout.settings()
-        return summary
+        unused = {k for k in ("all_shots", "label", "preset", "readout", "alignment") if not getattr(self, k)}
+        return {**self.model_dump(mode="json", exclude=unused), **names}

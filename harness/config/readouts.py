@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from harness.specs import BUDGETS, Frozen, Readout
 
@@ -21,11 +21,15 @@ def _listed(value: Any) -> Any:
 
 
 class ReadoutsEntry(Frozen):
-    """Checkpoints along the course, interpolations, drift budgets by measure; an empty one asks for none."""
+    """Checkpoints along the course, interpolations, drift budgets by measure, merges by block within them.
+
+    An empty one asks for none.
+    """
 
     steps: tuple[Steps, ...] = ()
     scale: tuple[float, ...] = ()
     budget: dict[str, tuple[Budget, ...]] = Field(default_factory=dict)
+    merge: dict[str, tuple[Budget, ...]] = Field(default_factory=dict)
 
     @field_validator("steps", "scale", mode="before")
     @classmethod
@@ -40,7 +44,7 @@ class ReadoutsEntry(Frozen):
                 raise ValueError(f"α = {share:g} must be between 0 (the base model) and 1 (the fit's end)")
         return value
 
-    @field_validator("budget", mode="before")
+    @field_validator("budget", "merge", mode="before")
     @classmethod
     def _known_measures(cls, value: Any) -> Any:
         if not isinstance(value, dict):
@@ -68,6 +72,13 @@ class ReadoutsEntry(Frozen):
         for measure, limits in self.budget.items():
             for limit in limits:
                 yield Readout(kind="budget", value=limit, measure=measure)
+        for measure, limits in self.merge.items():
+            for limit in limits:
+                yield Readout(kind="merge", value=limit, measure=measure)
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key != "merge" or value}
 
 
 def _first_double(readouts: Sequence[Readout]) -> Readout | None:

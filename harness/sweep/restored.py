@@ -17,6 +17,7 @@ from harness.config.experiment import Experiment
 from harness.datasets.base import Dataset
 from harness.datasets.registry import load_dataset
 from harness.diffusion.backbones.base import Backbone
+from harness.diffusion.backbones.families import FAMILIES
 from harness.diffusion.backbones.loading import load_backbone
 from harness.diffusion.checkpoints import Checkpoints
 from harness.diffusion.weights.delta import Delta
@@ -31,6 +32,7 @@ from harness.sweep.worklist import Task
 from harness.trial.aligned import alignment_of
 from harness.trial.plan import WEIGHTS
 from harness.trial.prior_texts import bank_texts
+from harness.trial.readouts import shares_of
 from harness.trial.stages import fit
 from harness.trial.timing import Clock
 
@@ -78,7 +80,8 @@ def restore(folder: Path, record: Record, *, progress: Progress, device: str, pu
     else:
         phrase = _fitted_again(folder, task, experiment, catalog, dataset, backbone, progress)
     if record.readout is not None:
-        backbone.interpolate(backbone.delta(), record.readout["alpha"])
+        shares = shares_of(record.readout, FAMILIES[backbone.family].blocks)
+        backbone.interpolate(backbone.delta(), shares)
     return Restored(experiment, catalog, task, dataset, backbone, phrase)
 
 

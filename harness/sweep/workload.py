@@ -23,6 +23,8 @@ UNKNOWN = 2400
 """Passes of a fit that does not say how many steps it takes: until one is measured, a guess."""
 CALIBRATION_IMAGES, CALIBRATION_TIMESTEPS, EVALUATIONS = 8, 8, 6
 """The probe of a drift budget, and about how often it is evaluated."""
+BLOCKS, DRAWS, DERIVATIVE = 8, 160, 3
+"""Of a merge: blocks of a denoiser, about; passes for what each gives; a derivative in passes."""
 
 
 @dataclass(frozen=True)
@@ -136,15 +138,21 @@ class _Counter:
 
     def _predictions(self, trial: Trial) -> float:
         once = self._drift.prompts * self._drift.timesteps
-        budget = trial.readout is not None and trial.readout.kind == "budget"
-        sought = EVALUATIONS * CALIBRATION_IMAGES * CALIBRATION_TIMESTEPS if budget else 0
+        probe = CALIBRATION_IMAGES * CALIBRATION_TIMESTEPS
+        sought = EVALUATIONS * probe if _sought(trial) else 0
+        if trial.readout is not None and trial.readout.kind == "merge":
+            sought += (BLOCKS + 1) * DRAWS + BLOCKS * DERIVATIVE * probe
         return once * (1 + self._drift.subject) + sought
 
     def _references(self, trial: Trial) -> float:
         drift = self._drift
-        budget = trial.readout is not None and trial.readout.kind == "budget"
-        images = max(drift.prompts, drift.images) + drift.images + (CALIBRATION_IMAGES if budget else 0)
+        probed = CALIBRATION_IMAGES if _sought(trial) else 0
+        images = max(drift.prompts, drift.images) + drift.images + probed
         return images * _solver(trial) + drift.prompts * drift.timesteps * (1 + drift.subject)
+
+
+def _sought(trial: Trial) -> bool:
+    return trial.readout is not None and trial.readout.sought
 
 
 def _with_prior(trial: Trial) -> bool:

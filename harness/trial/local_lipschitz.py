@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from harness.metrics.scores.noise_drift import noise_distance
-from harness.trial.noise_probe import NoiseProbe, predict, questions
+from harness.trial.noise_probe import NoiseProbe, predict
+from harness.trial.tangents import Tangents
 
 if TYPE_CHECKING:
     from harness.diffusion.backbones.base import Backbone
@@ -51,15 +50,13 @@ def along_path(backbone: Backbone, whole: Delta, probe: NoiseProbe) -> list[Rati
 def at_base(backbone: Backbone, whole: Delta, probe: NoiseProbe) -> Ratio:
     """Measure what the ratio tends to at the base model; the weights are left at the end of the change.
 
-    A forward derivative in the direction of the change (``torch.func.jvp``): no step size, no difference of
-    close numbers. Attention is computed in its plain form, which has forward derivatives.
+    A derivative in the direction of the change: see :class:`~.tangents.Tangents`.
     """
-    direction = _direction(backbone, whole)
-    backbone.interpolate(whole, 0.0)
+    tangents = Tangents.of(backbone, whole)
     parts = backbone.batches.over(
         len(probe.prompts),
         AT_ONCE,
-        lambda part: _derivative(backbone, direction, probe, part),
+        lambda part: tangents.along(lambda name: 1.0, probe, part).cpu(),
         purpose="prompts to differentiate for",
     )
     backbone.interpolate(whole, 1.0)
@@ -70,44 +67,6 @@ def at_base(backbone: Backbone, whole: Delta, probe: NoiseProbe) -> Ratio:
 
 def _ratio(share: float, moved: Any, distance: float) -> Ratio:
     return Ratio(share, float(moved.mean()) / distance, float(moved.max()) / distance)
-
-
-def _direction(backbone: Backbone, whole: Delta) -> dict[str, Tensor]:
-    """dθ/dα of every parameter of the denoiser that moves, by its name in the denoiser."""
-    named = dict(backbone.networks.denoiser.named_parameters())
-    backbone.interpolate(whole, 0.0)
-    base = {name: value.detach().clone() for name, value in named.items()}
-    backbone.interpolate(whole, 0.5)
-    moved = {name: 2 * (value.detach() - base[name]) for name, value in named.items()}
-    return {name: change for name, change in moved.items() if bool(change.any())}
-
-
-def _derivative(backbone: Backbone, direction: dict[str, Tensor], probe: NoiseProbe, part: slice) -> Tensor:
-    """J·Δ on some prompts [n·T, c, h, w], on the CPU."""
-    asked = questions(backbone, probe, part)
-    model = _Predictor(backbone)
-    named = {f"denoiser.{name}": value for name, value in direction.items()}
-    start = {name: value.detach() for name, value in model.named_parameters() if name in named}
-
-    def predicted(weights: dict[str, Tensor]) -> Tensor:
-        return torch.func.functional_call(model, weights, asked)
-
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        change = torch.func.jvp(predicted, (start,), (named,))[1]
-    return change.float().cpu()
-
-
-class _Predictor(nn.Module):
-    """A backbone's prediction as a function of its denoiser's parameters."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.denoiser = backbone.networks.denoiser
-        self._backbone = [backbone]
-
-    def forward(self, *asked: Any) -> Tensor:
-        """Predict what the backbone does, [n, c, h, w]."""
-        return self._backbone[0].predict(*asked)
 
 
 def largest(ratios: Sequence[Ratio]) -> float:

@@ -76,10 +76,9 @@ class Plan:
 
     @property
     def needs_calibration(self) -> bool:
-        """Whether α must be sought."""
-        readout = self.trial.readout
-        budget = readout is not None and readout.kind == "budget"
-        return self.stage != "score" and (budget or self.output_limit is not None)
+        """Whether the share of the change must be sought."""
+        sought = self.trial.readout is not None and self.trial.readout.sought
+        return self.stage != "score" and (sought or self.output_limit is not None)
 
 
 @dataclass

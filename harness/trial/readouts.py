@@ -6,16 +6,25 @@ Knows no images and no scores.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
+from harness.api import Subject
 from harness.diffusion.backbones.base import Backbone
 from harness.diffusion.checkpoints import Checkpoints
+from harness.diffusion.weights.blocks import BlockShares
 from harness.diffusion.weights.delta import Delta
-from harness.specs import Trial
+from harness.trial.block_changes import BlockChanges, Split
 from harness.trial.calibration import Calibration, Reached, largest_share
+from harness.trial.merging import Merged, Tradeoff, Vector, merged
 from harness.trial.plan import Plan
 from harness.trial.stages import Fitted
+from harness.trial.subject_loss import SubjectLoss
 from harness.trial.timing import Clock
+
+SHARE = "share."
+"""Before the name of a block, where a record says what a merge has of its change."""
 
 
 class TunedModel:
@@ -41,8 +50,9 @@ class TunedModel:
         self._seconds = clock.seconds.get("fit", 0.0)
         self._peak = clock.peak_memory()
         self._asked = 0
+        self._splits: dict[int, Split] = {}
 
-    def read_out(self, plan: Plan, calibration: Calibration | None, clock: Clock) -> Fitted:
+    def read_out(self, plan: Plan, subject: Subject, calibration: Calibration | None, clock: Clock) -> Fitted:
         """Set the weights of a trial; give what its sample stage starts from.
 
         From the second trial on, the seconds of the fit are charged as shared.
@@ -59,6 +69,8 @@ class TunedModel:
         if readout is not None and readout.kind == "steps":
             fitted, whole = self._at_step(int(readout.value), fitted)
         search = Search(self._backbone, whole, calibration, clock)
+        if readout is not None and readout.kind == "merge":
+            return self._merged(search, plan, subject, fitted)
         return self._between(search, plan, fitted)
 
     def peak_memory(self, clock: Clock) -> int:
@@ -88,24 +100,42 @@ class TunedModel:
             share = reached.share
             found |= {"calibration": reached.drift, "evaluations": float(reached.evaluations)}
         search.place(share)
-        bound = self._held(fitted, plan.trial, share)
-        if plan.output_limit is not None and reached is not None:
-            bound = {**(bound or {}), "output_l2": reached.drift}
+        bound = self._held(fitted, plan, reached, whole=share == 1)
         if not between and share == 1:
             return replace(fitted, bound=bound)
         return replace(fitted, readout={"alpha": share, **found}, bound=bound)
 
-    def _held(self, fitted: Fitted, trial: Trial, share: float) -> dict[str, float] | None:
-        """What a hard bound was held to, with the distance that is left of it."""
-        if share == 1 or fitted.bound is None or "l2" not in fitted.bound:
-            return fitted.bound
-        on = trial.lipschitz.on if trial.lipschitz else "effective"
-        return {**fitted.bound, "l2": self._backbone.distance(on=on).l2}
+    def _merged(self, search: Search, plan: Plan, subject: Subject, fitted: Fitted) -> Fitted:
+        """Set the shares of the blocks within the readout's limit, and that of a bound on outputs."""
+        readout = plan.trial.readout
+        assert readout is not None and fitted.phrase is not None
+        shots, phrase, seed = subject.shots, fitted.phrase, plan.trial.seed
+        learnt = partial(SubjectLoss.of, self._backbone, shots, phrase, seed=seed)
+        limit = min(readout.value, plan.output_limit or math.inf)
+        blocks, reached = search.merged(limit, learnt, self._splits)
+        blocks.place(reached.shares)
+        shares = {f"{SHARE}{name}": part for name, part in blocks.shares(reached.shares).shares.items()}
+        found = {"limit": float(readout.value), "calibration": reached.drift}
+        bound = self._held(fitted, plan, reached, whole=bool((reached.shares == 1).all()))
+        found |= {"evaluations": float(reached.evaluations)}
+        return replace(fitted, readout={**shares, **found}, bound=bound)
+
+    def _held(
+        self, fitted: Fitted, plan: Plan, reached: Reached | Merged | None, *, whole: bool
+    ) -> dict[str, float] | None:
+        """What hard bounds were held to, with the distance that is left of them and the drift reached."""
+        bound, lipschitz = fitted.bound, plan.trial.lipschitz
+        if not whole and bound is not None and "l2" in bound:
+            on = lipschitz.on if lipschitz else "effective"
+            bound = {**bound, "l2": self._backbone.distance(on=on).l2}
+        if plan.output_limit is not None and reached is not None:
+            bound = {**(bound or {}), "output_l2": reached.drift}
+        return bound
 
 
 @dataclass(frozen=True)
 class Search:
-    """The weights between the base model and a fit, and the largest share of the change within a limit."""
+    """The weights between the base model and a fit, and as much of the change as a limit allows."""
 
     backbone: Backbone
     whole: Delta
@@ -129,3 +159,38 @@ class Search:
             reached = largest_share(drift, limit)
         self.clock.add("sample", calibration.seconds)
         return replace(reached, share=reached.share * most)
+
+    def merged(
+        self, limit: float, learnt: Callable[[], SubjectLoss], known: dict[int, Split]
+    ) -> tuple[BlockChanges, Merged]:
+        """Find the shares by block that keep most of the subject within a limit of drift.
+
+        ``known``: what was measured of the same change by calibration (its id); its seconds are charged too.
+        """
+        calibration, backbone = self.calibration, self.backbone
+        assert calibration is not None
+        blocks = BlockChanges(backbone, self.whole)
+
+        def drift(shares: Vector) -> float:
+            blocks.place(shares)
+            return calibration.drift(backbone)
+
+        def tradeoff() -> Tradeoff:
+            if (split := known.get(id(calibration))) is not None:
+                self.clock.add("sample", split.seconds)
+            else:
+                split = known[id(calibration)] = blocks.split(calibration.probe, learnt())
+            return split.tradeoff
+
+        with self.clock.time("sample"):
+            reached = merged(drift, len(blocks.names), tradeoff, limit)
+        self.clock.add("sample", calibration.seconds)
+        return blocks, reached
+
+
+def shares_of(readout: Mapping[str, float], pattern: str) -> float | BlockShares:
+    """Return what a record's readout had of the change; ``pattern`` says what a block of its family is."""
+    if "alpha" in readout:
+        return readout["alpha"]
+    parts = {name.removeprefix(SHARE): part for name, part in readout.items() if name.startswith(SHARE)}
+    return BlockShares(pattern, parts) if parts else 1.0

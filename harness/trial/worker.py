@@ -195,7 +195,7 @@ class Worker:
     ) -> tuple[Fitted, Sampled]:
         tuned = self._tuned(plan, job, data, progress, clock)
         calibration = job.calibrations.get(solver(plan))
-        fitted = tuned.read_out(plan, calibration, clock)
+        fitted = tuned.read_out(plan, data.subject, calibration, clock)
         sampled = sample(plan, data, fitted, self._backbone, reference, progress, clock)
         fitted.seconds, fitted.peak_memory_bytes = dict(clock.seconds), tuned.peak_memory(clock)
         return fitted, sampled

@@ -22,7 +22,7 @@ methods:
 sampling: {steps: 2, prompts: 1}
 drift: {prompts: 8, timesteps: 1, images: 0}
 scores: [dino]
-readouts: {steps: 1, scale: 0.5, budget: {noise_l2: 0.01}}
+readouts: {steps: 1, scale: 0.5, budget: {noise_l2: 0.01}, merge: {noise_l2: 0.01}}
 """
 
 
@@ -42,6 +42,7 @@ def key_of(runs, method, readout="none"):
         ("dreambooth", False, "none"),
         ("dreambooth", False, "steps:1"),
         ("dreambooth", False, "budget:0.01"),
+        ("dreambooth", False, "merge:0.01"),
         ("dreambooth_lora", True, "none"),
         ("dreambooth_lora", True, "scale:0.5"),
     ],

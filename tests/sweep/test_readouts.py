@@ -86,6 +86,10 @@ def test_a_resolved_file_is_the_same_experiment(make):
         ({"budget": {"noise_l2": 0}}, r"readouts.budget.noise_l2.*greater than 0"),
         ({"scale": [0.5, 0.25, 0.5]}, r"readouts: scale:0.5 is there twice"),
         ({"budget": {"noise_l2": [5, 5.0]}}, r"readouts: budget:5 is there twice"),
+        ({"merge": {"kid": 1}}, r"readouts.merge: no budget on 'kid': α is sought without images"),
+        ({"merge": [3]}, r"readouts.merge: must be \{measure: budgets\}"),
+        ({"merge": {"noise_l2": -1}}, r"readouts.merge.noise_l2.*greater than 0"),
+        ({"merge": {"noise_l2": [5, 5.0]}}, r"readouts: merge:5 is there twice"),
         ({"step": 3}, r"readouts: unknown key 'step'"),
     ],
 )
@@ -93,6 +97,17 @@ def test_bad_readouts_are_one_line(make, readouts, message):
     with pytest.raises(ConfigError, match=message) as caught:
         trials(make(methods=["tuned"], readouts=readouts), FakeCatalog())
     assert "\n" not in str(caught.value)
+
+
+def test_a_merge_has_a_key_and_a_title_of_its_own_and_leaves_all_others_alone(make, tmp_path):
+    given = {"methods": ["tuned"], "shots": 1, "subjects": ["s0"]}
+    before = keys_of(make(**given, readouts=READOUTS), tmp_path)
+    after = keys_of(make(**given, readouts={**READOUTS, "merge": {"noise_l2": [3]}}), tmp_path)
+    (new,) = after.keys() - before.keys()
+    assert before.keys() < after.keys()
+    assert after[new].trial.title == "Tuned, ‖Δε‖₂ ≤ 3 by block"
+    assert after[new].trial.readout.settings() == {"kind": "merge", "value": 3.0, "measure": "noise_l2"}
+    assert "merge" not in json.dumps(make(**given, readouts=READOUTS).model_dump(mode="json"))
 
 
 def test_readouts_of_a_floor_are_refused(make):

@@ -34,7 +34,7 @@ def quiet(*told):
 
 
 def at(kind, value):
-    return Readout(kind=kind, value=value, measure="noise_l2" if kind == "budget" else None)
+    return Readout(kind=kind, value=value, measure="noise_l2" if kind in ("budget", "merge") else None)
 
 
 @pytest.fixture(scope="module")
@@ -146,16 +146,62 @@ def test_a_method_that_leaves_the_denoiser_alone_is_read_whole_at_every_budget(j
     assert_same(held, end)
 
 
+def shares(outcome):
+    return {name: part for name, part in outcome.readout.items() if name.startswith("share.")}
+
+
+UNET = ["share.rest", "share.down_blocks.0", "share.down_blocks.1", "share.up_blocks.0", "share.up_blocks.1"]
+
+
+@pytest.mark.parametrize("method", ["dreambooth", "dreambooth_lora", "custom_diffusion"])
+def test_a_merge_keeps_to_its_limit_with_a_share_for_each_block_that_moved(job, method):
+    whole, end = job(method, at("merge", 1e9), None)
+    assert set(shares(whole).values()) == {1.0} and whole.readout["evaluations"] == 1.0
+    assert_same(whole, end)
+    expected = set(UNET) | {"share.mid_block"} if method == "dreambooth" else set(shares(whole))
+    assert set(shares(whole)) == expected and len(expected) > 1
+    limit = whole.readout["calibration"] / 2
+    alone, *beside = job(method, at("merge", limit), at("budget", limit), at("merge", limit))
+    assert alone.readout["calibration"] <= alone.readout["limit"] == limit
+    found = shares(alone)
+    assert all(0 <= part <= 1 for part in found.values())
+    useful_are_whole = set(found.values()) <= {0.0, 1.0}
+    assert useful_are_whole or alone.readout["calibration"] >= 0.99 * limit
+    assert alone.drift["noise_l2"] < end.drift["noise_l2"]
+    assert beside[-1].readout == alone.readout
+    assert_same(beside[-1], alone)
+
+
+def test_a_merge_of_a_single_block_is_the_readout_at_a_budget(job, monkeypatch):
+    from harness.diffusion.backbones.families import FAMILIES
+
+    monkeypatch.setitem(FAMILIES, "sd", replace(FAMILIES["sd"], blocks="(?!)"))
+    (whole,) = job("dreambooth", at("budget", 1e9), params={"steps": 12})
+    limit = whole.readout["calibration"] / 3
+    budget, merge = job("dreambooth", at("budget", limit), at("merge", limit), params={"steps": 12})
+    assert merge.readout["share.rest"] == pytest.approx(budget.readout["alpha"], rel=1e-6)
+    assert merge.readout["calibration"] == pytest.approx(budget.readout["calibration"], rel=1e-6)
+    assert merge.drift["weight_l2"] == pytest.approx(budget.drift["weight_l2"], rel=1e-6)
+
+
+def test_what_has_no_blocks_of_its_own_is_merged_whole(job):
+    held, end = job("textual_inversion", at("merge", 1e-3), None)
+    assert not shares(held) and held.readout["calibration"] == 0.0
+    assert_same(held, end)
+
+
 BOUND = {"output_bound": 0.05, "dual_rate": 1e-6}
 
 
 @pytest.mark.parametrize("method", ["dreambooth", "dreambooth_lora", "custom_diffusion"])
 def test_a_bound_on_outputs_is_held_in_every_record(job, method):
     readouts = [None, at("steps", 3), at("scale", 0.9), at("scale", 1e-3), at("budget", 0.02)]
+    readouts += [at("merge", 0.02), at("merge", 1.0)]
     outcomes = job(method, *readouts, lipschitz=Lipschitz.of(BOUND), keep_weights="all")
     for outcome in outcomes:
         assert outcome.bound["output_l2"] <= outcome.bound["output_bound"] == 0.05
-    end, early, most, least, budget = outcomes
+    end, early, most, least, budget, *merges = outcomes
+    assert merges[0].readout["calibration"] <= 0.02 and merges[1].readout["limit"] == 1.0
     assert end.bound["output_l2"] >= 0.99 * 0.05 and 0 < end.readout["alpha"] < 0.9
     assert most.bound["output_l2"] >= 0.99 * 0.05 and early.readout["alpha"] > end.readout["alpha"]
     assert least.readout["alpha"] == 1e-3
@@ -198,7 +244,7 @@ def test_samplings_of_one_fit_are_one_job(job, worker):
     assert first.drift["noise_l2"] != 0 and images(first) != images(second)
 
 
-@pytest.mark.parametrize("readout", [at("scale", 0.5), at("steps", 2), at("budget", 0.05)])
+@pytest.mark.parametrize("readout", [at("scale", 0.5), at("steps", 2), at("budget", 0.05), at("merge", 0.02)])
 def test_kept_weights_give_the_readouts_of_a_whole_fit(job, worker, monkeypatch, readout):
     method = "dreambooth_lora"
     end, whole = job(method, None, readout, keep_weights="all")

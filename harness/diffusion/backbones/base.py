@@ -28,7 +28,7 @@ from harness.diffusion.batching import Batches
 from harness.diffusion.lipschitz import Term
 from harness.diffusion.weights.adaptation import Adaptation
 from harness.diffusion.weights.adapters import Start
-from harness.diffusion.weights.delta import Delta, Distance
+from harness.diffusion.weights.delta import Delta, Distance, ShareOf
 from harness.errors import BackboneError
 from harness.specs import Execution, Precision
 
@@ -291,7 +291,7 @@ class Backbone(ABC):
         """Put a stored delta onto the base model, bit for bit. Raises BackboneError for another model's."""
         self.adaptation.apply(delta)
 
-    def interpolate(self, tuned: Delta, share: float) -> None:
+    def interpolate(self, tuned: Delta, share: float | ShareOf) -> None:
         """Set everything handed out between θ0 (0) and a delta of this fit (1); see Adaptation."""
         self.adaptation.interpolate(tuned, share)
 

@@ -17,6 +17,8 @@ class Family:
 
     backbone   "module:class" of the :class:`~harness.diffusion.backbones.base.Backbone`
     networks   folders with weights, the denoiser's first; ``others`` those without
+    blocks     regular expression: its match at the beginning of a parameter's name in the denoiser is the
+               block that it belongs to
     samplers   names that ``sampling.sampler`` may take
     options    keys of a backbone in a YAML that mean something to the family
     """
@@ -26,6 +28,7 @@ class Family:
     networks: tuple[str, ...]
     others: tuple[str, ...]
     samplers: tuple[str, ...]
+    blocks: str
     options: tuple[str, ...] = ()
 
     @property
@@ -39,6 +42,7 @@ class Family:
         return getattr(importlib.import_module(module), name)
 
 
+UNET = r"(down_blocks|up_blocks)\.\d+|mid_block"
 DISCRETE = ("ddim", "dpmsolver++", "euler", "pndm")
 FAMILIES: dict[str, Family] = {
     "sd": Family(
@@ -47,6 +51,7 @@ FAMILIES: dict[str, Family] = {
         networks=("unet", "vae", "text_encoder"),
         others=("tokenizer", "scheduler"),
         samplers=DISCRETE,
+        blocks=UNET,
     ),
     "sdxl": Family(
         "StableDiffusionXLPipeline",
@@ -54,6 +59,7 @@ FAMILIES: dict[str, Family] = {
         networks=("unet", "vae", "text_encoder", "text_encoder_2"),
         others=("tokenizer", "tokenizer_2", "scheduler"),
         samplers=DISCRETE,
+        blocks=UNET,
         options=("vae",),
     ),
     "sd3": Family(
@@ -62,6 +68,7 @@ FAMILIES: dict[str, Family] = {
         networks=("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
         others=("tokenizer", "tokenizer_2", "tokenizer_3", "scheduler"),
         samplers=("euler",),
+        blocks=r"transformer_blocks\.\d+",
         options=("text_encoder_3",),
     ),
 }

@@ -19,7 +19,7 @@ from harness.diffusion.lipschitz import Full, Term, base_norm, change_norm, cons
 from harness.diffusion.weights.adapters import LoRA, LowRankAdapters, Start
 from harness.diffusion.weights.addition import Addition, between
 from harness.diffusion.weights.base_weights import BaseWeights
-from harness.diffusion.weights.delta import Delta, Distance
+from harness.diffusion.weights.delta import Delta, Distance, ShareOf
 from harness.diffusion.weights.gates import Asked, Gate
 from harness.diffusion.weights.rotations import OFT, Rotations
 from harness.diffusion.weights.spectral import Decomposition
@@ -249,21 +249,21 @@ class Adaptation:
             _fill(self.token_rows(tokens, init=words), delta.rows)
 
     @torch.no_grad()
-    def interpolate(self, tuned: Delta, share: float) -> None:
+    def interpolate(self, tuned: Delta, share: float | ShareOf) -> None:
         """Set everything handed out to θ0 + share·(θ − θ0), θ being a delta of this very fit.
 
         Low-rank changes are scaled as such: A stays, B is multiplied. Bit for bit, 0 is the base model and 1
-        the delta.
+        the delta. A function gives each change by its name a share of its own.
         """
-        base = self.weights.base
+        base, of = self.weights.base, share if callable(share) else lambda name: share
         for name, parameter in self.weights.out.items():
-            parameter.copy_(between(base[name], tuned.weights.get(name, base[name]), share))
+            parameter.copy_(between(base[name], tuned.weights.get(name, base[name]), of(name)))
         for each in self.added.values():
-            each.place(tuned.adapters, share)
+            each.place(tuned, of)
         for encoder in self.text_encoders:
             if encoder.rows is not None:
-                taught = tuned.rows[f"{encoder.name}.new_tokens"]
-                encoder.rows.rows.copy_(between(encoder.rows.initial, taught, share))
+                name = f"{encoder.name}.new_tokens"
+                encoder.rows.rows.copy_(between(encoder.rows.initial, tuned.rows[name], of(name)))
 
     def restore(self) -> None:
         """Go back to the base model, bit for bit; copies only what was handed out."""

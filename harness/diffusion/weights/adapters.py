@@ -11,11 +11,12 @@ from typing import Any, Literal
 import torch
 from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
-from torch import Tensor, nn
+from torch import nn
 
 from harness.diffusion.lipschitz import LowRank, Term
 from harness.diffusion.seeds import named_seed
 from harness.diffusion.weights.addition import PREFIX, Addition
+from harness.diffusion.weights.delta import Delta, ShareOf
 from harness.diffusion.weights.gates import Asked, Gate, Gated, gate_of
 
 Start = Literal["kaiming", "gaussian", "orthogonal"]
@@ -143,11 +144,11 @@ class LowRankAdapters(Addition):
         """One low-rank change for each layer."""
         return [*terms(self.denoiser, names, prefix=PREFIX)]
 
-    def place(self, tuned: Mapping[str, Tensor], share: float) -> None:
+    def place(self, tuned: Delta, share: ShareOf) -> None:
         """A stays, B [out, rank] is multiplied: the low-rank change is scaled as such."""
         for name, factor in self.parameters().items():
-            value = tuned[name].to(factor.device)
-            factor.copy_(value * share if name.endswith("lora_B") else value)
+            value = tuned.adapters[name].to(factor.device)
+            factor.copy_(value * share(name) if name.endswith("lora_B") else value)
 
     @contextlib.contextmanager
     def at_base(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ Each kind stands in a module of its own, which knows how its layers are put in a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from harness.diffusion.lipschitz import Term
+from harness.diffusion.weights.delta import Delta, ShareOf
 
 PREFIX = "denoiser."
 """Before the names of what is trained, as before those of the denoiser's own weights."""
@@ -42,8 +43,8 @@ class Addition(ABC):
         """Give the changes of the named parameters (None: of all) for a constraint."""
 
     @abstractmethod
-    def place(self, tuned: Mapping[str, Tensor], share: float) -> None:
-        """Set ``share`` of the change that the tuned values [...] by name make; 0 and 1 bit for bit."""
+    def place(self, tuned: Delta, share: ShareOf) -> None:
+        """Set of the change that a delta's adapters make the share of each by name; 0 and 1 bit for bit."""
 
     @abstractmethod
     def at_base(self) -> AbstractContextManager[None]:

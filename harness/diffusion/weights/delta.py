@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from safetensors.torch import load, save
 from torch import Tensor
+
+ShareOf = Callable[[str], float]
+"""The name of a change → the share of it that is to be there."""
 
 
 @dataclass(frozen=True)

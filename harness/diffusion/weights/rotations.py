@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from harness.diffusion.lipschitz import Term
 from harness.diffusion.rotated import Rotated
 from harness.diffusion.weights.addition import PREFIX, Addition
+from harness.diffusion.weights.delta import Delta, ShareOf
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Rotations(Addition):
 
     key, noun = "rotations", "rotations"
 
-    def __init__(self, denoiser: Any, oft: OFT, share: float = 1.0) -> None:
+    def __init__(self, denoiser: Any, oft: OFT, shares: ShareOf = lambda layer: 1.0) -> None:
         self.denoiser, self.oft = denoiser, oft
         try:
             _check(denoiser, oft)
@@ -82,9 +83,9 @@ class Rotations(Addition):
         except BaseException:
             denoiser.unload_lora()  # diffusers would believe that an adapter is there
             raise
-        for _, layer in layers(denoiser):
+        for name, layer in layers(denoiser):
             inner = Interpolated(layer.oft_R["default"])
-            inner.share = share
+            inner.share = shares(name)
             inner.weight.data = inner.weight.data.float()
             inner.requires_grad_(False)
             layer.oft_R["default"] = inner
@@ -92,12 +93,15 @@ class Rotations(Addition):
     @classmethod
     def read(cls, denoiser: Any, details: Mapping[str, Any]) -> Rotations:
         """Put in what :meth:`details` told of."""
-        settings = {**details, "targets": tuple(details["targets"])}
-        return cls(denoiser, share=settings.pop("share", 1.0), oft=OFT(**settings))
+        settings = {key: value for key, value in details.items() if key not in ("share", "shares")}
+        return cls(denoiser, OFT(**{**settings, "targets": tuple(details["targets"])}), _shares(details))
 
     def details(self) -> dict[str, Any]:
-        """The settings, and the share where it is not 1."""
-        share = next(layer.oft_R["default"].share for _, layer in layers(self.denoiser))
+        """The settings, and the share where it is not 1, or those by layer where they differ."""
+        shares = {name: layer.oft_R["default"].share for name, layer in layers(self.denoiser)}
+        share, *others = set(shares.values())
+        if others:
+            return {**asdict(self.oft), "shares": shares}
         return asdict(self.oft) if share == 1 else {**asdict(self.oft), "share": share}
 
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -119,12 +123,13 @@ class Rotations(Addition):
                 found.append(term)
         return found
 
-    def place(self, tuned: Mapping[str, Tensor], share: float) -> None:
+    def place(self, tuned: Delta, share: ShareOf) -> None:
         """Q stays as tuned [blocks, n(n − 1)/2], of the change of the weight a share is taken."""
-        for name, layer in layers(self.denoiser):
-            inner = layer.oft_R["default"]
-            inner.weight.copy_(tuned[f"{PREFIX}{name}.oft_Q"].to(inner.weight.device))
-            inner.share = share
+        tuned_share = _shares(tuned.details[self.key])
+        for layer_name, layer in layers(self.denoiser):
+            inner, name = layer.oft_R["default"], f"{PREFIX}{layer_name}.oft_Q"
+            inner.weight.copy_(tuned.adapters[name].to(inner.weight.device))
+            inner.share = tuned_share(layer_name) * share(name)
 
     @contextlib.contextmanager
     def at_base(self) -> Iterator[None]:
@@ -141,6 +146,12 @@ class Rotations(Addition):
     def remove(self) -> None:
         """The rotated layers are again the very modules that they were."""
         self.denoiser.unload_lora()
+
+
+def _shares(details: Mapping[str, Any]) -> ShareOf:
+    """The shares by layer that :meth:`Rotations.details` told of."""
+    one, several = details.get("share", 1.0), details.get("shares", {})
+    return lambda layer: several.get(layer, one)
 
 
 def layers(denoiser: Any) -> list[tuple[str, Any]]:

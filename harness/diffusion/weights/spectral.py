@@ -7,7 +7,7 @@ W = U·diag(relu(σ + δ))·Vᵀ of every linear and convolutional weight, a con
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 
 from harness.diffusion.lipschitz import Full, Term
 from harness.diffusion.weights.addition import PREFIX, Addition, between
+from harness.diffusion.weights.delta import Delta, ShareOf
 
 
 class SingularValues(nn.Module):
@@ -106,11 +107,11 @@ class Decomposition(Addition):
         """One shift for each layer."""
         return [term for term in terms(self.denoiser, prefix=PREFIX) if names is None or term.name in names]
 
-    def place(self, tuned: Mapping[str, Tensor], share: float) -> None:
+    def place(self, tuned: Delta, share: ShareOf) -> None:
         """Between σ and what relu leaves of the tuned values [k]: the change of the weight is scaled."""
-        for name, layer in layers(self.denoiser).items():
-            value = tuned[f"{PREFIX}{name}.singular_values"].to(layer.base.device)
-            layer.values.copy_(value if share == 1 else between(layer.base, value.relu(), share))
+        for layer, (name, _) in zip(layers(self.denoiser).values(), self.parameters().items(), strict=True):
+            value, part = tuned.adapters[name].to(layer.base.device), share(name)
+            layer.values.copy_(value if part == 1 else between(layer.base, value.relu(), part))
 
     @contextlib.contextmanager
     def at_base(self) -> Iterator[None]:

@@ -18,9 +18,9 @@ from harness.report.comparison.curves import Settings, Vector
 from harness.report.rows import COLUMNS, Row, Selection
 from harness.specs import Readout
 
-ALONG = {"steps": "@steps", "scale": "@scale", "budget": "@scale"}
+ALONG = {"steps": "@steps", "scale": "@scale", "budget": "@scale", "merge": "@merge"}
 """Kind of readout → what it adds to an arm's key: a budget is a point between base model and fit as well."""
-_PATHS = {"@steps": ", along its course", "@scale": ", along α"}
+_PATHS = {"@steps": ", along its course", "@scale": ", along α", "@merge": ", merged by block"}
 
 
 @dataclass(frozen=True)

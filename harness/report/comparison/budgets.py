@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.report import stats
-from harness.report.comparison.arms import fit_of, method_of, readout_of
+from harness.report.comparison.arms import ALONG, fit_of, method_of, readout_of
 from harness.report.comparison.protocol import DRIFT
 from harness.report.rows import Row, Selection
 
@@ -20,7 +20,7 @@ from harness.report.rows import Row, Selection
 class AtBudget:
     """A method at a drift budget: the row to read.
 
-    method     its key: "dreambooth+penalty"
+    method     its key: "dreambooth+penalty"; merged by block it is another method, "dreambooth@merge"
     at_end     the row is the fit's own end, α = 1: no readout at this budget was recorded
     settings   how many settings it was chosen among
     developed  whether drift on development subjects chose; else the drift on the subjects compared
@@ -72,7 +72,7 @@ class Reader:
 
     def methods(self) -> list[str]:
         """List the keys of the methods there are, in the order of the rows."""
-        return list(dict.fromkeys(method_of(row) for row in self.rows))
+        return list(dict.fromkeys(_key(row) for row in self.rows))
 
     def read(
         self, method: str, budget: float, *, among: Callable[[Row], bool] = lambda row: True
@@ -98,7 +98,8 @@ class Reader:
     def _settings(self, method: str, among: Callable[[Row], bool]) -> Iterator[_Setting]:
         gathered: dict[str, list[Row]] = {}
         for row in self.rows:
-            if method_of(row) == method and among(row):
+            at_end = readout_of(row) is None and method_of(row) == method.removesuffix(ALONG["merge"])
+            if (_key(row) == method or at_end) and among(row):
                 gathered.setdefault(fit_of(row), []).append(row)
         for rows in gathered.values():
             end = next((row for row in rows if readout_of(row) is None), None)
@@ -119,9 +120,15 @@ class Reader:
         yield each.end.cells[DRIFT].mean, False
 
 
+def _key(row: Row) -> str:
+    """The method that a row is read as: its fits' end belongs to the merges of it as well."""
+    readout = readout_of(row)
+    return method_of(row) + (ALONG["merge"] if readout and readout.kind == "merge" else "")
+
+
 def _budget(row: Row) -> float | None:
     readout = readout_of(row)
-    return float(readout.value) if readout and readout.kind == "budget" and readout.measure == DRIFT else None
+    return float(readout.value) if readout and readout.measure == DRIFT else None
 
 
 def _recipe(row: Row) -> str:

@@ -146,6 +146,9 @@ def test_readouts_are_paths_of_their_own_that_end_where_the_fit_ends(make):
         ("dreambooth@steps", "DreamBooth, along its course"): [50, None],
         ("dreambooth@scale", "DreamBooth, along α"): [0.25, 0.5, 3.0, None],
     }
+    merged = read(turned, "merge", 3.0, measure="noise_l2")
+    keys = {arm.key: arm.name for arm in arms_of(select([end, merged]))}
+    assert keys["dreambooth@merge"] == "DreamBooth, merged by block"
     held = read(tried(make, lipschitz={"penalty": 5.0}), "scale", 0.5)
     (arm,) = arms_of(select([held]))
     assert (arm.key, arm.name) == ("dreambooth+penalty@scale", "DreamBooth + Lipschitz λ, along α")

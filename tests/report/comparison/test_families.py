@@ -83,6 +83,27 @@ def test_without_a_readout_the_end_is_read_where_it_drifts_less(make):
     assert reader.read("dreambooth", 3.0) is None
 
 
+def test_a_merge_by_block_is_a_method_of_its_own_beside_plain_shrinking(make):
+    shrunk = fits(make, drift=9.0)
+    merged = [
+        r.model_copy(
+            update={
+                "trial": {**r.trial, "readout": {**r.trial["readout"], "kind": "merge"}},
+                "scores": {**r.scores, "dino_context": r.scores["dino_context"] + 0.05},
+            }
+        )
+        for r in shrunk
+        if r.trial.get("readout")
+    ]
+    reader = reader_of([*shrunk, *merged])
+    assert reader.methods() == ["dreambooth", "dreambooth@merge"]
+    plain, block = (reader.read(method, 5.0) for method in reader.methods())
+    assert not plain.at_end and not block.at_end and plain.drift == block.drift == 5.0
+    gains = {s: block.by_subject("dino_context")[s] - v for s, v in plain.by_subject("dino_context").items()}
+    assert gains == pytest.approx(dict.fromkeys(SUBJECTS, 0.05))
+    assert plain.settings == block.settings == 1
+
+
 def test_q1_is_one_family_of_six_and_the_planted_gain_is_found(records):
     (q1,) = families(reader_of(records), "dreambooth", (3.0, 5.0, 7.0), Splits())
     assert q1.name == "Q1" and q1.tests == 6 and len(q1.pairs) == 3
