@@ -9,5 +9,8 @@ SAMPLING_VERSION = 1
 READOUT_VERSION = 1
 """Raise it when a readout of the same fit gets other weights: :mod:`harness.trial.readouts`."""
 
+CALIBRATION_VERSION = 2
+"""Raise it when a limit on drift gives other shares of the same change: :mod:`harness.trial.calibration`."""
+
 ALIGNMENT_VERSION = 1
 """Raise it when alignment in feature space gives other weights: :mod:`harness.diffusion.alignment`."""

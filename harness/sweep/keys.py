@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from harness.diffusion.versions import ALIGNMENT_VERSION, READOUT_VERSION, SAMPLING_VERSION, TRAINER_VERSION
+from harness.diffusion.constraints.combination import Combination
+from harness.diffusion.versions import (
+    ALIGNMENT_VERSION,
+    CALIBRATION_VERSION,
+    READOUT_VERSION,
+    SAMPLING_VERSION,
+    TRAINER_VERSION,
+)
 from harness.files import json_digest
 from harness.metrics.registry import MEASURES, of_sample_stage
 from harness.specs import DriftSet, Precision, Trial
@@ -112,10 +119,21 @@ def _alignment(trial: Trial, fingerprints: Fingerprints) -> dict[str, Any]:
 
 
 def _readout(trial: Trial) -> dict[str, Any]:
-    """What a readout adds to the sample key; nothing at the fit's own end."""
-    if trial.readout is None:
-        return {}
-    return {"readout": {**trial.readout.settings(), "version": READOUT_VERSION}}
+    """What a readout and a limit on drift add to the sample key; nothing at the end of a fit without."""
+    added: dict[str, Any] = {}
+    if trial.readout is not None:
+        added["readout"] = {**trial.readout.settings(), "version": READOUT_VERSION}
+    if _calibrated(trial):
+        added["calibration"] = CALIBRATION_VERSION
+    return added
+
+
+def _calibrated(trial: Trial) -> bool:
+    """Whether the calibration probe decides how much of the change there is."""
+    if trial.readout is not None and trial.readout.sought:
+        return True
+    held = trial.lipschitz
+    return held is not None and Combination.read(held.settings()).output_limit is not None
 
 
 def _method_name(trial: Trial) -> str:

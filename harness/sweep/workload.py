@@ -14,6 +14,7 @@ from harness.config.experiment import Experiment
 from harness.specs import Trial
 from harness.sweep.catalog import Catalog
 from harness.sweep.worklist import Task
+from harness.trial.prior_texts import CALIBRATION_PROMPTS
 
 BACKWARD, BACKWARD_OF_FEW = 2, 1
 """Passes back for one forwards: of activations and weights; of activations alone (tokens, adapters)."""
@@ -21,7 +22,7 @@ CLASS_STEPS = 25
 """Solver steps of a class image; Stable Diffusion 3 takes 28."""
 UNKNOWN = 2400
 """Passes of a fit that does not say how many steps it takes: until one is measured, a guess."""
-CALIBRATION_IMAGES, CALIBRATION_TIMESTEPS, EVALUATIONS = 8, 8, 6
+CALIBRATION_IMAGES, EVALUATIONS = sum(CALIBRATION_PROMPTS.values()), 6
 """The probe of a drift budget, and about how often it is evaluated."""
 BLOCKS, DRAWS, DERIVATIVE = 8, 160, 3
 """Of a merge: blocks of a denoiser, about; passes for what each gives; a derivative in passes."""
@@ -138,7 +139,7 @@ class _Counter:
 
     def _predictions(self, trial: Trial) -> float:
         once = self._drift.prompts * self._drift.timesteps
-        probe = CALIBRATION_IMAGES * CALIBRATION_TIMESTEPS
+        probe = CALIBRATION_IMAGES * self._drift.timesteps
         sought = EVALUATIONS * probe if _sought(trial) else 0
         if trial.readout is not None and trial.readout.kind == "merge":
             sought += (BLOCKS + 1) * DRAWS + BLOCKS * DERIVATIVE * probe

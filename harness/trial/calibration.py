@@ -1,11 +1,13 @@
 """A drift budget turned into α: the calibration probe, and the search for the largest share within it.
 
-The probe is of the drift set's kind and shares neither prompts nor latents nor noises with it.
+The probe is of the drift set's kind, with its shares of groups and as many timesteps, and has latents, noises
+and prompts of its own, but for the empty one.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,7 +24,6 @@ from harness.trial.noise_probe import NoiseProbe, predict, stratified
 from harness.trial.prior_texts import Texts, calibration_texts
 from harness.trial.reference import ReferenceSampler
 
-TIMESTEPS = 8
 TOLERANCE = 0.01
 """A drift within this share below the budget counts as the budget."""
 EVALUATIONS = 24
@@ -88,14 +89,17 @@ class Calibration:
 
 def calibration_prompts(texts: Texts, drift: DriftSet) -> list[PriorPrompt]:
     """Choose the probe's prompts and give each its seeds, which no other prompt of the harness has."""
-    chosen = calibration_texts(texts, drift)
-    return [
-        PriorPrompt(group, text, *_seeds(text, drift.seed)) for group, some in chosen.items() for text in some
-    ]
+    prompts, seen = [], Counter[str]()
+    for group, some in calibration_texts(texts, drift).items():
+        for text in some:
+            prompts.append(PriorPrompt(group, text, *_seeds(text, drift.seed, seen[text])))
+            seen[text] += 1
+    return prompts
 
 
-def _seeds(text: str, seed: int) -> tuple[int, int]:
-    picture, floor = (named_seed(f"calibration {purpose}", seed, text) for purpose in ("picture", "floor"))
+def _seeds(text: str, seed: int, occurrence: int) -> tuple[int, int]:
+    names = (f"calibration {purpose}" for purpose in ("picture", "floor"))
+    picture, floor = (named_seed(name, seed, text, occurrence) for name in names)
     return picture, floor
 
 
@@ -103,7 +107,7 @@ def calibrate(sampler: ReferenceSampler, texts: Texts) -> Calibration:
     """Sample and predict with the unchanged backbone; cached with what it cost."""
     backbone, sampling, drift = sampler.backbone, sampler.sampling, sampler.drift
     prompts = tuple(calibration_prompts(texts, drift))
-    timesteps = stratified(backbone, TIMESTEPS, seed=named_seed("calibration", drift.seed))
+    timesteps = stratified(backbone, drift.timesteps, seed=named_seed("calibration", drift.seed))
 
     def compute() -> dict[str, Tensor]:
         started = time.perf_counter()
@@ -117,7 +121,7 @@ def calibrate(sampler: ReferenceSampler, texts: Texts) -> Calibration:
         **backbone.identity,
         "sampling": [sampling.sampler, sampling.steps, sampling.guidance],
         "version": SAMPLING_VERSION,
-        "timesteps": [TIMESTEPS, drift.seed],
+        "timesteps": [drift.timesteps, drift.seed],
         "prompts": [[prompt.text, prompt.seed, prompt.group] for prompt in prompts],
     }
     entry = backbone.cache.tensors("calibration", content, compute)

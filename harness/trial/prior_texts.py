@@ -18,33 +18,36 @@ if TYPE_CHECKING:
 Texts = Callable[[int], Mapping[str, Sequence[str]]]
 """n → n prior prompts by group; more n only adds."""
 
-CALIBRATION_GROUPS = ("class", "other")
-"""The empty prompt is always in the drift set."""
-CALIBRATION_PROMPTS = 8
+CALIBRATION_PROMPTS = {"class": 8, "other": 6, "empty": 2}
+"""In the drift set's own shares, so that both means are of the same kind."""
 MORE = 8
 """By how many prior prompts a data set is asked for more, and how often at most before that is an end."""
 BANK_PROMPTS = 64
 
 
 def calibration_texts(texts: Texts, drift: DriftSet) -> dict[str, list[str]]:
-    """Choose prior prompts that the drift set does not contain, of the class and of others in equal parts.
+    """Choose prior prompts that the drift set does not contain, in its shares of groups.
 
-    A data set that has run out of wordings lends some of the drift set's.
+    A data set that has run out of wordings lends some of the drift set's; the empty prompt has one wording.
     """
     asked = max(drift.prompts, drift.images)
     known = {text for group in texts(asked).values() for text in group}
-    wanted = CALIBRATION_PROMPTS // len(CALIBRATION_GROUPS)
     chosen: dict[str, list[str]] = {}
     for n in range(asked + MORE, asked + 16 * MORE, MORE):
         offered = texts(n)
         chosen = {
             group: [text for text in dict.fromkeys(offered[group]) if text not in known][:wanted]
-            for group in CALIBRATION_GROUPS
+            for group, wanted in CALIBRATION_PROMPTS.items()
+            if group != "empty"
         }
-        if all(len(found) == wanted for found in chosen.values()):
+        if all(len(found) == CALIBRATION_PROMPTS[group] for group, found in chosen.items()):
             break
-    lent = texts(asked + CALIBRATION_PROMPTS * MORE)
-    return {group: [*chosen[group], *dict.fromkeys(lent[group])][:wanted] for group in CALIBRATION_GROUPS}
+    lent = texts(asked + sum(CALIBRATION_PROMPTS.values()) * MORE)
+    filled = {
+        group: [*found, *dict.fromkeys(lent[group])][: CALIBRATION_PROMPTS[group]]
+        for group, found in chosen.items()
+    }
+    return filled | {"empty": [""] * CALIBRATION_PROMPTS["empty"]}
 
 
 def spoken_for(dataset: Dataset, category: str, drift: DriftSet) -> set[str]:

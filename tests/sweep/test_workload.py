@@ -63,10 +63,10 @@ def test_readouts_share_a_fit():
     loads = loads_of("methods=[dreambooth]", "readouts={scale: [0.5], budget: {noise_l2: [5]}}", "shots=[1]")
     assert len(loads) == 3 * 4 and sum(load.training > 0 for _, load in loads) == 4
     budget = next(load for trial, load in loads if trial.readout and trial.readout.kind == "budget")
-    assert budget.sampling == 26 * 40 + 256 + 6 * 64
+    assert budget.sampling == 26 * 40 + 256 + 6 * 16 * 8
     loads = loads_of("methods=[dreambooth]", "readouts={merge: {noise_l2: [5]}}", "shots=[1]")
     merge = next(load for trial, load in loads if trial.readout)
-    assert merge.sampling == budget.sampling + 9 * 160 + 8 * 3 * 64
+    assert merge.sampling == budget.sampling + 9 * 160 + 8 * 3 * 16 * 8
 
 
 def test_replayed_on_committed_records_the_estimate_stays_within_a_quarter():

@@ -16,6 +16,7 @@ from harness.metrics.registry import MEASURES
 from harness.specs import DriftSet, Readout, Sampling, Trial
 from harness.trial import calibration
 from harness.trial.plan import Keys, Plan
+from harness.trial.prior_texts import CALIBRATION_PROMPTS
 
 SCORES = tuple(name for name, measure in MEASURES.items() if measure.kind == "score")
 SAMPLING = Sampling(steps=2, prompts=2, images=1, guidance=2.0)
@@ -313,17 +314,23 @@ def test_the_calibration_probe_shares_nothing_with_the_drift_set(worker, job, sp
     texts = lambda n: worker._dataset.prior_prompts("dog", n)  # noqa: E731
     found = calibration.calibrate(sampler, texts).probe
     of_drift = sampler.reference(texts).probe
-    assert len(found.prompts) == len(found.timesteps) == 8
-    assert not {p.text for p in found.prompts} & {p.text for p in of_drift.prompts}
+    assert len(found.prompts) == 16 and len(found.timesteps) == DRIFT.timesteps
+    assert {p.text for p in found.prompts} & {p.text for p in of_drift.prompts} <= {""}
     assert not {p.seed for p in found.prompts} & {p.seed for p in of_drift.prompts}
-    assert len({p.text for p in found.prompts}) == 8
-    assert [p.group for p in found.prompts] == ["class"] * 4 + ["other"] * 4
+    assert len({p.text for p in found.prompts}) == 15 and len({p.seed for p in found.prompts}) == 16
+
+
+def test_the_calibration_probe_has_the_drift_sets_shares_of_groups():
+    from harness.datasets.shots import group_sizes
+
+    assert group_sizes(sum(CALIBRATION_PROMPTS.values())) == CALIBRATION_PROMPTS
 
 
 def test_a_data_set_without_further_wordings_lends_those_of_the_drift_set():
     few = {"class": ["a dog", "a dog"], "other": ["a cup", "a cat"] * 9, "empty": [""]}
     chosen = calibration.calibration_prompts(lambda n: few, DRIFT)
-    assert [p.text for p in chosen] == ["a dog", "a cup", "a cat"]
+    assert [p.text for p in chosen] == ["a dog", "a cup", "a cat", "", ""]
+    assert len({p.seed for p in chosen}) == 5
 
 
 @given(st.floats(0.2, 4.0), st.floats(0.01, 3.0))
