@@ -20,6 +20,7 @@ from harness.specs import Readout
 
 ALONG = {"steps": "@steps", "scale": "@scale", "budget": "@scale", "merge": "@merge"}
 """Kind of readout → what it adds to an arm's key: a budget is a point between base model and fit as well."""
+_PRIORS = {None: ("", ""), "class": ("+prior", ", class images"), "bank": ("+bank", ", bank images")}
 _PATHS = {"@steps": ", along its course", "@scale": ", along α", "@merge": ", merged by block"}
 
 
@@ -101,10 +102,9 @@ def readout_of(row: Row) -> Readout | None:
 
 
 def method_of(row: Row) -> str:
-    """Give the key of a row's method, whatever its readout: "dreambooth+penalty"."""
-    kind = f"+{row.kind.key}" if row.kind else ""
-    prior = "+prior" if row.setting.get("params.prior_weight") else ""
-    return row.method + kind + prior + ("+alignment" if aligned(row) else "")
+    """Give the key of a row's method, whatever its readout: "dreambooth+penalty:activation"."""
+    kind = f"+{row.kind.key}{_scale(row)}" if row.kind else ""
+    return row.method + kind + _PRIORS[_prior(row)][0] + ("+alignment" if aligned(row) else "")
 
 
 def key_of(row: Row) -> str:
@@ -137,9 +137,21 @@ def _sampling(row: Row) -> dict[str, Any]:
     return {part: value for part, value in row.setting.items() if part.startswith("sampling.")}
 
 
+def _scale(row: Row) -> str:
+    """What the constraint's strength is measured in, where that is not the usual: ":activation"."""
+    return row.constraints.scale.replace(" †", "").replace(", ", ":").replace(" ", "-")
+
+
+def _prior(row: Row) -> str | None:
+    """Whose images keep the prior: the "class"'s, the "bank"'s, or nobody's."""
+    if not row.setting.get("params.prior_weight"):
+        return None
+    return str(row.setting.get("params.prior_prompts", "class"))
+
+
 def _name(key: str, row: Row) -> str:
-    constraint = f" + Lipschitz {row.kind.axis.name}" if row.kind else ""
-    prior = ", class images" if row.setting.get("params.prior_weight") else ""
+    constraint = f" + Lipschitz {row.kind.axis.name}{row.constraints.scale}" if row.kind else ""
+    prior = _PRIORS[_prior(row)][1]
     readout = readout_of(row)
     label = row.label.removesuffix(f", {readout.words}") if readout else row.label
     path = next((words for along, words in _PATHS.items() if key.endswith(along)), "")

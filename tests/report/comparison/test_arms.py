@@ -71,6 +71,34 @@ def test_settings_gather_while_prior_constraint_shots_data_and_backbone_part(mak
     assert [arm.rows[0] for arm in arms] == sorted((arm.rows[0] for arm in arms), key=rows.index)
 
 
+@pytest.mark.parametrize(
+    ("more", "key", "name"),
+    [
+        (
+            {"lipschitz": {"penalty": 1.0, "norm": "activation"}},
+            "dreambooth+penalty:activation",
+            "DreamBooth + Lipschitz λ, activation †",
+        ),
+        (
+            {"params": PRIOR | {"prior_prompts": "bank"}},
+            "dreambooth+bank",
+            "DreamBooth, bank images",
+        ),
+        (
+            {"lipschitz": {"penalty": 1.0, "norm": "sum", "on": "entries"}},
+            "dreambooth+penalty:sum:on-A:B",
+            "DreamBooth + Lipschitz λ, sum, on A, B",
+        ),
+    ],
+)
+def test_another_scale_of_a_constraint_and_another_source_of_images_are_arms_of_their_own(
+    make, more, key, name
+):
+    records = [tried(make, lipschitz={"penalty": 1.0}), tried(make, params=PRIOR), tried(make, **more)]
+    arms = {arm.key: arm.name for arm in arms_of(select(records))}
+    assert len(arms) == 3 and arms[key] == name
+
+
 def test_subjects_are_those_that_every_setting_has_for_every_measure(make, two):
     (arm,) = arms_of(select(two))
     assert arm.subjects(["noise_l2", "prompt_accuracy"]) == {"a", "b"}
