@@ -48,7 +48,7 @@ class ReadoutsEntry(Frozen):
     @classmethod
     def _known_measures(cls, value: Any) -> Any:
         if not isinstance(value, dict):
-            raise ValueError("must be {measure: budgets}, e.g. {noise_l2: [3, 5, 7]}")
+            raise ValueError("must be {measure: budgets}, e.g. {noise_l2: [2, 3, 4]}")
         for name in value:
             if name not in BUDGETS:
                 raise ValueError(

@@ -23,8 +23,8 @@ SCORES = (FIDELITY, COMPOSITION, KEPT_PRIOR)
 """All three are better when higher."""
 
 DRIFT = "noise_l2"
-BUDGETS = (3.0, 5.0, 7.0)
-MIDDLE = 5.0
+BUDGETS = (2.0, 3.0, 4.0)
+MIDDLE = 3.0
 """The budget of Q2."""
 NEEDED = 2
 """At so many of the budgets a method must dominate to dominate."""
