@@ -98,7 +98,24 @@ def floors(method):
 
 
 FLOORS = tuple(floors(name) for name in ("dreambooth", "dreambooth_lora", "custom_diffusion"))
+
+
+def guided(measure, low=2.0, high=5.0):
+    """What more guidance does to plain DreamBooth."""
+    ends = (("dreambooth", {"guidance": each}) for each in (high, low))
+    return recipe(*ends, measure, of="guidance")
+
+
+GUIDED = [guided(name) for name in ("dino_context", "prompt_accuracy_accessory", "prior_accuracy_other")]
 SAID = {
+    "guidance-header": (
+        "experiments/guidance.yaml",
+        "gains fidelity, {}, accessories as asked, {}, and kept prior, {},".format(*GUIDED),
+    ),
+    "guidance-results": (
+        "results/README.md",
+        "gains DINO in context, {}, accessories as asked, {}, and kept prior, {};".format(*GUIDED),
+    ),
     "floors-header": (
         "experiments/toybox_floors.yaml",
         "DreamBooth closes {}, LoRA {}, Custom Diffusion {}".format(*FLOORS),

@@ -55,7 +55,7 @@ def test_the_setting_whose_drift_is_nearest_below_the_budget_is_read(records):
     reader = reader_of(records)
     assert budgets_of(select(records)) == [2, 3, 4]
     read = {b: reader.read("dreambooth+penalty", b) for b in (2.0, 3.0, 4.0)}
-    # λ = 50 drifts 2.5, λ = 20 drifts 3.5: none is below 2, so the one that drifts least is brought down to it.
+    # λ = 50 drifts 2.5, λ = 20 drifts 3.5: none is below 2, so the one that drifts least is read there.
     assert [read[b].row.strength("penalty") for b in (2.0, 3.0, 4.0)] == [50, 50, 20]
     assert not any(found.at_end or found.developed for found in read.values())
     assert read[2.0].drift == 2.0
