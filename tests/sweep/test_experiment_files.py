@@ -1,5 +1,6 @@
 """The experiments of the drift budget: they expand, and hold what their headers say."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -25,28 +26,51 @@ def test_a_header_says_question_command_cost_and_contrasts_decided_before(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "fitted", "read"), [("curves", 160, 320), ("guidance", 16, 64), ("seeds", 64, 64)]
+    ("name", "fitted", "read"), [("curves", 320, 504), ("guidance", 16, 64), ("seeds", 64, 64)]
 )
 def test_fits_and_readouts_are_those_of_the_plan(name, fitted, read):
     found = [trial for trial in expanded(name) if trial.method != "frozen"]
     assert (fits(found), len(found)) == (fitted, read)
     assert len({trial.subject for trial in found}) == 8
-    assert {trial.preset for trial in found if not trial.lipschitz} == {"toybox"}
-    assert {trial.preset for trial in found} <= {"toybox", "toybox-penalty"}
+    presets = {trial.preset for trial in found if trial.method != "output_preservation"}
+    assert "toybox" in presets and presets <= {"toybox", "toybox-penalty"}
+
+
+def of_curves():
+    """What curves.yaml does to its first subject."""
+    found = [trial for trial in expanded("curves") if trial.method != "frozen"]
+    return [trial for trial in found if trial.subject == found[0].subject]
+
+
+def kind(trial):
+    """By what a trial differs from plain fine-tuning."""
+    if trial.alignment:
+        return "both" if trial.lipschitz else "alignment"
+    if trial.lipschitz:
+        return "bound" if trial.lipschitz.bound is not None else trial.lipschitz.norm
+    images = trial.params.get("prior_prompts", "class") if trial.params.get("prior_weight") else None
+    return images or ("mu" if "mu" in trial.params else None)
 
 
 def test_curves_hold_the_penalty_and_its_controls():
-    found = [trial for trial in expanded("curves") if trial.method != "frozen"]
-    one = [trial for trial in found if trial.subject == found[0].subject]
-    kinds = {"penalty": 0, "bound": 0, "prior": 0}
-    for trial in one:
-        kinds["penalty"] += bool(trial.lipschitz and trial.lipschitz.penalty is not None)
-        kinds["bound"] += bool(trial.lipschitz and trial.lipschitz.bound is not None)
-        kinds["prior"] += trial.params.get("prior_weight", 0) > 0
-    assert kinds == {"penalty": 8, "bound": 5, "prior": 5}
+    one = of_curves()
+    kinds = Counter(kind(trial) for trial in one)
+    assert (kinds["tensor_mean"], kinds["bound"], kinds["class"]) == (8, 5, 5)
+    assert (kinds["activation"], kinds["mu"], kinds["bank"]) == (5, 5, 5)
+    assert (kinds["alignment"], kinds["both"]) == (3, 1)
     read = [(trial.method, trial.readout.kind) for trial in one if trial.readout]
     assert read.count(("dreambooth", "steps")) == 4 and read.count(("dreambooth", "scale")) == 5
     assert read.count(("dreambooth_lora", "scale")) == 5
+    assert read.count(("dreambooth", "merge")) == read.count(("dreambooth", "budget")) == 3
+
+
+def test_output_preservation_in_curves_has_the_recipe_of_plain_dreambooth():
+    recipes = [
+        {name: trial.params[name] for name in ("steps", "batch", "lr")}
+        for trial in of_curves()
+        if trial.method == "output_preservation" or (trial.method == "dreambooth" and kind(trial) is None)
+    ]
+    assert all(recipe == recipes[0] for recipe in recipes)
 
 
 @pytest.mark.parametrize(("name", "fitted", "count"), [("table1", 52, 52), ("figure5", 20, 44)])
