@@ -44,14 +44,6 @@ def _gather_options(cls: type[BaseModel], data: dict[str, Any]) -> dict[str, Any
     return known | {"options": {**known.get("options", {}), **extra}} if extra else known
 
 
-def refuse_renamed(data: Any, renamed: Mapping[str, str]) -> Any:
-    """Return a mapping of a YAML as it is; raise for the first key in it that has another name now."""
-    for old, new in renamed.items():
-        if isinstance(data, dict) and old in data:
-            raise PydanticCustomError("renamed_key", "{old} is called {new} now", {"old": old, "new": new})
-    return data
-
-
 class BackboneSpec(Frozen):
     """A base model: a known name, a hub id, or a local folder in diffusers' format.
 
@@ -122,6 +114,7 @@ class Sampling(Frozen):
 
     prompts    how many of the data set's prompts, or "all", "balanced" (Toybox), or templates with one ``{}``
     images     images for each prompt
+    precision  ``bf16`` for the denoiser while images are drawn; None, in no key and no record: as it is
     clip_text  what CLIP-T reads: the prompt with the class noun ("class") or as it was sampled ("raw")
     """
 
@@ -131,6 +124,7 @@ class Sampling(Frozen):
     prompts: int | tuple[str, ...] | Literal["all", "balanced"] = "all"
     images: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0)
+    precision: Literal["bf16"] | None = None
     clip_text: Literal["class", "raw"] = "class"
 
     @field_validator("prompts", mode="before")
@@ -145,8 +139,13 @@ class Sampling(Frozen):
 
     @property
     def solver(self) -> dict[str, Any]:
-        """Give what decides how one image is sampled: sampler, steps, guidance."""
-        return {"sampler": self.sampler, "steps": self.steps, "guidance": self.guidance}
+        """Give what decides how one image is sampled: sampler, steps, guidance, a precision of its own."""
+        own = {"precision": self.precision} if self.precision else {}
+        return {"sampler": self.sampler, "steps": self.steps, "guidance": self.guidance, **own}
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key != "precision" or value}
 
 
 class DriftSet(Frozen):
@@ -212,7 +211,12 @@ class Execution(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _renamed_keys(cls, data: Any) -> Any:
-        return refuse_renamed(data, {"checkpointing": "gradient_checkpointing", "park": "cpu_offload"})
+        for old, new in {"checkpointing": "gradient_checkpointing", "park": "cpu_offload"}.items():
+            if isinstance(data, dict) and old in data:
+                raise PydanticCustomError(
+                    "renamed_key", "{old} is called {new} now", {"old": old, "new": new}
+                )
+        return data
 
 
 READOUTS = ("steps", "scale", "budget", "merge")
@@ -238,11 +242,6 @@ class Readout(Frozen):
     def of(cls, trial: Mapping[str, Any]) -> Readout | None:
         """Read it off a record's trial; None at the fit's own end."""
         return cls(**trial["readout"]) if trial.get("readout") else None
-
-    @property
-    def between(self) -> bool:
-        """Whether it lies between the base model and the fit's end, and not on the way that training took."""
-        return self.kind != "steps"
 
     @property
     def sought(self) -> bool:

@@ -91,7 +91,8 @@ def _rows(work: Iterable[Task]) -> list[Line]:
     rows: dict[tuple[str, str, str], list[Task]] = {}
     for task in work:
         trial = task.trial
-        sampling = f"{trial.sampling.sampler} {trial.sampling.steps} × {trial.sampling.guidance:g}"
+        way = trial.sampling
+        sampling = f"{way.sampler} {way.steps} × {way.guidance:g}" + f" {way.precision}" * bool(way.precision)
         rows.setdefault((trial.backbone.name, trial.title, sampling), []).append(task)
     return [
         Line((backbone,), (title,), (sampling,), tuple(tasks))

@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
@@ -50,12 +51,12 @@ Shots = Annotated[int, Field(ge=1)] | Literal["all"]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
-_ASKED = ("readouts", "search", "over", "sampling", "alignment")
+_ASKED = ("readouts", "search", "over", "sampling", "alignment", "precision")
 _NOT = (None, (None,), [None])
 
 
 class _MayAskForMore(Frozen):
-    """Something that may ask for readouts or a search; a resolved file has them only where written."""
+    """Something that may ask for what came later; a resolved file has that only where it is written."""
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -97,8 +98,8 @@ class MethodEntry(_MayAskForMore):
 _SAMPLING = Sampling()
 
 
-class SamplingEntry(Frozen):
-    """Sampling as written: sampler, steps and guidance may be axes. Defaults: the settled form's."""
+class SamplingEntry(_MayAskForMore):
+    """Sampling as written; how one image is drawn may be axes. Defaults: the settled form's."""
 
     sampler: Axis[str] = (_SAMPLING.sampler,)
     steps: Axis[Annotated[int, Field(ge=1)]] = (_SAMPLING.steps,)
@@ -106,6 +107,7 @@ class SamplingEntry(Frozen):
     prompts: Any = _SAMPLING.prompts
     images: int = Field(default=_SAMPLING.images, ge=1)
     seed: Seed = _SAMPLING.seed
+    precision: Axis[Literal["bf16"] | None] = (_SAMPLING.precision,)
     clip_text: Literal["class", "raw"] = _SAMPLING.clip_text
 
     @field_validator("prompts")
@@ -119,8 +121,9 @@ class SamplingEntry(Frozen):
             yield from self.model_copy(update={key: value for key, value in own if value is not None}).each()
             return
         fixed = {name: getattr(self, name) for name in ("prompts", "images", "seed", "clip_text")}
-        for sampler, steps, guidance in itertools.product(self.sampler, self.steps, self.guidance):
-            yield Sampling(sampler=sampler, steps=steps, guidance=guidance, **fixed)
+        axes = ("sampler", "steps", "guidance", "precision")
+        for each in itertools.product(*(getattr(self, name) for name in axes)):
+            yield Sampling(**dict(zip(axes, each, strict=True)), **fixed)
 
 
 class Experiment(_MayAskForMore):
@@ -160,6 +163,13 @@ class Experiment(_MayAskForMore):
         if not isinstance(search, dict):
             return data
         return {"subjects": search.get("subjects", "development"), **data}
+
+    @field_validator("precision")
+    @classmethod
+    def _leaves_sampling_its_own(cls, value: Precision, info: ValidationInfo) -> Precision:
+        if value != "fp32" and "sampling" in info.data and any(info.data["sampling"].precision):
+            raise ValueError("must be fp32 beside sampling.precision")
+        return value
 
     @field_validator("scores", mode="before")
     @classmethod

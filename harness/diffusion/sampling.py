@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ def sample_images(
     sampler: str,
     steps: int,
     guidance: float,
+    precision: Literal["bf16"] | None = None,
     report: Report | None = None,
 ) -> Tensor:
     """Draw one image per prompt and seed, as :func:`sample` says: uint8 [n, 3, H, W] on the CPU.
@@ -38,7 +40,13 @@ def sample_images(
 
     def draw(part: slice) -> Tensor:
         latents = sample(
-            backbone, prompts[part], seeds=seeds[part], sampler=sampler, steps=steps, guidance=guidance
+            backbone,
+            prompts[part],
+            seeds=seeds[part],
+            sampler=sampler,
+            steps=steps,
+            guidance=guidance,
+            precision=precision,
         )
         images = backbone.decode(latents)
         if report is not None:
@@ -59,12 +67,14 @@ def sample(
     sampler: str,
     steps: int,
     guidance: float,
+    precision: Literal["bf16"] | None = None,
 ) -> Tensor:
     """Draw one latent per prompt and seed, scaled, [n, c, h, w].
 
     Equals diffusers' pipeline called with ``torch.Generator("cpu").manual_seed(seed)`` per image.
     Classifier-free guidance (arXiv 2207.12598) against the family's conditioning without a prompt,
-    which is left out at guidance ≤ 1.
+    which is left out at guidance ≤ 1. ``precision`` is the denoiser's where it is not the backbone's own;
+    the solver keeps that of the latents.
     """
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
@@ -80,12 +90,17 @@ def sample(
             noisy = torch.cat([latents, latents]) if guided else latents
             if hasattr(scheduler, "scale_model_input"):
                 noisy = scheduler.scale_model_input(noisy, t)
-            prediction = backbone.predict(noisy, t, conditioning)
+            with _in(precision, backbone.device):
+                prediction = backbone.predict(noisy, t, conditioning).to(latents.dtype)
             if guided:
                 without, with_prompt = prediction.chunk(2)
                 prediction = without + guidance * (with_prompt - without)
             latents = scheduler.step(prediction, t, latents, return_dict=False)[0]
     return latents
+
+
+def _in(precision: Literal["bf16"] | None, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    return torch.autocast(device.type, torch.bfloat16) if precision else contextlib.nullcontext()
 
 
 def starting_noise(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:

@@ -83,7 +83,7 @@ class MemoryEstimator:
                 if outline not in seen:
                     seen.add(outline)
                     yield self._judged(what, memory)
-            held_by_end = trial.readout is not None and trial.readout.between
+            held_by_end = trial.readout is not None and trial.readout.kind != "steps"
             if (known := tried[name]) and not held_by_end:
                 self.kept += self._kept(known)
 

@@ -119,7 +119,7 @@ def calibrate(sampler: ReferenceSampler, texts: Texts) -> Calibration:
 
     content = {
         **backbone.identity,
-        "sampling": [sampling.sampler, sampling.steps, sampling.guidance],
+        "sampling": [*sampling.solver.values()],
         "version": SAMPLING_VERSION,
         "timesteps": [drift.timesteps, drift.seed],
         "prompts": [[prompt.text, prompt.seed, prompt.group] for prompt in prompts],

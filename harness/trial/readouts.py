@@ -86,7 +86,7 @@ class TunedModel:
     def _between(self, search: Search, plan: Plan, fitted: Fitted) -> Fitted:
         """Set θ0 + α(θ − θ0): α as the readout has it, less where a bound on outputs asks for less."""
         readout, limit = plan.trial.readout, plan.output_limit
-        between = readout is not None and readout.between
+        between = readout is not None and readout.kind != "steps"
         if not between and limit is None:
             search.place(1.0)
             return fitted

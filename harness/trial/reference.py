@@ -148,7 +148,7 @@ class ReferenceSampler:
         """Fetch or compute one cache entry for each group, in the order of the groups."""
         content = {
             **self.backbone.identity,
-            "sampling": [self.sampling.sampler, self.sampling.steps, self.sampling.guidance],
+            "sampling": [*self.sampling.solver.values()],
             "version": SAMPLING_VERSION,
             "drift_seed": self.drift.seed,
             **settings,

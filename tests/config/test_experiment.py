@@ -180,6 +180,10 @@ def test_the_resolved_copy_stands_for_the_same_trials(make):
         ("name: x\n", ": methods: is missing"),
         (FROZEN + "resources: {workers: 0}\n", ": resources.workers: must be 1 or more"),
         (FROZEN + "precision: fp8\n", ": precision: must be 'fp32', 'bf16' or 'fp16', not 'fp8'"),
+        (
+            FROZEN + "precision: fp16\nsampling: {precision: bf16}\n",
+            ": precision: must be fp32 beside sampling.precision, not 'fp16'",
+        ),
         (FROZEN + "sampling: {prompts: [a mug]}\n", ": sampling.prompts: prompt 'a mug' needs exactly"),
         (FROZEN + "name: a/b\n", ": name: String should match pattern"),
         (FROZEN + "sampling: {guidance: .nan}\n", ": sampling.guidance: must be a finite number"),

@@ -101,6 +101,24 @@ def test_sampled_images_are_bytes(backbone):
     assert images.dtype == torch.uint8
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "dpmsolver++"])
+def test_bfloat16_is_the_denoisers_alone(backbone, monkeypatch, sampler):
+    seen = []
+    predict = type(backbone).predict
+    monkeypatch.setattr(
+        type(backbone),
+        "predict",
+        lambda self, *asked: seen.append(torch.is_autocast_enabled("cpu")) or predict(self, *asked),
+    )
+    asked = {"seeds": SEEDS, "sampler": sampler, "steps": 4, "guidance": 5.0}
+    half, whole = (sample(backbone, PROMPTS, **asked, precision=each) for each in ("bf16", None))
+    assert seen == [True] * 4 + [False] * 4
+    assert half.dtype == whole.dtype == torch.float32
+    moved = (half - whole).norm() / whole.norm()
+    assert 0 < moved < 0.05
+    assert not torch.equal(half, half.bfloat16().float())  # the solver goes on in float32
+
+
 def test_unknown_sampler_names_the_known(backbone):
     with pytest.raises(BackboneError, match="did you mean 'ddim'"):
         sample_images(backbone, ["a dog"], seeds=[0], sampler="dimm", steps=2, guidance=1.0)

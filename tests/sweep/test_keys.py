@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.api import Alignment, Lipschitz
 from harness.metrics.registry import MEASURES
-from harness.specs import BackboneSpec, DriftSet, Sampling, Trial
+from harness.specs import BackboneSpec, DriftSet, Readout, Sampling, Trial
 from harness.sweep import keys
 from harness.sweep.keys import Fingerprints, digest
 from harness.trial.plan import Keys
@@ -121,6 +121,8 @@ ALL, LATER, LAST, NONE = {"fit", "sample", "score"}, {"sample", "score"}, {"scor
         ({"sampling": Sampling(prompts=3)}, LATER),
         ({"sampling": Sampling(images=2)}, LATER),
         ({"sampling": Sampling(seed=1)}, LATER),
+        ({"sampling": Sampling(precision="bf16")}, LATER),
+        ({"sampling": Sampling(precision=None)}, NONE),
         ({"sampling": Sampling(clip_text="raw")}, LAST),
     ],
 )
@@ -184,6 +186,22 @@ def test_a_new_version_of_trainer_or_sampling_redoes_it(monkeypatch):
     assert changed(before, all_keys()) == LATER
     monkeypatch.setattr(keys, "TRAINER_VERSION", 99)
     assert changed(before, all_keys()) == ALL
+
+
+def test_a_new_version_of_calibration_redoes_what_is_held_within_a_drift(monkeypatch):
+    limited = [
+        TRIAL.model_copy(update={"readout": Readout(kind="budget", value=3.0, measure="noise_l2")}),
+        TRIAL.model_copy(update={"lipschitz": Lipschitz.of({"output_bound": 3.0})}),
+    ]
+    free = [TRIAL, TRIAL.model_copy(update={"readout": Readout(kind="scale", value=0.5)})]
+    before = [all_keys(trial) for trial in (*limited, *free)]
+    monkeypatch.setattr(keys, "CALIBRATION_VERSION", 99)
+    after = [all_keys(trial) for trial in (*limited, *free)]
+    assert [changed(*pair) for pair in zip(before, after, strict=True)] == [LATER, LATER, NONE, NONE]
+
+
+def test_the_sampling_of_before_is_in_records_as_it_was():
+    assert "precision" not in Sampling().model_dump()
 
 
 def test_a_users_method_is_known_by_its_name_wherever_it_lies():

@@ -181,6 +181,7 @@ def _sampling(records: Iterable[Record]) -> str:
     settings = [record.trial.get("sampling") or {} for record in records]
     sampler = _joined(
         f"{s.get('sampler', 'sampler')} {s['steps']} steps, guidance {s['guidance']:g}"
+        + (f", {s['precision']}" if s.get("precision") else "")
         for s in settings
         if isinstance(s, Mapping) and "steps" in s and "guidance" in s
     )
