@@ -162,7 +162,7 @@ class CustomDiffusion:
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
         from harness.diffusion.augment import Augment
-        from harness.diffusion.training import Example
+        from harness.diffusion.examples import examples_of
 
         prior = trainer.prior(
             backbone,
@@ -186,7 +186,7 @@ class CustomDiffusion:
                 **(backbone.parameters("added_kv") if self.added_kv else {}),
                 **(backbone.token_rows([self.token], init=[self.init]) if self.learn_token else {}),
             },
-            examples=[Example(shot, (self.template.format(phrase),)) for shot in subject.shots],
+            examples=examples_of(subject, self.template.format(phrase)),
             steps=self.steps,
             lr=self.lr,
             lr_decay=self.lr_decay,

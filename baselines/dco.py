@@ -52,14 +52,14 @@ class DirectConsistency:
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
         from harness.diffusion.denoising import Preference
-        from harness.diffusion.training import Example
+        from harness.diffusion.examples import examples_of
 
         phrase = f"{self.token} {subject.category}"
         caption = f"a photo of a {phrase}"
         trainer.fit(
             backbone,
             parameters=backbone.parameters("denoiser"),
-            examples=[Example(shot, (caption,)) for shot in subject.shots],
+            examples=examples_of(subject, caption),
             steps=self.steps,
             lr=self.lr,
             lr_decay=self.lr_decay,

@@ -108,7 +108,7 @@ class DreamBooth:
         return None
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
-        from harness.diffusion.training import Example
+        from harness.diffusion.examples import examples_of
 
         prior: Prior | FromBank | None
         if self.prior_prompts == "bank":
@@ -120,7 +120,7 @@ class DreamBooth:
         trainer.fit(
             backbone,
             parameters=backbone.parameters("denoiser"),
-            examples=[Example(shot, (f"a photo of a {phrase}",)) for shot in subject.shots],
+            examples=examples_of(subject, f"a photo of a {phrase}"),
             steps=self.steps,
             lr=self.lr,
             lr_decay=self.lr_decay,

@@ -116,7 +116,7 @@ class DreamBoothLoRA:
         return None
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
-        from harness.diffusion.training import Example
+        from harness.diffusion.examples import examples_of
 
         phrase = f"{self.token} {subject.category}"
         prior = trainer.prior(
@@ -131,7 +131,7 @@ class DreamBoothLoRA:
                 seed=trainer.seed,
                 start=self.start,
             ),
-            examples=[Example(shot, (f"a photo of a {phrase}",)) for shot in subject.shots],
+            examples=examples_of(subject, f"a photo of a {phrase}"),
             steps=self.steps,
             lr=self.lr,
             lr_decay=self.lr_decay,

@@ -71,7 +71,7 @@ class OrthogonalFineTuning:
         return None
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
-        from harness.diffusion.training import Example
+        from harness.diffusion.examples import examples_of
         from harness.diffusion.weights.rotations import OFT
 
         prior = trainer.prior(
@@ -83,7 +83,7 @@ class OrthogonalFineTuning:
             parameters=backbone.adaptation.rotations(
                 OFT(self.targets, self.blocks, self.block_size, self.eps)
             ),
-            examples=[Example(shot, (f"a photo of a {phrase}",)) for shot in subject.shots],
+            examples=examples_of(subject, f"a photo of a {phrase}"),
             steps=self.steps,
             lr=self.lr,
             lr_decay=self.lr_decay,

@@ -59,14 +59,14 @@ class OutputPreservation:
         return None
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
-        from harness.diffusion.training import Example
+        from harness.diffusion.examples import examples_of
 
         kept = trainer.from_bank(backbone, weight=self.mu, goal="base", batch=self.bank_batch)
         phrase = f"{self.token} {subject.category}"
         trainer.fit(
             backbone,
             parameters=backbone.parameters("denoiser"),
-            examples=[Example(shot, (f"a photo of a {phrase}",)) for shot in subject.shots],
+            examples=examples_of(subject, f"a photo of a {phrase}"),
             steps=self.steps,
             lr=self.lr,
             lr_decay=self.lr_decay,

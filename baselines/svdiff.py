@@ -48,7 +48,7 @@ class SVDiff:
         return None
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
-        from harness.diffusion.training import Example
+        from harness.diffusion.examples import examples_of
 
         prior = trainer.prior(
             backbone, f"a photo of a {subject.category}", count=self.prior_count, weight=self.prior_weight
@@ -57,7 +57,7 @@ class SVDiff:
         trainer.fit(
             backbone,
             parameters=backbone.adaptation.singular_values(),
-            examples=[Example(shot, (f"a photo of a {phrase}",)) for shot in subject.shots],
+            examples=examples_of(subject, f"a photo of a {phrase}"),
             steps=self.steps,
             lr=self.lr,
             lr_decay=self.lr_decay,

@@ -67,7 +67,7 @@ class TLoRA:
         return None
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
-        from harness.diffusion.training import Example
+        from harness.diffusion.examples import examples_of
         from harness.diffusion.weights.gates import RankOverTime
 
         phrase = f"{self.token} {subject.category}"
@@ -82,7 +82,7 @@ class TLoRA:
                 start=self.start,
                 gate=RankOverTime(self.rank, self.least_rank, self.power, length),
             ),
-            examples=[Example(shot, (f"a photo of a {phrase}",)) for shot in subject.shots],
+            examples=examples_of(subject, f"a photo of a {phrase}"),
             steps=self.steps,
             lr=self.lr,
             lr_decay=self.lr_decay,

@@ -139,7 +139,7 @@ class TextualInversion:
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
         from harness.diffusion.augment import Augment
-        from harness.diffusion.training import Example
+        from harness.diffusion.examples import examples_of
 
         tokens = [self.token, *(f"{self.token}_{i}" for i in range(1, self.vectors))]
         phrase = " ".join(tokens)
@@ -147,7 +147,7 @@ class TextualInversion:
         trainer.fit(
             backbone,
             parameters=backbone.token_rows(tokens, init=[subject.category] * self.vectors),
-            examples=[Example(shot, captions) for shot in subject.shots],
+            examples=examples_of(subject, *captions),
             steps=self.steps,
             lr=self.lr,
             lr_decay=self.lr_decay,

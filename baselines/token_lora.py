@@ -63,7 +63,7 @@ class TokenLoRA:
         return None
 
     def fit(self, backbone: Backbone, subject: Subject, trainer: Trainer) -> Personalized:
-        from harness.diffusion.training import Example
+        from harness.diffusion.examples import examples_of
         from harness.diffusion.weights.gates import FromToken
 
         phrase = f"{self.token} {subject.category}"
@@ -77,7 +77,7 @@ class TokenLoRA:
                 start=self.start,
                 gate=FromToken.of(backbone, self.token),
             ),
-            examples=[Example(shot, (f"a photo of a {phrase}",)) for shot in subject.shots],
+            examples=examples_of(subject, f"a photo of a {phrase}"),
             steps=self.steps,
             lr=self.lr,
             lr_decay=self.lr_decay,

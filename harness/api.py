@@ -6,7 +6,7 @@ that every module may import it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,7 +26,8 @@ class Subject:
 
     ``shots`` are RGB images of any size, upright; ``description`` says in words what the subject looks
     like, where the data set knows it (Toybox); ``renderable``: whether it can show the subject as any of its
-    prompts asks (Toybox).
+    prompts asks (Toybox). ``outlines`` draws where each shot shows the subject: grey images of the shots'
+    sizes, 255 on the subject and 0 off it; None where the data set does not know (all but Toybox).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Subject:
     shots: tuple[Image, ...] = ()
     description: str | None = None
     renderable: bool = False
+    outlines: Callable[[], Sequence[Image]] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

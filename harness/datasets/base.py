@@ -78,7 +78,11 @@ class Dataset(Protocol):
         ...
 
     def shots(self, subject: str, shots: int, seed: int) -> Subject:
-        """Return what a method gets to see; reads exactly the photos of ``shot_names``."""
+        """Return what a method gets to see; reads exactly the photos of ``shot_names``.
+
+        Whether it has ``outlines`` is the same for every draw, and what they show follows from what
+        ``shots_identity`` covers.
+        """
         ...
 
     def prompts(self, subject: str) -> list[Prompt]:

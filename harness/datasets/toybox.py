@@ -114,14 +114,21 @@ class ToyboxDataset:
         return self._render(self._subject(subject).photos)
 
     def shots(self, subject: str, shots: int, seed: int) -> Subject:
-        """Render the drawn photos; the description says the look in words."""
+        """Render the drawn photos, and their outlines when asked; the description says the look in words."""
         from harness.toybox.captions import look_phrase
 
         toy = self._subject(subject)
         names = self.shot_names(subject, shots, seed)
         chosen = [toy.photos[self.photo_names(subject).index(name)] for name in names]
         photos = tuple(self._render(chosen))
-        return Subject(subject, toy.category, photos, description=look_phrase(toy.look), renderable=True)
+        return Subject(
+            subject,
+            toy.category,
+            photos,
+            description=look_phrase(toy.look),
+            renderable=True,
+            outlines=partial(_outlines, chosen),
+        )
 
     def prompts(self, subject: str) -> list[Prompt]:
         """Return the subject's 25 prompts; every one also asks for the class."""
@@ -272,6 +279,12 @@ def _rendered(scenes: Sequence[Scene]) -> dict[str, Tensor]:
 
 def _one_rendered(scene: Scene) -> dict[str, Tensor]:
     return {"picture": _rendered([scene])["picture"][0]}
+
+
+def _outlines(scenes: Sequence[Scene]) -> list[Image]:
+    from harness.toybox.scenes.outlines import outlines
+
+    return _as_images(outlines(scenes, size=SIZE))
 
 
 def _as_images(drawn: Tensor) -> list[Image]:

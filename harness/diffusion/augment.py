@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -37,31 +38,46 @@ class Augment:
 
 @dataclass(frozen=True)
 class Variant:
-    """One augmented image, the words to put before its caption, and where it shows the photo.
+    """One augmented image, the words to put before its caption, and where it shows photo and subject.
 
-    ``mask`` [1, h, w] is 1 where the loss counts, at the latent's size; None: everywhere.
+    ``mask`` [1, h, w] is 1 where the loss counts, at the latent's size; None: everywhere. ``outline`` is
+    grey, 255 on the subject and 0 off it, of the image's size and moved with it; None where it is not known.
     """
 
     image: Image.Image
     words: str = ""
     mask: Tensor | None = None
+    outline: Image.Image | None = None
+
+    def through(self, change: Callable[[Image.Image], Image.Image]) -> Variant:
+        """Change image and outline alike."""
+        outline = None if self.outline is None else change(self.outline)
+        return replace(self, image=change(self.image), outline=outline)
 
 
 def vary(
-    image: Image.Image, augment: Augment, *, side: int, latent_side: int, generator: torch.Generator
+    image: Image.Image,
+    augment: Augment,
+    *,
+    side: int,
+    latent_side: int,
+    generator: torch.Generator,
+    outline: Image.Image | None = None,
 ) -> Variant:
     """Make one square variant, ``side`` pixels wide, with randomness from ``generator`` only."""
     mirrored = augment.flip and _uniform(generator) < 0.5
     size = _size(augment, side, generator)
-    photo = image.convert("RGB")
-    if photo.size != (size, size):
-        photo = photo.resize((size, size), FILTERS[augment.filter])
-    if mirrored:
-        photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+    def fitted(layer: Image.Image) -> Image.Image:
+        if layer.size != (size, size):
+            layer = layer.resize((size, size), FILTERS[augment.filter])
+        return layer.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else layer
+
+    whole = Variant(image.convert("RGB"), outline=outline).through(fitted)
     if not augment.scale or (size == side and augment.whole_from < 1):
-        return Variant(photo)
-    made = _shrunk(photo, side, latent_side, generator) if size <= side else _cropped(photo, side, generator)
-    return made if augment.named else Variant(made.image, mask=made.mask)
+        return whole
+    made = _shrunk(whole, side, latent_side, generator) if size <= side else _cropped(whole, side, generator)
+    return made if augment.named else replace(made, words="")
 
 
 def _size(augment: Augment, side: int, generator: torch.Generator) -> int:
@@ -74,13 +90,18 @@ def _size(augment: Augment, side: int, generator: torch.Generator) -> int:
     return side if size >= augment.whole_from * side else size
 
 
-def _shrunk(photo: Image.Image, side: int, latent_side: int, generator: torch.Generator) -> Variant:
-    size = photo.width
+def _shrunk(whole: Variant, side: int, latent_side: int, generator: torch.Generator) -> Variant:
+    size = whole.image.width
     left, top = _between(0, side - size, generator), _between(0, side - size, generator)
-    ground = Image.new("RGB", (side, side), GREY)
-    ground.paste(photo, (left, top))
+
+    def placed(layer: Image.Image) -> Image.Image:
+        ground = Image.new(layer.mode, (side, side), GREY if layer.mode == "RGB" else 0)
+        ground.paste(layer, (left, top))
+        return ground
+
     words = _choose(SMALL_WORDS, generator) if size < 0.6 * side else ""
-    return Variant(ground, words, _inside(left, top, size, side // latent_side, latent_side))
+    mask = _inside(left, top, size, side // latent_side, latent_side)
+    return replace(whole.through(placed), words=words, mask=mask)
 
 
 def _inside(left: int, top: int, size: int, cell: int, cells: int) -> Tensor:
@@ -95,10 +116,11 @@ def _inside(left: int, top: int, size: int, cell: int, cells: int) -> Tensor:
     return mask
 
 
-def _cropped(photo: Image.Image, side: int, generator: torch.Generator) -> Variant:
-    size = photo.width
+def _cropped(whole: Variant, side: int, generator: torch.Generator) -> Variant:
+    size = whole.image.width
     left, top = _between(0, size - side, generator), _between(0, size - side, generator)
-    return Variant(photo.crop((left, top, left + side, top + side)), _choose(LARGE_WORDS, generator))
+    cut = whole.through(lambda layer: layer.crop((left, top, left + side, top + side)))
+    return replace(cut, words=_choose(LARGE_WORDS, generator))
 
 
 def _uniform(generator: torch.Generator) -> float:

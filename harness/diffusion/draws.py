@@ -6,7 +6,7 @@ Knows no loss, no optimizer and no method.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,6 +29,7 @@ class MicroBatch:
     subject    how many of the n are the subject's
     masks      [subject, 1, h, w], 1 where the loss counts; None: everywhere
     base       [n − subject, c, h, w], what the rest is to predict; None: the noise in it
+    outlines   uint8 [subject, 1, H, W], 255 on the subject and 0 off it, in pixels; None where not known
     """
 
     latents: Tensor
@@ -38,6 +39,7 @@ class MicroBatch:
     subject: int
     masks: Tensor | None = None
     base: Tensor | None = None
+    outlines: Tensor | None = None
 
 
 Draws = Callable[[Iterator[MicroBatch]], Iterator[MicroBatch]]
@@ -61,13 +63,13 @@ def stream(
     the class, then noise, then timesteps.
     """
     while True:
-        latents, captions, masks = subject.draw(batch, generator)
+        latents, captions, masks, outlines = subject.draw(batch, generator)
         if beside is not None:
-            more, more_captions, _ = beside.draw(batch, generator)
-            latents, captions = torch.cat([latents, more]), captions + more_captions
+            more = beside.draw(batch, generator)
+            latents, captions = torch.cat([latents, more.latents]), captions + more.captions
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         timesteps = backbone.draw_timesteps(len(latents), generator=generator)
-        yield MicroBatch(latents, captions, noise, timesteps, batch, masks)
+        yield MicroBatch(latents, captions, noise, timesteps, batch, masks, outlines=outlines)
 
 
 def with_bank(
@@ -82,12 +84,11 @@ def with_bank(
         if rounds is None:
             rounds = learned.bank.rounds(learned.batch or batch, seed=seed, device=drawn.latents.device)
         more = next(rounds)
-        yield MicroBatch(
-            torch.cat([drawn.latents, more.latents]),
-            drawn.captions + more.captions,
-            torch.cat([drawn.noise, more.noise]),
-            torch.cat([drawn.timesteps, more.timesteps]),
-            drawn.subject,
-            drawn.masks,
-            more.base if learned.goal == "base" else None,
+        yield replace(
+            drawn,
+            latents=torch.cat([drawn.latents, more.latents]),
+            captions=drawn.captions + more.captions,
+            noise=torch.cat([drawn.noise, more.noise]),
+            timesteps=torch.cat([drawn.timesteps, more.timesteps]),
+            base=more.base if learned.goal == "base" else None,
         )

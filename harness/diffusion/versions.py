@@ -14,3 +14,6 @@ CALIBRATION_VERSION = 2
 
 ALIGNMENT_VERSION = 1
 """Raise it when alignment in feature space gives other weights: :mod:`harness.diffusion.alignment`."""
+
+OUTLINED_ALIGNMENT_VERSION = 2
+"""The same where the data set knows outlines: those were not masked in version 1. Raise it with the other."""

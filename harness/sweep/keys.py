@@ -14,6 +14,7 @@ from harness.diffusion.constraints.combination import Combination
 from harness.diffusion.versions import (
     ALIGNMENT_VERSION,
     CALIBRATION_VERSION,
+    OUTLINED_ALIGNMENT_VERSION,
     READOUT_VERSION,
     SAMPLING_VERSION,
     TRAINER_VERSION,
@@ -33,7 +34,8 @@ class Fingerprints:
     ``encoders`` maps an encoder kind to the revision of its weights; ``method_source`` is the hash of a
     user's own method file, None for a method of ``baselines/``, whose ``method_version`` speaks for it.
     ``held_out`` is the fingerprint of the photos held out, None where they are the same for every draw;
-    ``aligned`` is as ``encoders``, of those that are trained on.
+    ``aligned`` is as ``encoders``, of those that are trained on; ``outlined``: whether the data set knows
+    the outlines of the shots, which follow from ``shots``. Both are looked at for an aligned trial alone.
     """
 
     backbone: str
@@ -45,6 +47,7 @@ class Fingerprints:
     encoders: Mapping[str, str]
     held_out: str | None = None
     aligned: Mapping[str, str] = field(default_factory=dict)
+    outlined: bool = False
 
 
 def digest(value: Any) -> str:
@@ -115,7 +118,8 @@ def _alignment(trial: Trial, fingerprints: Fingerprints) -> dict[str, Any]:
     if trial.alignment is None:
         return {}
     settings = {**trial.alignment.settings(), "encoders": dict(fingerprints.aligned)}
-    return {"alignment": {**settings, "version": ALIGNMENT_VERSION}}
+    version = OUTLINED_ALIGNMENT_VERSION if fingerprints.outlined else ALIGNMENT_VERSION
+    return {"alignment": {**settings, "version": version}}
 
 
 def _readout(trial: Trial) -> dict[str, Any]:

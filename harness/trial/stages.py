@@ -90,7 +90,12 @@ def fit(
     bank_texts: Callable[[], Sequence[str]] | None = None,
     alignment: FeatureAlignment | None = None,
 ) -> Fitted:
-    """Let the method of a plan tune the backbone, in place. Raises whatever the method raises."""
+    """Let the method of a plan tune the backbone, in place. Raises whatever the method raises.
+
+    Outlines of the shots are drawn where there is something to align with alone.
+    """
+    if alignment is None:
+        subject = replace(subject, outlines=None)
     trial, source = plan.trial, plan.method_source
     kind = methods.load(trial.method) if source is None else methods.from_source(source, name=trial.method)
     method = methods.build(kind, trial.params)

@@ -27,7 +27,7 @@ OTHERS = {
 }
 
 
-def asked(name, **params):
+def asked(name, outlines=None, **params):
     """What a fit asks for: every call of the trainer and the backbone, as text."""
     kind = methods.load(name)
     trainer, backbone = MagicMock(name="trainer"), MagicMock(name="backbone")
@@ -36,7 +36,8 @@ def asked(name, **params):
     backbone.networks.tokenizers = [MagicMock()]
     backbone.networks.tokenizers[0].return_value.input_ids = [5]
     method = methods.build(kind, {**methods.resolve_params(kind, {}, "none"), **params})
-    personalized = method.fit(backbone, Subject("rex", "dog", ("photo 1", "photo 2")), trainer)
+    subject = Subject("rex", "dog", ("photo 1", "photo 2"), outlines=outlines)
+    personalized = method.fit(backbone, subject, trainer)
     (fit,) = [call for call in trainer.method_calls if call[0] == "fit"]
     for source in (trainer.prior, trainer.from_bank):
         assert not source.called or fit.kwargs["prior"] is source.return_value
@@ -81,6 +82,15 @@ def test_the_trainer_is_told_what_the_method_was_told(name):
     assert [(each.image, each.captions) for each in fit["examples"]] == [
         ("photo 1", ("a photo of a sks dog",)), ("photo 2", ("a photo of a sks dog",))
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*METHODS, "custom_diffusion", "textual_inversion"])
+def test_every_shot_is_learnt_with_its_outline_where_that_is_known(name):
+    examples = asked(name, lambda: ("outline 1", "outline 2"))[1]["examples"]
+    assert [(each.image, each.outline) for each in examples] == [
+        ("photo 1", "outline 1"), ("photo 2", "outline 2")
+    ]  # fmt: skip
+    assert [each.outline for each in asked(name)[1]["examples"]] == [None, None]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 import torch
+from PIL import Image
 
 from harness.api import Prompt
 from harness.config import strict_yaml
@@ -18,6 +19,7 @@ from harness.errors import ConfigError
 from harness.metrics.registry import ATTRIBUTES
 from harness.sweep.catalog import Installed
 from harness.sweep.grid import trials
+from harness.toybox import subjects
 from harness.toybox.scenes.backdrops import BACKDROPS
 
 
@@ -63,6 +65,34 @@ def test_photos_are_rendered_once_and_shots_are_among_them(tmp_path, monkeypatch
     expected = [photos[int(number)] for number in first.shot_names(name, 2, 0)]
     assert [shot.tobytes() for shot in subject.shots] == [photo.tobytes() for photo in expected]
     assert subject.category in subject.description
+
+
+def test_outlines_of_the_shots_are_traced_when_asked_for(toybox, monkeypatch):
+    from harness.toybox.scenes import outlines
+
+    traced = []
+    trace = outlines.trace
+    monkeypatch.setattr(outlines, "trace", lambda scene, *rays: traced.append(scene) or trace(scene, *rays))
+    subject = toybox.shots("mint-duck", 3, 1)
+    assert traced == [] and toybox.shots("mint-duck", 0, 0).outlines() == []
+    found = subject.outlines()
+    toy = next(each for each in subjects.subjects() if each.name == "mint-duck")
+    assert traced == [toy.photos[int(number)] for number in toybox.shot_names("mint-duck", 3, 1)]
+    assert [(each.size, each.mode) for each in found] == [((64, 64), "L")] * 3
+    assert [each.tobytes() for each in found] == [
+        each.numpy().tobytes() for each in outlines.outlines(traced[:3])
+    ]
+
+
+def test_a_data_set_says_whether_it_knows_outlines(tmp_path):
+    (tmp_path / "rex").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "rex" / "1.png")
+    (tmp_path / "subjects.yaml").write_text("subjects: {rex: dog}\n")
+    for name, subject, known in (({"name": "toybox"}, "mint-duck", True),
+                                 ({"name": "folder", "path": str(tmp_path)}, "rex", False)):  # fmt: skip
+        asked = {"name": "x", "methods": ["frozen"], "dataset": name}
+        catalog = Installed(strict_yaml.check(Experiment, asked, source="x.yaml"))
+        assert catalog.knows_outlines(subject) is known
 
 
 def test_every_prompt_carries_its_ground_truth(toybox):

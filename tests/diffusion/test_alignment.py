@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 from harness.diffusion.alignment import FeatureAlignment
@@ -27,11 +28,20 @@ def features(images):
     return F.normalize(small @ drawn, dim=-1)
 
 
-def micro_batch(backbone, timesteps, *, masks=None):
+def outlines_of(backbone):
+    """Subjects with soft edges: one in the upper left corner, one everywhere but on the right."""
+    side = backbone.resolution
+    shares = torch.ones(2, 1, side, side)
+    shares[0, :, side // 2 :] = shares[0, :, :, side // 2 :] = shares[1, :, :, -side // 4 :] = 0.0
+    shares[:, :, side // 2] = shares[:, :, :, side // 4] = 0.25
+    return (shares * 255).round().to(torch.uint8)
+
+
+def micro_batch(backbone, timesteps, *, masks=None, outlines=None):
     generator = torch.Generator().manual_seed(0)
     latents = 0.5 * torch.randn(4, *backbone.latent_shape, generator=generator)
     noise = torch.randn(latents.shape, generator=generator)
-    return MicroBatch(latents, CAPTIONS, noise, torch.tensor(timesteps), 2, masks)
+    return MicroBatch(latents, CAPTIONS, noise, torch.tensor(timesteps), 2, masks, outlines=outlines)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -65,18 +75,28 @@ def restated(backbone, drawn, weight, below):
             else:
                 clean = alpha.sqrt() * noisy[i] - (1 - alpha).sqrt() * predicted[i]
         image, shot = backbone.images(clean[None]), backbone.images(drawn.latents[i][None])
+        if drawn.outlines is not None:
+            weight_of_pixel = drawn.outlines[i].double() / 255
+            image, shot = (
+                torch.stack([0.5 + (each[0, c].double() - 0.5) * weight_of_pixel[0] for c in range(3)])[
+                    None
+                ].float()
+                for each in (image, shot)
+            )
         total = total + weight * (1 - (features(image) * features(shot)).sum()) / 2
     return total
 
 
+@pytest.mark.parametrize("outlined", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_loss_and_gradient_are_those_of_the_definition(family, cache, request):
+def test_loss_and_gradient_are_those_of_the_definition(family, outlined, cache, request):
     folder: Path = request.getfixturevalue(family)
     backbone = load_backbone(str(folder), cache=cache)
     parameters = backbone.parameters("denoiser")
     for parameter in parameters.values():
         parameter.requires_grad_(True)
-    drawn = micro_batch(backbone, [50, 250, 100, 100])
+    outlines = outlines_of(backbone) if outlined else None
+    drawn = micro_batch(backbone, [50, 250, 100, 100], outlines=outlines)
     plain = DenoisingLoss(backbone, 0.5)
     aligned = replace(plain, alignment=FeatureAlignment({"dino": (0.7, features)}, 0.4))
     wanted = plain(drawn) + restated(backbone, drawn, 0.7, 0.4)
@@ -119,11 +139,40 @@ def test_outside_of_a_mask_nothing_is_seen(backbone):
     assert float(everything) == pytest.approx(float(plain), rel=1e-6) and float(plain) > 1e-4
 
 
-def fitted(backbone, photos, alignment):
+@pytest.mark.parametrize("masked", [False, True])
+def test_what_images_show_off_the_outline_does_not_count(backbone, masked, monkeypatch):
+    """Images are made of latents pixel by pixel, so that a background has latents of its own."""
+    wide = lambda latents: torch.nn.functional.interpolate(latents[:, :3], (32, 32)).sigmoid()  # noqa: E731
+    monkeypatch.setattr(backbone, "images", wide)
+    aligned = FeatureAlignment({"dino": (1.0, features)}, 1.0)
+    cells = torch.zeros(2, 1, *backbone.latent_shape[1:])
+    cells[:, :, 2:5, 3:6] = 1
+    masks = torch.zeros_like(cells) if masked else None
+    if masks is not None:
+        masks[:, :, :4] = 1
+    outlines = (F.interpolate(cells, (32, 32)) * 255).to(torch.uint8)
+    drawn = micro_batch(backbone, [300, 100, 0, 0], masks=masks, outlines=outlines)
+    noisy = backbone.add_noise(drawn.latents, drawn.noise, drawn.timesteps)
+
+    def value(where, *, of="latents"):
+        """The loss after the latents, or what is predicted, changed in some cells."""
+        change = torch.cat([where, where]).expand_as(drawn.latents)
+        predicted = torch.full_like(noisy, 0.3) + (change if of == "predicted" else 0)
+        latents = drawn.latents + (change if of == "latents" else 0)
+        return float(aligned.loss(backbone, replace(drawn, latents=latents), noisy, predicted))
+
+    subject = cells if masks is None else cells * masks
+    unchanged = value(torch.zeros_like(cells))
+    for of in ("latents", "predicted"):
+        assert value(1 - subject, of=of) == unchanged
+        assert value(subject, of=of) != unchanged
+
+
+def fitted(backbone, photos, alignment, outlines=(None, None)):
     """Two steps of training; the weights and losses that they came to."""
     trainer = Trainer(seed=0, alignment=alignment)
     parameters = backbone.parameters("denoiser")
-    examples = [Example(photo, (CAPTIONS[0],)) for photo in photos[:2]]
+    examples = [Example(*each) for each in zip(photos[:2], [(CAPTIONS[0],)] * 2, outlines)]
     trainer.fit(backbone, parameters=parameters, examples=examples, steps=2, lr=1e-3, batch=2)
     weights = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     backbone.restore()
@@ -137,3 +186,18 @@ def test_a_weight_of_0_is_no_alignment_bit_for_bit_and_another_weight_is_one(bac
     other, more = fitted(backbone, photos, FeatureAlignment({"dino": (1.0, features)}, 1.0))
     assert more[0] > losses[0] and any(not torch.equal(other[name], plain[name]) for name in plain)
     assert all(parameter.grad is None for parameter in backbone.networks.autoencoder.parameters())
+
+
+def test_an_outline_counts_for_alignment_alone_and_a_whole_one_is_none_bit_for_bit(backbone, photos):
+    aligned = FeatureAlignment({"dino": (1.0, features)}, 1.0)
+    whole, half = (Image.new("L", photos[0].size, 255) for _ in range(2))
+    half.paste(0, (0, 0, half.width // 2, half.height))
+    unaligned = fitted(backbone, photos, None)
+    for none in (None, FeatureAlignment({"dino": (0.0, features)}, 1.0)):
+        weights, losses = fitted(backbone, photos, none, (half, half))
+        assert losses == unaligned[1] and all(torch.equal(weights[n], unaligned[0][n]) for n in weights)
+    plain, losses = fitted(backbone, photos, aligned)
+    same, equal = fitted(backbone, photos, aligned, (whole, whole))
+    assert equal == losses and all(torch.equal(same[name], plain[name]) for name in plain)
+    other, others = fitted(backbone, photos, aligned, (half, half))
+    assert others != losses and any(not torch.equal(other[name], plain[name]) for name in plain)

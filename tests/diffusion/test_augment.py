@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from harness.diffusion import augment as module
-from harness.diffusion.augment import GREY, LARGE_WORDS, SMALL_WORDS, Augment, _cropped, _size, vary
+from harness.diffusion.augment import GREY, LARGE_WORDS, SMALL_WORDS, Augment, Variant, _cropped, _size, vary
 
 
 def variants(photo, augment, n=60):
@@ -145,7 +145,7 @@ def test_a_crop_is_any_square_of_the_enlarged_photo():
     photo = Image.new("RGB", (12, 12))
     photo.putdata([(row, column, 7) for row in range(12) for column in range(12)])
     generator = torch.Generator().manual_seed(0)
-    made = [_cropped(photo, 10, generator) for _ in range(200)]
+    made = [_cropped(Variant(photo), 10, generator) for _ in range(200)]
     for one in made:
         top, left, _ = one.image.getpixel((0, 0))
         assert one.image.size == (10, 10) and one.mask is None
@@ -197,3 +197,45 @@ def test_randomness_is_the_generator_s_alone(photos):
         assert torch.equal(torch.get_rng_state(), state)
         found.append([(one.words, one.image.tobytes()) for one in made])
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("filtered", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("size", [(32, 32), (40, 24)])
+def test_an_outline_is_flipped_shrunk_and_cut_as_its_photo(filtered, size):
+    outline = Image.new("L", size)
+    outline.paste(255, (3, 5, 11, 20))  # left of the middle
+    photo = outline.convert("RGB")
+    augment = Augment(flip=True, scale=True, filter=filtered)
+    given, alone = (torch.Generator().manual_seed(0) for _ in range(2))
+    kinds = set()
+    for _ in range(80):
+        made = vary(photo, augment, side=32, latent_side=8, generator=given, outline=outline)
+        same = vary(photo, augment, side=32, latent_side=8, generator=alone)
+        assert same.outline is None and (same.image, same.words) == (made.image, made.words)
+        assert made.outline.mode == "L" and made.outline.size == (32, 32)
+        marked = torch.frombuffer(bytearray(made.outline.tobytes()), dtype=torch.uint8).view(32, 32)
+        shown = pixels(made.image)[:, :, 0]
+        ground = (shown == GREY[0]) & (marked == 0)
+        assert ((shown == marked) | ground).all()
+        assert not ground.any() or made.words not in LARGE_WORDS
+        kinds.add(made.words)
+    assert kinds == {"", *SMALL_WORDS, *LARGE_WORDS}
+
+
+def test_an_outline_is_flipped_with_its_photo():
+    outline = Image.new("L", (16, 16))
+    outline.paste(255, (0, 0, 8, 16))
+    seen = set()
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        made = vary(
+            outline.convert("RGB"),
+            Augment(flip=True),
+            side=16,
+            latent_side=4,
+            generator=generator,
+            outline=outline,
+        )
+        assert made.image.getchannel(0).tobytes() == made.outline.tobytes()
+        seen.add(made.outline.getpixel((0, 0)))
+    assert seen == {0, 255}

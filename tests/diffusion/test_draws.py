@@ -63,6 +63,21 @@ def test_masks_come_with_the_subject_s_examples(tmp_path):
     batches = stream(plain, subject, prepared(plain, CLASS), batch=3, generator=torch.Generator())
     for drawn in islice(batches, 3):
         assert (drawn.masks * 51 / 255 - drawn.latents[:3, :1]).abs().max() < 1e-6
+        assert drawn.outlines is None
+
+
+def test_outlines_come_with_the_subject_s_examples_and_stay_beside_a_bank(tmp_path):
+    plain = Plain(tmp_path)
+    subject = prepared(plain, SUBJECT)
+    subject.outlines = torch.tensor([0, 51, 102], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 1, 16, 16)
+    beside = prepared(plain, CLASS)
+    beside.outlines = torch.zeros(2, 1, 16, 16, dtype=torch.uint8)
+    batches = stream(plain, subject, beside, batch=3, generator=torch.Generator())
+    for drawn in islice(batches, 3):
+        assert torch.equal(drawn.outlines[:, :, :4, :4] / 255, drawn.latents[:3, :1])
+    alone = stream(plain, subject, None, batch=3, generator=torch.Generator())
+    for drawn in islice(with_bank(alone, FromBank(bank(), 0.5), batch=2, seed=4), 3):
+        assert torch.equal(drawn.outlines[:, :, :4, :4] / 255, drawn.latents[:3, :1])
 
 
 def test_noise_is_drawn_in_float32_and_is_of_the_latents_type(tmp_path):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from harness.api import Subject
 from harness.diffusion.augment import Augment
-from harness.diffusion.examples import Example, Prior, TrainingSet
+from harness.diffusion.examples import Example, Prior, TrainingSet, examples_of
 
 
 @dataclass
@@ -40,7 +42,8 @@ def test_every_example_comes_up_once_a_round_with_any_variant_and_any_caption(ex
     drawn, generator = numbered(examples, variants, captions=captions), torch.Generator().manual_seed(0)
     seen, said, orders = Counter(), Counter(), set()
     for _ in range(300):
-        latents, texts, masks = drawn.draw(examples, generator)
+        latents, texts, masks, outlines = drawn.draw(examples, generator)
+        assert outlines is None
         assert sorted(latents // variants) == list(range(examples))
         assert masks.flatten().tolist() == latents.tolist()
         assert [int(text[:-1]) for text in texts] == latents.tolist()
@@ -140,3 +143,54 @@ def test_masks_lie_where_the_backbone_is():
         backbone, [Example(WHITE, ("a dog",))], Augment(flip=True, variants=2), torch.Generator()
     )
     assert made.masks.device.type == "meta"
+
+
+def left(side=16):
+    """The outline of a subject on the left."""
+    outline = Image.new("L", (side, side))
+    outline.paste(255, (0, 0, side // 2, side))
+    return outline
+
+
+def test_outlines_are_drawn_with_their_examples():
+    drawn, generator = numbered(3, 4), torch.Generator().manual_seed(0)
+    drawn.outlines = torch.arange(12, dtype=torch.uint8).view(12, 1, 1, 1)
+    for _ in range(20):
+        found = drawn.draw(2, generator)
+        assert found.outlines.flatten().tolist() == found.latents.tolist()
+
+
+@pytest.mark.parametrize(
+    "augment", [Augment(flip=True, variants=6), Augment(scale=True, flip=True, variants=30)]
+)
+def test_each_variant_has_its_own_outline(augment):
+    backbone, outline = Encoder(), left()
+    example = Example(outline.convert("RGB"), ("a dog",), outline)
+    made = TrainingSet.prepare(backbone, [example], augment, torch.Generator().manual_seed(0))
+    assert made.outlines.shape == (augment.variants, 1, 16, 16) and made.outlines.dtype == torch.uint8
+    for image, marked in zip(backbone.images, made.outlines):
+        shown = np.asarray(image)[:, :, 0]
+        assert np.array_equal(np.where(shown == 127, 0, shown), np.where(shown == 127, 0, marked[0]))
+    assert len({marked.numpy().tobytes() for marked in made.outlines}) > 1
+
+
+def test_an_outline_is_resized_as_its_image_is_and_what_has_none_is_all_subject():
+    examples = [Example(WHITE, ("x",), left(32)), Example(WHITE, ("x",))]
+    made = TrainingSet.prepare(Encoder(), examples, None, torch.Generator())
+    resized = np.asarray(left(32).resize((16, 16), Image.Resampling.BICUBIC))
+    assert np.array_equal(made.outlines[0, 0], resized) and (made.outlines[1] == 255).all()
+    assert TrainingSet.prepare(Encoder(), examples[1:], None, torch.Generator()).outlines is None
+    flipped = TrainingSet.prepare(Encoder(), examples[1:], Augment(flip=True), torch.Generator())
+    assert flipped.outlines is None
+
+
+def test_a_subject_s_shots_are_examples_with_their_outlines_where_it_knows_them():
+    black = Image.new("RGB", (16, 16))
+    known = Subject("rex", "dog", (WHITE, black), outlines=lambda: [left(), left(8)])
+    first, second = examples_of(known, "a dog", "the dog")
+    assert (first.image, second.image) == (WHITE, black)
+    assert (first.outline, second.outline) == (left(), left(8))
+    assert first.captions == second.captions == ("a dog", "the dog")
+    assert examples_of(Subject("rex", "dog", (WHITE,)), "a dog") == [Example(WHITE, ("a dog",))]
+    with pytest.raises(ValueError):
+        examples_of(Subject("rex", "dog", (WHITE,), outlines=lambda: []), "a dog")

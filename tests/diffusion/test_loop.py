@@ -206,7 +206,7 @@ def test_the_subject_is_augmented_with_the_draws_generator(plain):
     assert all(drawn.masks.shape == (2, 1, 4, 4) for drawn in kept)
     generator = torch.Generator().manual_seed(named_seed("training", 5, 0))
     made = training.TrainingSet.prepare(plain, EXAMPLES, augment, generator)
-    latents, captions, masks = made.draw(2, generator)
+    latents, captions, masks, _ = made.draw(2, generator)
     assert torch.equal(kept[0].latents, latents) and kept[0].captions == captions
     assert torch.equal(kept[0].masks, masks)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from PIL import Image
 
 from harness import methods
 from harness.api import Alignment
@@ -53,3 +56,24 @@ def test_scores_of_the_encoder_that_was_trained_on_are_empty_with_the_reason(out
             assert (aligned.scores[name] is None) == (plain.scores[name] is None)
     assert plain.scores["dino"] is not None and aligned.scores["clip_i"] is not None
     assert aligned.drift["image_drift"] is not None  # how far from the base model, not how like the shots
+
+
+def test_outlines_are_drawn_for_aligned_trials_alone_and_change_their_weights(outcome, worker, monkeypatch):
+    unmasked = outcome(Alignment({"dino": 1.0}, 1.0))
+    drawn, shots = [], worker._dataset.shots
+
+    def outlined(subject, count, seed):
+        found = shots(subject, count, seed)
+
+        def outlines():
+            drawn.append(len(found.shots))
+            return [Image.new("L", shot.size, 255 * (number == 0)) for number, shot in enumerate(found.shots)]
+
+        return replace(found, outlines=outlines)
+
+    plain = outcome(None)
+    monkeypatch.setattr(worker._dataset, "shots", outlined)
+    assert outcome(None).drift["weight_l2"] == plain.drift["weight_l2"] and drawn == []
+    masked = outcome(Alignment({"dino": 1.0}, 1.0))
+    assert drawn == [2] and masked.status == "done"
+    assert masked.drift["weight_l2"] != unmasked.drift["weight_l2"]
