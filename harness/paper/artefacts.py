@@ -60,7 +60,7 @@ ARTEFACTS = (
     Artefact(
         "figure2",
         "Figure 2, seconds",
-        RECORDS,
+        f"{RECORDS}; {SWEEP}/figure2.yaml 6 minutes",
         f"from the records of dreambench_*: {ALL}",
         "the authors' GPU is not named: seconds compare within a machine alone",
         costs.figure2,

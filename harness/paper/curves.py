@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from harness.paper.pages import Entry, Page, Part, Printed
 from harness.paper.sources import Sources, missing, own
 from harness.paper.tables import sweep
-from harness.report.comparison.arms import Arm, arms_of
+from harness.report.comparison.arms import Arm, aligned, arms_of, trains_on_outputs
 from harness.report.figures.curves import LINES, MARKS
 from harness.report.figures.published_adapters import against_drift
 from harness.report.figures.style import drawing
@@ -19,6 +19,10 @@ from harness.report.tables.published_adapters import quadratic
 from harness.report.tables.published_results import RESULTS, values
 
 ALONG = ("dino_heldout", "clip_i_heldout", "clip_t", "weight_l2", "noise_l2")
+FINE_TUNES = ("dreambooth", "output_preservation")
+"""Methods that train the whole denoiser, in Figure 6."""
+IN_BOTH = ("dreambooth+penalty", "dreambooth@scale")
+"""Curves that stand in both lines of panels over drift."""
 PUBLISHED_LOOK = {"color": "#555555", "marker": "D", "markerfacecolor": "white", "linestyle": "--"}
 MEASURED_LOOK = {"color": "#0072B2", "marker": "o", "linestyle": "-"}
 
@@ -27,7 +31,7 @@ def figure6(sources: Sources) -> Page:
     """Set scores along λ and |Δθ| against |Δε| beside the sweep on Toybox."""
     rows = [row for row in sources.rows("lipschitz_bounds") if row.method == "dreambooth"]
     selection = sources.selection("curves")
-    arms = [arm for arm in arms_of(selection) if arm.rows[0].method == "dreambooth"] if selection else []
+    arms = [arm for arm in arms_of(selection) if arm.rows[0].method in FINE_TUNES] if selection else []
     along = list({id(row): row for arm in arms for row in arm.rows}.values())
     twin = [
         Entry(row.title, name, measured=found)
@@ -41,7 +45,7 @@ def figure6(sources: Sources) -> Page:
         for name in ALONG
         if (found := own(row, name, "curves"))
     ] or missing(
-        "DreamBooth along λ, α, steps, bounds and class images",
+        "DreamBooth along λ, α, steps, bounds, images and outputs",
         ALONG,
         "harness sweep experiments/curves.yaml",
     )
@@ -80,7 +84,8 @@ def _published() -> tuple[Entry, ...]:
 
 
 def _figure6(rows: Sequence[Row], arms: Sequence[Arm]) -> Figure:
-    down = 3 if arms else 2
+    lines = _lines(arms)
+    down = 2 + len(lines)
     counts = " and ".join(str(n) for n in dict.fromkeys(_subjects(rows, arms)))
     figure = drawing(
         11,
@@ -89,8 +94,8 @@ def _figure6(rows: Sequence[Row], arms: Sequence[Arm]) -> Figure:
         f"Below: measured on Toybox, means over {counts} subjects (intervals in the table).",
     )
     grid = figure.subplots(down, 4)
-    if arms:
-        _against_drift(grid[2], arms)
+    for panels, line in zip(grid[2:], lines, strict=True):
+        _against_drift(panels, line)
     drifts = values()["drift"]
     along = [each for each in RESULTS if each.source == "P&P, Figure 6"]
     ordered = [each["penalty"] for each in drifts]
@@ -134,9 +139,23 @@ def _subjects(rows: Sequence[Row], arms: Sequence[Arm]) -> list[int]:
     return [row.subjects for row in rows[:1]] + [arm.rows[0].subjects for arm in arms[:1]]
 
 
-def _against_drift(line: Sequence[Axes], arms: Sequence[Arm]) -> None:
+def _lines(arms: Sequence[Arm]) -> list[list[Arm]]:
+    """Divide arms over lines of panels: what acts on weights, then what is shown images, outputs or features.
+
+    λ and shrinking along α come first in both.
+    """
+    both = [arm for key in IN_BOTH for arm in arms if arm.key == key]
+    others = [arm for arm in arms if arm not in both]
+    shown = [
+        arm for arm in others if trains_on_outputs(arm.rows[0]) or "+bank" in arm.key or aligned(arm.rows[0])
+    ]
+    lines = [both + [arm for arm in others if arm not in shown], both + shown]
+    return [line for line, own in zip(lines, (arms, shown), strict=True) if own]
+
+
+def _against_drift(panels: Sequence[Axes], arms: Sequence[Arm]) -> None:
     """Draw every way to drift less: scores, and the change of weights, against ‖Δε‖₂."""
-    for axes, name in zip(line, (*ALONG[:3], "weight_l2"), strict=True):
+    for axes, name in zip(panels, (*ALONG[:3], "weight_l2"), strict=True):
         for arm, style, mark in zip(arms, LINES, MARKS, strict=False):
             held = [row for row in arm.rows if {name, "noise_l2"} <= set(row.cells)]
             xy = sorted((row.cells["noise_l2"].mean, row.cells[name].mean) for row in held)
@@ -150,7 +169,7 @@ def _against_drift(line: Sequence[Axes], arms: Sequence[Arm]) -> None:
             )
         axes.set_xlabel(COLUMNS["noise_l2"].title)
         axes.set_title(COLUMNS[name].title)
-    line[0].figure.legend(*line[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    panels[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
 
 
 def _along(axes: Axes, title: str) -> None:

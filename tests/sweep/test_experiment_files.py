@@ -73,7 +73,9 @@ def test_output_preservation_in_curves_has_the_recipe_of_plain_dreambooth():
     assert all(recipe == recipes[0] for recipe in recipes)
 
 
-@pytest.mark.parametrize(("name", "fitted", "count"), [("table1", 52, 52), ("figure5", 20, 44)])
+@pytest.mark.parametrize(
+    ("name", "fitted", "count"), [("table1", 52, 52), ("figure2", 28, 28), ("figure5", 20, 44)]
+)
 def test_the_papers_files_on_toybox_hold_what_their_headers_say(name, fitted, count):
     text = (EXPERIMENTS / "paper" / f"{name}.yaml").read_text()
     command = f"# Command    harness sweep experiments/paper/{name}.yaml"

@@ -36,15 +36,16 @@ CAPTION = (
 )
 REPLICATES = 500
 PLACES = 80
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1, 1, 1)))
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "d")
-MOST_CURVES = len(LINES)
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "d", "<", "*", ">", "h")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1, 1, 1)))
+LINES = (*DASHES, *DASHES[: len(MARKS) - len(DASHES)])
+MOST_CURVES = len(MARKS)
 
 
 def over_drift(selection: Selection, *, experiment: str | None = None) -> Figure | None:
     """Draw the three panels; None where no two settings of a method share drift, fidelity and a base model.
 
-    Each curve has a line and a mark of its own, which tell it without colour. Dotted uprights: the budgets.
+    Each curve has a mark of its own, which tells it without colour. Dotted uprights: the budgets.
     """
     shots = reference_shots(selection)
     arms = [arm for arm in arms_of(selection) if _drawable(selection, arm, shots)][:MOST_CURVES]
