@@ -177,9 +177,9 @@ class Installed:
         for subject, wanted in dict.fromkeys((t.subject, t.sampling.prompts) for t in trials):
             chosen_prompts(self.dataset, subject, wanted)
         banked: set[str] = set()
-        for trial in trials:
+        alike = {(self.dataset.category(t.subject), t.backbone.name, t.title): t for t in reversed(trials)}
+        for (category, *_), trial in alike.items():
             self._check_alignment(trial)
-            category = self.dataset.category(trial.subject)
             if category not in banked and self._banks(trial):
                 bank_texts(self.dataset, category, self._drift)
                 banked.add(category)

@@ -121,11 +121,13 @@ def _pace(
     tasks: Sequence[Task], experiment: Experiment, catalog: Catalog, records: Iterable[Record]
 ) -> tuple[Pace | None, str]:
     """The pace of the records at hand; without any, for Toybox on CPUs, that of the defaults."""
-    wanted = [replace(task, stage="fit") for task in tasks]
+    done = [record for record in records if record.status == "done"]
+    recorded = {record.key for record in done}
+    wanted = [replace(task, stage="fit") for task in tasks if task.keys.sample in recorded]
     loads = dict(zip((t.keys.sample for t in wanted), workloads(wanted, experiment, catalog), strict=True))
     pace, seen = Pace(), 0
-    for record in records:
-        if record.status == "done" and record.key in loads:
+    for record in done:
+        if record.key in loads:
             pace, seen = pace.with_record(loads[record.key], record.own_seconds), seen + 1
     if seen:
         return pace, f"at the pace of {seen} recorded trial{'s' * (seen > 1)}"

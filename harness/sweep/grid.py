@@ -10,7 +10,6 @@ from harness.config.subjects import SubjectSplit
 from harness.errors import ConfigError, HarnessError, one_of
 from harness.specs import Trial
 from harness.sweep.catalog import Catalog
-from harness.sweep.keys import digest
 from harness.sweep.studies import studies
 from harness.sweep.study import Study
 from harness.sweep.variants import Skip, title, trials_of
@@ -54,7 +53,7 @@ def _expand(experiment: Experiment, catalog: Catalog) -> Expansion:
             if isinstance(trial, Skip):
                 expansion.skips.append(trial)
                 continue
-            identity = digest(trial.model_dump(mode="json", exclude={"title", "label", "preset"}))
+            identity = trial.model_dump_json(exclude={"title", "label", "preset"})
             if identity in found:
                 raise ConfigError(
                     f"methods[{position}]: this trial is there twice: {trial.title}, {trial.subject}, "

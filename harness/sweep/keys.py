@@ -21,7 +21,7 @@ from harness.diffusion.versions import (
 )
 from harness.files import json_digest
 from harness.metrics.registry import MEASURES, of_sample_stage
-from harness.specs import DriftSet, Precision, Trial
+from harness.specs import DriftSet, Precision, Sampling, Trial
 from harness.trial.plan import Keys
 
 DIGITS = 16
@@ -87,7 +87,7 @@ def keys(
     sample = _digest(
         {
             "fit": fit,
-            "sampling": _normal(trial.sampling.model_dump(mode="json", exclude={"clip_text"})),
+            "sampling": _sampling(trial.sampling),
             "prompts": fingerprints.prompts,
             "drift": _drift(drift),
             "measures": {m.name: m.version for m in of_sample_stage(drift.options)},
@@ -106,6 +106,11 @@ def keys(
         }
     )
     return Keys(fit=fit, sample=sample, score=score)
+
+
+@cache
+def _sampling(sampling: Sampling) -> Any:
+    return _normal(sampling.model_dump(mode="json", exclude={"clip_text"}))
 
 
 @cache
