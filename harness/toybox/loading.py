@@ -1,7 +1,7 @@
 """Reading the shipped networks: the generator as a plain diffusers folder, the encoders and the probe.
 
 The repository holds configurations and half-precision weights only; the generator's folder is completed with
-the tokenizer in a cache, once for each revision of the weights.
+the tokenizer in a cache, once for each revision of the weights. A damaged file there is written again.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import json
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.files import cache_root
+from harness.files import cache_root, file_digest
 from harness.toybox.tokenizer import write_tokenizer
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 CLIP_NAME = "toybox-clip"
-ASSEMBLY_VERSION = 1
+CHECKSUMS = "checksums.json"
+ASSEMBLY_VERSION = 2
 """Raised when ``assemble`` writes another folder from the same weights: part of the folder's name."""
 
 
@@ -67,14 +69,40 @@ def pipeline_folder(weights: Path = WEIGHTS) -> Path:
 
     ``StableDiffusionPipeline.from_pretrained`` reads it in any process, whether or not it knows this package.
     """
-    folder = cache_root() / "toybox-sd" / f"{folder_digest(weights / 'sd')}-v{ASSEMBLY_VERSION}"
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".assembling-") as place:
-            whole = Path(place) / "toybox-sd"
-            assemble(whole, weights=weights)
-            move_unless_there(whole, folder)
-    return folder
+    entry = cache_root() / "toybox-sd" / f"{folder_digest(weights / 'sd')}-v{ASSEMBLY_VERSION}"
+    if not _is_whole(entry):
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".assembling-") as place:
+            fresh = Path(place) / "entry"
+            assemble(fresh / "toybox-sd", weights=weights)
+            (fresh / CHECKSUMS).write_text(json.dumps(_checksums(fresh)))
+            if entry.exists():
+                _mend(entry, fresh)
+            else:
+                move_unless_there(fresh, entry)
+    return entry / "toybox-sd"
+
+
+def _checksums(entry: Path) -> dict[str, str]:
+    files = sorted(path for path in (entry / "toybox-sd").rglob("*") if path.is_file())
+    return {path.relative_to(entry).as_posix(): file_digest(path) for path in files}
+
+
+def _is_whole(entry: Path) -> bool:
+    try:
+        return bool(json.loads((entry / CHECKSUMS).read_text()) == _checksums(entry))
+    except (OSError, ValueError):
+        return False
+
+
+def _mend(entry: Path, fresh: Path) -> None:
+    """Replace the files of an entry that are not those of a fresh one, naming each; others may be in use."""
+    for path in sorted(path for path in fresh.rglob("*") if path.is_file()):
+        there = entry / path.relative_to(fresh)
+        if not there.is_file() or file_digest(there) != file_digest(path):
+            warnings.warn(f"{there}: is damaged: its checksum is wrong; written again", stacklevel=3)
+            there.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(there)
 
 
 def move_unless_there(source: Path, target: Path) -> None:

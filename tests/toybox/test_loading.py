@@ -58,7 +58,25 @@ def test_the_folder_is_assembled_once(empty_cache: Path) -> None:
     assert folder.is_relative_to(empty_cache)
     assert loading.pipeline_folder() == folder
     assert (folder / "model_index.json").stat().st_mtime_ns == written
-    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name, loading.CHECKSUMS}
+    assert [path.name for path in folder.parents[1].iterdir()] == [folder.parent.name]
+
+
+@pytest.mark.parametrize("name", ["toybox-sd/unet/diffusion_pytorch_model.safetensors", loading.CHECKSUMS])
+def test_a_flipped_bit_in_the_assembled_folder_is_found_said_and_mended(name: str) -> None:
+    entry = loading.pipeline_folder().parent
+    files = [path for path in entry.rglob("*") if path.is_file()]
+    whole = {path: path.read_bytes() for path in files}
+    data = bytearray(whole[entry / name])
+    data[len(data) // 2] ^= 1
+    (entry / name).write_bytes(data)
+    with pytest.warns(UserWarning) as said:
+        assert loading.pipeline_folder().parent == entry
+    assert [str(each.message) for each in said] == [
+        f"{entry / name}: is damaged: its checksum is wrong; written again"
+    ]
+    assert {path: path.read_bytes() for path in files} == whole
+    assert [path.name for path in entry.parent.iterdir()] == [entry.name]
 
 
 def test_another_way_of_assembling_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,14 +153,22 @@ def _remembered_digest(path: Path, cache: Path) -> str:
     """Hash a file's bytes (sha256), remembered on disk by path, size and modification time."""
     stat = path.stat()
     identity = [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
-    note = cache / "files" / json_digest(identity, 32, ascii_only=True)
-    try:
-        known = note.read_text()
-    except OSError:
-        known = ""
-    if len(known) == 64:
+    note = cache / "digests" / json_digest(identity, 32, ascii_only=True)
+    if (known := _noted(note)) is not None:
         return known
     digest = file_digest(path)
     with contextlib.suppress(RecordsError):  # a cache that cannot be written only costs time
-        write_atomically(note, digest.encode())
+        write_atomically(note, f"{digest} {json_digest(digest, 16)}".encode())
     return digest
+
+
+def _noted(note: Path) -> str | None:
+    """Read a digest from its note; None where there is none, or the note's own checksum is wrong."""
+    try:
+        digest, _, check = note.read_text(errors="replace").partition(" ")
+    except OSError:
+        return None
+    if check == json_digest(digest, 16):
+        return digest
+    warnings.warn(f"{note}: is damaged: its checksum is wrong; computed again", stacklevel=3)
+    return None

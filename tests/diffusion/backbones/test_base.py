@@ -256,6 +256,21 @@ def test_revision_follows_the_content(tiny_sd, tmp_path):
     assert revision != backbone_revision(BackboneSpec(name="x", path=str(folder)), cache=cache)
 
 
+@pytest.mark.parametrize("byte", [0, 40, 64, 70])
+def test_a_flipped_bit_in_a_remembered_digest_is_found_said_and_changes_no_revision(tiny_sd, tmp_path, byte):
+    cache, spec = tmp_path / "cache", BackboneSpec(name="x", path=str(tiny_sd))
+    revision = backbone_revision(spec, cache=cache)
+    note = min((cache / "digests").iterdir())
+    whole = note.read_bytes()
+    note.write_bytes(whole[:byte] + bytes([whole[byte] ^ 1]) + whole[byte + 1 :])
+    with pytest.warns(UserWarning) as said:
+        assert backbone_revision(spec, cache=cache) == revision
+    assert [str(each.message) for each in said] == [
+        f"{note}: is damaged: its checksum is wrong; computed again"
+    ]
+    assert note.read_bytes() == whole
+
+
 def copied(folder, tmp_path):
     """A copy whose files are links: replace them, do not write into them."""
     target = tmp_path / "copy"
