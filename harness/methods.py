@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.api import LATER, Ceiling, Personalized, Role, Subject
 from harness.errors import HarnessError, one_of
-from harness.plugins import Offer, PlugInError, by_name, only, plug_ins
+from harness.plugins import Offer, PlugInError, by_name, contained, only, plug_ins
 from harness.specs import is_path
 
 if TYPE_CHECKING:
@@ -138,10 +138,11 @@ def from_source(text: str, *, name: str) -> type[Method]:
     module.__file__ = name
     sys.modules[module.__name__] = module  # dataclasses and pickle look their module up there
     try:
-        exec(compile(text, name, "exec"), module.__dict__)
-    except Exception as error:
+        with contained(f"method {name!r}: cannot be loaded", module.__name__, MethodError):
+            exec(compile(text, name, "exec"), module.__dict__)
+    except MethodError:
         del sys.modules[module.__name__]
-        raise MethodError(f"method {name!r}: cannot be loaded: {type(error).__name__}: {error}") from error
+        raise
     return _method_of(module, name)
 
 

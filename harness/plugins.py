@@ -15,8 +15,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from importlib.abc import InspectLoader
@@ -69,10 +71,34 @@ class Offer:
             raise PlugInError(
                 f"{self._described()}: its entry point must name a module alone, got {self.module!r}"
             )
-        try:
+        with contained(f"{self._described()} cannot be imported", self.module, PlugInError):
             yield
-        except Exception as error:
-            raise PlugInError(f"{self._described()} cannot be imported: {one_line(error)}") from error
+
+
+@contextmanager
+def contained(blame: str, module: str, kind: type[HarnessError]) -> Iterator[None]:
+    """Run a user's module by its name: an error, ``sys.exit`` too, becomes ``kind`` in one line.
+
+    ``blame`` begins the line; what went wrong follows, and the file and line of the module's own package
+    where it did. What the module prints goes to stderr: stdout belongs to the command's own result.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except (Exception, SystemExit) as error:
+        said = f"it calls sys.exit({error.code!r})" if isinstance(error, SystemExit) else one_line(error)
+        raise kind(f"{blame}: {said}{_place(error, module)}") from error
+
+
+def _place(error: BaseException, module: str) -> str:
+    """Say where an error went through a module's package, the innermost place; empty where it did not."""
+    package = module.partition(".")[0]
+    frames = [
+        f" ({frame.f_code.co_filename}:{line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
+    ]
+    return frames[-1] if frames else ""
 
 
 @cache

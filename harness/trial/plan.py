@@ -114,7 +114,7 @@ class Outcome:
     artifacts: dict[str, bytes] = field(default_factory=dict)
 
     @classmethod
-    def of_exception(cls, error: Exception, **known: Any) -> Outcome:
+    def of_exception(cls, error: BaseException, **known: Any) -> Outcome:
         """Describe a trial that raised: its error in one line, the traceback as a file.
 
         ``known`` are other fields that could be filled in.

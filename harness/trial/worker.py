@@ -116,7 +116,7 @@ class Worker:
                 clock = Clock(self._device)
                 try:
                     outcome = self._run(plan, job, progress, clock)
-                except Exception as error:
+                except (Exception, SystemExit) as error:  # a method of a user's may call sys.exit
                     outcome = Outcome.of_exception(
                         error,
                         seconds=clock.seconds,

@@ -173,3 +173,52 @@ def test_a_plug_in_that_cannot_be_imported_costs_one_line_and_nothing_else(site)
         folded = " ".join(each[column:].strip() for each in lines)
         assert "of broken 0.1 cannot be imported: ModuleNotFoundError: No module named" in folded
         assert any(line.startswith(f"{other} ") for line in lines), line
+
+
+HOSTILE = {
+    "raises": ("raise RuntimeError('out of\\nsorts')", "RuntimeError: out of sorts"),
+    "leaves": ("import sys\nsys.exit('bye')", "it calls sys.exit('bye')"),
+    "ends": ("import sys\nsys.exit()", "it calls sys.exit(None)"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("group", ["methods", "datasets", "encoders"])
+def test_a_plug_in_that_raises_or_exits_costs_one_line_with_its_file(site, group, what):
+    text, said = HOSTILE[what]
+    install(site, "hostile", {"module.py": text}, [(f"harness.{group}", "foe = hostile.module")], "0.1")
+    python = str(site.parents[2] / "bin" / "python")
+    (site.parents[3] / "x.yaml").write_text(USES[group])
+    program = "from harness.cli.main import main; import sys; sys.argv = ['harness', *sys.argv[1:]]; main()"
+    command = [python, "-c", program, "sweep", "x.yaml", "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=site.parents[3])
+    assert done.returncode in (1, 2) and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    place = "foe (hostile 0.1)" if group == "methods" else site / "hostile" / "module.py"
+    assert line.startswith("harness: ") and said in line and f"{place}:" in line
+
+
+USES = {
+    "methods": "methods: [foe]\nsubjects: [mossy-mug]\n",
+    "datasets": "dataset: foe\nmethods: [frozen]\nsubjects: [a]\nshots: 1\n",
+    "encoders": "encoders: {dino: foe}\nmethods: [frozen]\nsubjects: [mossy-mug]\n",
+}
+
+
+def test_what_a_plug_in_prints_at_import_does_not_get_into_the_result(site):
+    loud = "print('look at me')\n"
+    points = [
+        ("harness.methods", "loud = loud.method"),
+        ("harness.datasets", "loud = loud.album"),
+        ("harness.encoders", "loud = loud.eye"),
+    ]
+    files = {
+        "method.py": loud + METHOD,
+        "album.py": loud + DATASET.replace('"album"', '"loud"'),
+        "eye.py": loud + ENCODER,
+    }
+    install(site, "loud", files, points, "0.1")
+    for what in ("methods", "datasets", "encoders"):
+        lines = run(site, LISTED.format(what=what))
+        assert any(line.startswith("loud ") for line in lines)
+        assert not any("look at me" in line for line in lines)
