@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import warnings
@@ -137,8 +138,6 @@ def _read_or_remove(path: Path) -> dict[str, Tensor] | None:
         return _read(path)
     except Damaged:
         warnings.warn(f"{path}: is damaged: its checksum is wrong; computed again", stacklevel=1)
-        try:
+        with contextlib.suppress(OSError):  # a folder that became read-only: writing the new one says so
             path.unlink(missing_ok=True)
-        except OSError:  # a folder that became read-only: writing the new one says so
-            pass
         return None
