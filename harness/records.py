@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import BusyError, RecordsError
+from harness.files import write_atomically
 
 FILE = "records.jsonl"
 WANTED = "wanted.json"
@@ -114,7 +115,7 @@ class Lines:
             if not (path := self.path.with_name(f"{FILE}.truncated-{n}")).exists()
         )
         try:
-            aside.write_bytes(rest)
+            write_atomically(aside, rest)
             os.truncate(self.path, len(whole) + 1 if whole else 0)
         except OSError as error:
             raise _unwritable(self.path, error) from error
@@ -208,8 +209,11 @@ def locked(folder: Path) -> Iterator[None]:
             "host": socket.gethostname(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        except OSError as error:  # no room for a line: none for a record either
+            raise _unwritable(path, error) from error
         yield
     finally:
         os.close(descriptor)

@@ -182,6 +182,10 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # what no command foresaw: a disk that is full or gone
+        if debug:
+            raise
+        _stop(f"{error.filename}: {error.strerror}" if error.filename else one_line(error), 1)
 
 
 def _stop(line: str, status: int) -> None:

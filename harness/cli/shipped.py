@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -39,5 +40,7 @@ def init(
     except FileExistsError:
         raise ConfigError(f"{path}: is there already; give another name") from None
     except OSError as error:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)  # half a file would be "there already" the next time
         raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from None
     typer.echo(f"{path}: next, harness sweep {path} --dry-run")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from harness.api import Progress
 from harness.diffusion import export
+from harness.errors import RecordsError
 from harness.records import Record
 from harness.sweep.restored import restore
 
@@ -17,7 +20,14 @@ def export_trial(
 
     Returns lines of Python that load the files into ``pipe``, the base model's diffusers pipeline.
 
-    Raises HarnessError for a trial that did not succeed, is no longer the experiment's, or trained nothing.
+    Raises HarnessError for a trial that did not succeed, is no longer the experiment's, or trained nothing,
+    and where the disk refuses.
     """
     restored = restore(folder, record, progress=progress, device=device, purpose="export")
-    return [*export.write(restored.backbone, out), f"# the subject is called: {restored.phrase}"]
+    try:
+        lines = export.write(restored.backbone, out)
+    except (OSError, SafetensorError) as error:
+        raise RecordsError(
+            f"{out}: cannot be written: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    return [*lines, f"# the subject is called: {restored.phrase}"]

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import RecordsError
 from harness.files import cache_root, file_digest
 from harness.toybox.tokenizer import write_tokenizer
 
@@ -68,19 +69,30 @@ def pipeline_folder(weights: Path = WEIGHTS) -> Path:
     """The generator as a complete Stable Diffusion folder, assembled in the cache on first use.
 
     ``StableDiffusionPipeline.from_pretrained`` reads it in any process, whether or not it knows this package.
+    Raises RecordsError where the cache cannot be written.
     """
     entry = cache_root() / "toybox-sd" / f"{folder_digest(weights / 'sd')}-v{ASSEMBLY_VERSION}"
     if not _is_whole(entry):
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".assembling-") as place:
-            fresh = Path(place) / "entry"
-            assemble(fresh / "toybox-sd", weights=weights)
-            (fresh / CHECKSUMS).write_text(json.dumps(_checksums(fresh)))
-            if entry.exists():
-                _mend(entry, fresh)
-            else:
-                move_unless_there(fresh, entry)
+        try:
+            _write_entry(entry, weights)
+        except OSError as error:
+            raise RecordsError(
+                f"{entry}: cannot be written: {error.strerror or error}; HARNESS_CACHE names another folder"
+            ) from error
     return entry / "toybox-sd"
+
+
+def _write_entry(entry: Path, weights: Path) -> None:
+    """Write an entry of the cache, or what is damaged of it."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".assembling-") as place:
+        fresh = Path(place) / "entry"
+        assemble(fresh / "toybox-sd", weights=weights)
+        (fresh / CHECKSUMS).write_text(json.dumps(_checksums(fresh)))
+        if entry.exists():
+            _mend(entry, fresh)
+        else:
+            move_unless_there(fresh, entry)
 
 
 def _checksums(entry: Path) -> dict[str, str]:
@@ -100,7 +112,7 @@ def _mend(entry: Path, fresh: Path) -> None:
     for path in sorted(path for path in fresh.rglob("*") if path.is_file()):
         there = entry / path.relative_to(fresh)
         if not there.is_file() or file_digest(there) != file_digest(path):
-            warnings.warn(f"{there}: is damaged: its checksum is wrong; written again", stacklevel=3)
+            warnings.warn(f"{there}: is damaged: its checksum is wrong; written again", stacklevel=4)
             there.parent.mkdir(parents=True, exist_ok=True)
             path.replace(there)
 

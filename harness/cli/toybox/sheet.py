@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from harness import files
 from harness.cli.toybox.networks import ToyboxNetworks
 from harness.report.lettering import dejavu
 from harness.toybox.captions import caption
@@ -92,8 +93,7 @@ def grid(images: Tensor, columns: int, titles: Sequence[str], *, magnify: int = 
 
 def save(path: Path, image: Image.Image) -> Path:
     """Write an image as a PNG, making its folder; return the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, format="PNG")
+    files.write_atomically(path, lambda file: image.save(file, format="PNG"))
     return path
 
 
