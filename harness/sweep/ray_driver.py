@@ -5,6 +5,7 @@ filed as they come.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,8 @@ class RecordCallback(tune.Callback):
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         outcome = result.pop("outcome")  # else Tune keeps every image of the sweep in memory
+        for remark in result.pop("said", ()):
+            warnings.warn(remark, stacklevel=1)  # once for all workers: the same words count once
         index = trial.config["index"]
         if not result["done"]:
             self._file(index, outcome)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Generator, Mapping
+import warnings
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import ray
 from ray import tune
 
+import harness
 from harness.config.experiment import Experiment
 from harness.files import cache_root
 from harness.specs import EncoderSpec
@@ -79,6 +81,12 @@ class RayWorker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("default")
+            outcome = self._next()
+        return {"outcome": outcome, "done": not self._left, "said": remarks(heard)}
+
+    def _next(self) -> Outcome:
         try:
             if self._outcomes is None:
                 self._outcomes, self._left = self._begin(self.config["index"])
@@ -86,9 +94,9 @@ class RayWorker(tune.Trainable):
             self._left -= 1
             if not self._left:
                 self._outcomes.close()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             outcome, self._left = Outcome.of_exception(error), 0
-        return {"outcome": outcome, "done": not self._left}
+        return outcome
 
     def _begin(self, index: int) -> tuple[Generator[Outcome], int]:
         """Fetch a job's plans; return its outcomes to come and how many they are."""
@@ -115,6 +123,12 @@ class RayWorker(tune.Trainable):
             )
             self._backbone = name
         return self._worker
+
+
+def remarks(heard: Sequence[warnings.WarningMessage]) -> list[str]:
+    """Pick the harness's own warnings, for the driver to say: nobody sees a worker's stderr."""
+    own = str(Path(harness.__file__).parent)
+    return [str(each.message) for each in heard if each.filename.startswith(own)]
 
 
 class ProgressReporter:

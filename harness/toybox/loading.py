@@ -112,7 +112,7 @@ def _mend(entry: Path, fresh: Path) -> None:
     for path in sorted(path for path in fresh.rglob("*") if path.is_file()):
         there = entry / path.relative_to(fresh)
         if not there.is_file() or file_digest(there) != file_digest(path):
-            warnings.warn(f"{there}: is damaged: its checksum is wrong; written again", stacklevel=4)
+            warnings.warn(f"{there}: is damaged: its checksum is wrong; written again", stacklevel=1)
             there.parent.mkdir(parents=True, exist_ok=True)
             path.replace(there)
 

@@ -170,5 +170,5 @@ def _noted(note: Path) -> str | None:
         return None
     if check == json_digest(digest, 16):
         return digest
-    warnings.warn(f"{note}: is damaged: its checksum is wrong; computed again", stacklevel=3)
+    warnings.warn(f"{note}: is damaged: its checksum is wrong; computed again", stacklevel=1)
     return None
