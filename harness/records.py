@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness import __version__
 from harness.errors import BusyError, RecordsError
 from harness.files import write_atomically
 
@@ -50,9 +51,11 @@ class Record(BaseModel):
                that it lies in (``over``), what was sought if that was named (``merit``), and where ASHA
                ``stopped`` it: {rung, merit, needed, place, of, why}
     error      one line, when failed
+
+    A field that is not among these is a newer version's, and its record is refused rather than half read.
     """
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, extra="forbid")
 
     key: str
     keys: dict[str, str]
@@ -142,6 +145,12 @@ class Lines:
         try:
             return Record.model_validate_json(line)
         except ValidationError as error:
+            unknown = [str(each["loc"][0]) for each in error.errors() if each["type"] == "extra_forbidden"]
+            if unknown:
+                raise RecordsError(
+                    f"{self.path}:{number}: written by a newer version of harness than this one, "
+                    f"{__version__}, which does not know {unknown[0]!r}; read it with that version"
+                ) from None
             why = error.errors()[0]["msg"]
             raise RecordsError(f"{self.path}:{number}: not a record ({why}); move the line away") from None
 

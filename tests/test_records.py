@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -85,6 +86,18 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path):
     with lines.path.open("ab") as file:
         file.write(b"nonsense\n")
     with pytest.raises(RecordsError, match=r"records\.jsonl:2: not a record"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("extra", [{"format": 2}, {"energy": {"kWh": 0.1}}])
+def test_a_record_of_a_newer_version_is_refused_and_not_half_read(tmp_path, extra):
+    lines = Lines(tmp_path)
+    lines.append(record("a"))
+    newer = json.loads(record("b").line()) | extra
+    with lines.path.open("a") as file:
+        file.write(json.dumps(newer) + "\n")
+    said = rf"records\.jsonl:2: written by a newer version of harness .* not know '{next(iter(extra))}'"
+    with pytest.raises(RecordsError, match=said):
         read(tmp_path)
 
 

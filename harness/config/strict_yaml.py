@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Hashable, Sequence
+import unicodedata
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +15,14 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import ConfigError, one_of
 
 M = TypeVar("M", bound=BaseModel)
+
+MOST_BYTES = 4 << 20
+MOST_NODES = 1_000_000
+"""More than any experiment of 100,000 trials takes; a file may hold few and stand for billions by aliases."""
+UNSEEN = ("Cc", "Cs", "Zl", "Zp")
+"""Control characters, halves of characters, separators of lines."""
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Marks that let a terminal show what follows from right to left."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -39,13 +49,22 @@ _Loader.add_implicit_resolver(
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Parse a YAML file that holds one mapping. Raises ConfigError naming file and line."""
+    """Parse a YAML file that holds one mapping. Raises ConfigError naming file and line.
+
+    A file over MOST_BYTES is not read, and one that stands for over MOST_NODES values is not unfolded.
+    """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            raise ConfigError(f"{path}: over {MOST_BYTES >> 20} MB: too large for a file of settings")
+        data = _parse(raw.decode())
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid YAML: nested too deeply") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -55,6 +74,33 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: must hold a mapping (name:, methods:, …), not {_shown(data)}")
     return data
+
+
+def _parse(text: str) -> Any:
+    """Parse one document. Raises YAMLError; RecursionError where it is nested too deeply."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, {})
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """Count the values that a node stands for, those of aliases each time. Raises MarkedYAMLError."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = MOST_NODES  # what a node that holds itself comes to
+        within = node.value if isinstance(node, yaml.SequenceNode) else itertools.chain(*node.value)
+        known[id(node)] = 1 + sum(_count(each, known) for each in within)
+    if known[id(node)] > MOST_NODES:
+        problem = f"aliases stand for over {MOST_NODES} values"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+    return known[id(node)]
 
 
 def amend(data: dict[str, Any], changes: Sequence[str]) -> None:
@@ -68,8 +114,8 @@ def amend(data: dict[str, Any], changes: Sequence[str]) -> None:
         if not equals or not key:
             raise ConfigError(f"--set {change}: must be KEY=VALUE, e.g. sampling.steps=50")
         try:
-            value = yaml.load(text, Loader=_Loader)
-        except yaml.YAMLError:
+            value = _parse(text)
+        except (yaml.YAMLError, RecursionError):
             raise ConfigError(f"--set {change}: the value is not valid YAML") from None
         _put(data, key.split("."), value, change)
 
@@ -98,12 +144,40 @@ def dump(data: dict[str, Any]) -> bytes:
 
 
 def check(model: type[M], data: dict[str, Any], *, source: str) -> M:
-    """Build ``model`` from ``data``; raise ConfigError for the first mistake: source, key, value, remedy."""
+    """Build ``model`` from ``data``; raise ConfigError for the first mistake: source, key, value, remedy.
+
+    Words are one line without control characters, which would reach terminals and tables; a ``question`` may
+    have several lines.
+    """
+    for place, text in _words(data, ()):
+        if not _is_plain(text, lines=place == ("question",)):
+            where = _dotted(place) or "a key"
+            raise ConfigError(f"{source}: {where}: must hold no control characters, got {_shown(text)}")
     try:
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{source}: {_describe(model, data, first)}") from None
+
+
+def _words(data: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Walk the keys and values of a document that are words, each with its place."""
+    if isinstance(data, str):
+        yield place, data
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            yield from _words(key, place)
+            yield from _words(value, (*place, str(key)))
+    elif isinstance(data, list | tuple):
+        for number, value in enumerate(data):
+            yield from _words(value, (*place, number))
+
+
+def _is_plain(text: str, *, lines: bool) -> bool:
+    if text.isprintable():
+        return True
+    allowed = "\n" if lines else ""
+    return not any(unicodedata.category(c) in UNSEEN or c in TURNING for c in text if c not in allowed)
 
 
 def _describe(model: type[BaseModel], data: Any, error: Any) -> str:

@@ -31,6 +31,7 @@ class Task:
     retry          the last one failed
     method_source  the text of a user's own method as it was when the keys were computed
     most_shots     the experiment's largest number of shots of the subject
+    photos         fingerprint of the subject's photos as they were when the keys were computed
     search         what a record says of the search that asks for it: see :class:`harness.records.Record`
     """
 
@@ -41,6 +42,7 @@ class Task:
     weights: str | None = None
     method_source: str | None = None
     most_shots: int | None = None
+    photos: str | None = None
     search: Mapping[str, Any] | None = None
 
 
@@ -78,6 +80,7 @@ class Worklist:
                 self._history.task(trial, self.keys(trial)),
                 method_source=self._known.source(trial.method),
                 most_shots=self._known.most_shots(trial.subject),
+                photos=self._known.photos(trial.subject),
             )
             for trial in trials
         ]
@@ -174,6 +177,7 @@ def _plan(task: Task, experiment: Experiment, saved: Mapping[str, bytes]) -> Pla
         stage=task.stage,
         method_source=task.method_source,
         most_shots=task.most_shots,
+        photos=task.photos,
         saved=saved,
     )
 
@@ -208,6 +212,7 @@ class _Fingerprinter:
         self._subjects: dict[tuple[str, str], tuple[str, str]] = {}
         self._shots: dict[tuple[str, int, int], str] = {}
         self._most: dict[str, int] = {}
+        self._photos: dict[str, str] = {}
 
     def keys(self, trial: Trial) -> Keys:
         experiment = self._experiment
@@ -233,16 +238,18 @@ class _Fingerprinter:
             self._most[subject] = min(there, max(asked))
         return self._most[subject]
 
+    def photos(self, subject: str) -> str:
+        if subject not in self._photos:
+            self._photos[subject] = self._catalog.references_identity(subject)
+        return self._photos[subject]
+
     def _fingerprints(self, trial: Trial) -> Fingerprints:
         catalog = self._catalog
         source = self.source(trial.method)
         wanted = trial.sampling.prompts
         asked = (trial.subject, wanted if isinstance(wanted, str) else "all")
         if asked not in self._subjects:
-            self._subjects[asked] = (
-                catalog.prompts_identity(*asked),
-                catalog.references_identity(trial.subject),
-            )
+            self._subjects[asked] = (catalog.prompts_identity(*asked), self.photos(trial.subject))
         cell = (trial.subject, trial.shots, trial.seed)
         if cell not in self._shots:
             self._shots[cell] = catalog.shots_identity(*cell)

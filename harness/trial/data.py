@@ -9,7 +9,7 @@ from functools import partial
 from PIL.Image import Image
 
 from harness.api import Prompt, Subject
-from harness.datasets.base import Dataset, chosen_prompts
+from harness.datasets.base import Dataset, DatasetError, chosen_prompts
 from harness.diffusion.seeds import named_seed
 from harness.metrics.scorer_inputs import SubjectPhotos
 from harness.specs import Sampling
@@ -44,6 +44,7 @@ class TrialData:
     def of(cls, plan: Plan, dataset: Dataset) -> TrialData:
         """Read what a plan asks of its data set. Raises DatasetError where it does not have it."""
         trial = plan.trial
+        check_photos(plan, dataset)
         subject = dataset.shots(trial.subject, trial.shots, trial.seed)
         read = partial(subject_photos, dataset, trial.subject, seed=trial.seed, most_shots=plan.most_shots)
         prompts = chosen_prompts(dataset, trial.subject, trial.sampling.prompts)
@@ -69,6 +70,13 @@ class TrialData:
         """Take ``count`` texts spread evenly over all, or all where there are no more."""
         few = min(count, len(texts))
         return [texts[(2 * i + 1) * len(texts) // (2 * few)] for i in range(few)]
+
+
+def check_photos(plan: Plan, dataset: Dataset) -> None:
+    """Raise DatasetError where the subject's photos are not those that the plan's keys speak of."""
+    subject = plan.trial.subject
+    if plan.photos is not None and dataset.references_identity(subject) != plan.photos:
+        raise DatasetError(f"the photos of {subject!r} changed while the sweep ran; run it again")
 
 
 def subject_photos(

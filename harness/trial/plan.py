@@ -53,6 +53,7 @@ class Plan:
     method_source  the text of a user's own method file, None for a method of ``baselines/``
     most_shots     the experiment's largest number of shots: the photos that it leaves are held out from all
                    its trials; None: the trial's own number
+    photos         fingerprint of the subject's photos as they were when the keys were computed; None: unknown
     saved          files of the trial by relative path: for ``score`` ``fit.json``, ``pictures/03-00.png``,
                    ``prior/GROUP-05.png``; for ``sample`` ``fit.json`` and ``delta.safetensors``
     """
@@ -66,6 +67,7 @@ class Plan:
     stage: Literal["fit", "sample", "score"] = "fit"
     method_source: str | None = None
     most_shots: int | None = None
+    photos: str | None = None
     saved: Mapping[str, bytes] = field(default_factory=dict)
 
     @property

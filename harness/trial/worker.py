@@ -28,7 +28,7 @@ from harness.specs import BackboneSpec, DatasetSpec, EncoderSpec, Execution, Pre
 from harness.trial import outputs
 from harness.trial.aligned import alignment_of, given_up
 from harness.trial.calibration import Calibration, calibrate
-from harness.trial.data import TrialData
+from harness.trial.data import TrialData, check_photos
 from harness.trial.images import from_png
 from harness.trial.job import Job, asking, solver
 from harness.trial.noise_probe import NoiseProbe
@@ -171,6 +171,7 @@ class Worker:
             files |= outputs.image_files(plan, data, inputs)
         files["images.json"] = outputs.images_json(plan, data, fitted, inputs, scores, drift)
         files["contact_sheet.png"] = outputs.sheet(plan, data, fitted, inputs)
+        check_photos(plan, self._dataset)  # whichever were read, the record must not speak of others
         scored = outputs.origin(clock, revisions) if plan.stage == "score" else None
         outcome = outputs.outcome(
             fitted,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -350,6 +351,21 @@ def test_a_failing_trial_is_one_line_and_leaves_the_worker_whole(worker, make_pl
 def test_more_shots_than_photos_fails_before_anything_is_fitted(worker, make_plan):
     failed = worker.run(make_plan("dreambooth", params=DREAMBOOTH, shots=9), quiet)
     assert failed.error == "subject 'rex' has 5 photos to learn from, 9 shots are requested"
+
+
+def test_photos_that_change_during_a_trial_fail_it(worker, make_plan, monkeypatch):
+    assert worker._revisions
+    seen = iter(["as planned", "another"])
+    monkeypatch.setattr(worker._dataset, "references_identity", lambda subject: next(seen))
+    failed = worker.run(make_plan("real", photos="as planned"), quiet)
+    assert failed.status == "failed" and failed.error.startswith("the photos of 'rex' changed while")
+    assert next(seen, None) is None
+
+
+def test_a_method_that_calls_exit_fails_its_trial_and_leaves_the_worker_whole(worker, make_plan, monkeypatch):
+    monkeypatch.setattr("harness.trial.worker.fit", lambda *args: sys.exit(3))
+    failed = worker.run(make_plan("dreambooth", params=DREAMBOOTH, shots=2), quiet)
+    assert failed.status == "failed" and failed.error == "SystemExit: 3"
 
 
 def test_held_out_scores_are_empty_where_every_photo_is_a_shot(worker, make_plan):

@@ -12,10 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness import records
-from harness.errors import RecordsError
+from harness.config import strict_yaml
+from harness.errors import ConfigError, RecordsError
 from harness.records import Record
 from harness.report.rows import Row, Selection, select
 
@@ -47,10 +46,9 @@ class Source:
     def question(self) -> str:
         """The question that the experiment's file asks; empty where it names none."""
         try:
-            data = yaml.safe_load(self.yaml)
-        except yaml.YAMLError:
+            return str(strict_yaml.read(self.folder / YAML).get("question") or "")
+        except ConfigError:
             return ""
-        return str(data.get("question") or "") if isinstance(data, dict) else ""
 
     def file_of(self, record: Record, name: str) -> dict[str, Any]:
         """Read a JSON file of a trial (``fit.json``, ``images.json``); empty where there is none."""
