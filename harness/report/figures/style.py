@@ -37,6 +37,7 @@ MAX_BYTES = 400_000
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",
+    "text.parse_math": False,  # a name may hold dollars
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",

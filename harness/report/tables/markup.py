@@ -75,11 +75,11 @@ def spread(mean: float, error: float | None, places: int | None, *, finer: bool 
 def markdown(sheet: Sheet) -> str:
     """Render a sheet as Markdown, columns padded so that it reads well on a terminal too."""
     parts = [
-        *(line for line in sheet.opening),
-        *(f"{block.caption}\n\n{_markdown_block(block)}" for block in sheet.blocks),
-        "\n".join(f"- {line}" for line in sheet.footnotes),
+        *(_inert(line) for line in sheet.opening),
+        *(f"{_inert(block.caption)}\n\n{_markdown_block(block)}" for block in sheet.blocks),
+        "\n".join(f"- {_inert(_flat(line))}" for line in sheet.footnotes),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return _shown("\n\n".join(part for part in parts if part)) + "\n"
 
 
 def _markdown_block(block: Block) -> str:
@@ -106,18 +106,34 @@ def _bold_markdown(text: Text) -> str:
 
 
 def _pipe(words: str) -> str:
-    return words.replace("|", r"\|")
+    """Write words so that they stay in their cell."""
+    return _inert(re.sub(r"(\\*)\|", r"\1\1\\|", _flat(words)))
+
+
+def _inert(text: str) -> str:
+    """Write text so that no name in it begins a tag or a link."""
+    return re.sub(r"<(?=[A-Za-z/!?])|\](?=\()", r"\\\g<0>", text)
+
+
+def _flat(words: str) -> str:
+    return words.replace("\n", " ")
+
+
+def _shown(text: str) -> str:
+    """Take out of a text what a terminal would obey: control characters but for the ends of lines."""
+    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", " ", text)
 
 
 def tex(sheet: Sheet) -> str:
     """Render a sheet as LaTeX for the packages booktabs and amsmath: one ``table`` for each of its tables."""
-    lines = ["% \\usepackage{booktabs,amsmath}", *(f"% {line}" for line in sheet.opening)]
+    opening = [f"% {_flat(line)}" for line in sheet.opening]
+    lines = ["% \\usepackage{booktabs,amsmath}", *opening]
     for number, block in enumerate(sheet.blocks):
         last = number == len(sheet.blocks) - 1
         lines += _tex_block(block, notes=(*sheet.opening, *sheet.footnotes) if last else ())
     if not sheet.blocks:
-        lines += [f"% {line}" for line in sheet.footnotes]
-    return "\n".join(lines) + "\n"
+        lines += [f"% {_flat(line)}" for line in sheet.footnotes]
+    return _shown("\n".join(lines)) + "\n"
 
 
 def _tex_block(block: Block, *, notes: Sequence[str]) -> list[str]:
@@ -164,7 +180,8 @@ _TEX = {
 
 def escape(words: str) -> str:
     """Write plain words as LaTeX: special characters escaped, symbols in mathematics."""
-    return re.sub(r"(?<!\\)\$\$", "", "".join(_TEX.get(letter, letter) for letter in words))
+    text = "".join(_TEX.get(letter, letter) for letter in _flat(words))
+    return re.sub(r"(?<!\\)\$\$", "", text)
 
 
 RENDERERS: dict[str, Callable[[Sheet], str]] = {"markdown": markdown, "tex": tex}
