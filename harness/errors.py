@@ -42,8 +42,12 @@ def one_of(value: object, known: Iterable[str], *, noun: str) -> str:
 
 
 def one_line(error: BaseException, *, limit: int = 400) -> str:
-    """Render an exception as a single line: its type unless it speaks for itself, and its text."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """Render an exception as a single line: its type unless it speaks for itself, and its text.
+
+    What a terminal would obey (a file's name may hold it) is written out: ``\\x1b``.
+    """
+    words = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
     if not isinstance(error, HarnessError):
         text = f"{type(error).__name__}: {text}"
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -19,8 +21,26 @@ T = TypeVar("T")
 SUFFIXES = (".jpg", ".jpeg", ".png")
 LONGEST_SIDE = 2048
 """Larger photos are reduced to this: no network uses more, and a worker keeps photos in memory."""
+MOST_PIXELS = 100_000_000
+"""What is decoded at most: a PNG of a few kilobytes may claim many more. JPEGs are decoded small."""
+DECODED = 1000
+"""So many photos of a folder are decoded before a sweep; of those behind them the headers are read."""
+MOST_BYTES = 8 << 30
+"""What the photos of a subject may take in a worker's memory."""
 RESIZES = ("direct", "crop")
 """How a photo that is learnt from becomes a square: stretched, as the authors do, or its centre."""
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    Image.DecompressionBombError,
+    EOFError,
+    IndexError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow raises for a file that is damaged, or that was made to do harm."""
 LEVELS = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 """16-bit grey as 8 bits, rounded."""
 
@@ -54,14 +74,48 @@ def read_photo(path: Path) -> Image.Image:
             with Image.open(path) as file:
                 share = min(1.0, LONGEST_SIDE / max(file.size))
                 file.draft(None, (int(file.width * share), int(file.height * share)))  # JPEG: 1/2, 1/4, 1/8
+                if file.width * file.height > MOST_PIXELS:
+                    raise ValueError(f"{file.width} × {file.height} pixels, more than {MOST_PIXELS:,}")
                 file.load()
                 photo = to_rgb(ImageOps.exif_transpose(file))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else str(error)
-        raise DatasetError(f"{path}: not a readable photo ({reason}); replace or remove it") from None
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
     if max(photo.size) > LONGEST_SIDE:
         photo.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return photo
+
+
+def check_photos(paths: Sequence[Path]) -> None:
+    """Look at a subject's photos before a sweep: the first decoded, of very many others the headers alone.
+
+    Raises DatasetError for one that cannot be read, and where all are more than a worker can hold.
+    """
+    for path in paths[:DECODED]:
+        read_photo(path)
+    size = sum(map(_kept_bytes, paths)) if len(paths) > DECODED else 0
+    if size > MOST_BYTES:
+        raise DatasetError(
+            f"{paths[0].parent}: {len(paths)} photos take {size / 2**30:.0f} GB in memory, and every worker "
+            f"keeps them; at most {MOST_BYTES >> 30} GB: take fewer or smaller ones"
+        )
+
+
+def _kept_bytes(path: Path) -> int:
+    """What a photo takes in memory once it is read: three bytes a pixel, its longest side reduced."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                width, height = file.size
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+    share = min(1.0, LONGEST_SIDE / max(width, height))
+    return round(3 * width * share * height * share)
+
+
+def _unreadable(path: Path, error: Exception) -> DatasetError:
+    reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+    return DatasetError(f"{path}: not a readable photo ({reason}); replace or remove it")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

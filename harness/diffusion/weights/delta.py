@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+
+from harness.errors import BackboneError
 
 ShareOf = Callable[[str], float]
 """The name of a change → the share of it that is to be there."""
@@ -41,9 +44,15 @@ class Delta:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Delta:
-        """Read what :meth:`to_bytes` wrote."""
+        """Read what :meth:`to_bytes` wrote. Raises BackboneError where the data are damaged."""
+        try:
+            tensors = load(data)
+        except SafetensorError as error:
+            raise BackboneError(
+                f"the kept weights are damaged ({error}); remove their file to fit again"
+            ) from None
         groups: dict[str, dict[str, Tensor]] = {"weights": {}, "adapters": {}, "rows": {}}
-        for key, value in load(data).items():
+        for key, value in tensors.items():
             kind, name = key.split("/", 1)
             groups[kind][name] = value
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])

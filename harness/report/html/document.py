@@ -5,6 +5,7 @@ No network: styles, script, figures and pictures are in the file; its policy for
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -52,15 +53,17 @@ def write(folders: Sequence[Path], out: Path, *, light: bool = False) -> Path:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         files.write_atomically(out, text.encode())
+        if (stamp := out.parent / STAMP).is_file():  # the same time: clocks may jump between the two
+            os.utime(out, ns=(stamp.stat().st_atime_ns, stamp.stat().st_mtime_ns))
     except OSError as error:
         raise RecordsError(f"{out}: cannot be written: {error.strerror or error}") from error
     return out
 
 
 def is_current(folder: Path) -> bool:
-    """Say whether a run directory's own report is at least as young as its tables and figures."""
+    """Say whether a run directory's own report was made when its tables and figures were what they are."""
     try:
-        return (folder / FILE).stat().st_mtime_ns >= (folder / STAMP).stat().st_mtime_ns
+        return (folder / FILE).stat().st_mtime_ns == (folder / STAMP).stat().st_mtime_ns
     except OSError:
         return False
 
