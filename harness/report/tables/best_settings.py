@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from harness.config.titles import counted
 from harness.errors import ConfigError, one_of
 from harness.records import Record
 from harness.report import stats
+from harness.report.comparison.arms import method_of
 from harness.report.merit import MERITS, chance_of, check, default_measures, measured, merit_by_subject
 from harness.report.rows import COLUMNS, Cell, Row, select
 from harness.report.tables import search_summary
@@ -45,10 +46,11 @@ def chosen(group: Sequence[Candidate], *, paired: bool = True) -> Candidate:
     *As good*: the mean difference to the best, over the subjects that both have, is at most its own standard
     error. Unpaired: at most the standard error of the best merit, which is the rule of Breiman et al.,
     *Classification and Regression Trees* (1984), §3.4.3, with the length of training for the size of the
-    model. ``group`` is ranked, best first; without a standard error (a single subject) the best is taken.
+    model. ``group`` is ranked, best first, and of it those count that were tried on as many subjects as the
+    best; without a standard error (a single subject) the best is taken.
     """
     best = group[0].merit
-    good = [each for each in group if _as_good(each.merit, best, paired)]
+    good = [each for each in group if each.merit.n == best.n and _as_good(each.merit, best, paired)]
     return min(good, key=lambda each: each.steps)
 
 
@@ -62,10 +64,11 @@ def _as_good(merit: Cell, best: Cell, paired: bool) -> bool:
 def ranked(records: Sequence[Record], measures: Sequence[str] | None = None) -> list[list[Candidate]]:
     """Rank the settings of every method, best first, apart for each number of shots, backbone and data set.
 
-    With class images, and with another kind of constraint, a method counts as another one; in a search each
-    of its studies does, and takes in settings that stood beside it. A checkpoint is a setting of fewer steps,
-    there once however often it was come by; a readout between base model and fit (``scale``, ``budget``) is
-    weighed against its like alone.
+    With images of another source, and with a constraint of another kind or scale, a method counts as
+    another; in a search each of its studies does, and takes in settings that stood beside it. A checkpoint
+    is a setting of fewer steps, there once however often it was come by; a readout between base model and
+    fit (``scale``, ``budget``) is weighed against its like alone. Settings that have not been tried on as
+    many subjects as others come last.
     ``measures``: those of :func:`default_measures` unless given.
 
     Raises ConfigError for an unknown measure, and for one that is not better when higher.
@@ -81,34 +84,34 @@ def ranked(records: Sequence[Record], measures: Sequence[str] | None = None) -> 
         if merit.n:
             group = groups.setdefault((*_family(row, studies), *row.comparison_group), {})
             group.setdefault(_course(row)[1], Candidate(row, cells, merit))
-    return [sorted(group.values(), key=lambda each: -each.merit.mean) for group in groups.values()]
+    return [_best_first(group.values()) for group in groups.values()]
 
 
-def _kin(row: Row) -> tuple[Any, ...]:
-    """What counts as one method."""
-    return row.method, row.kind, bool(row.setting.get("params.prior_weight"))
+def _best_first(group: Collection[Candidate]) -> list[Candidate]:
+    most = max(each.merit.n for each in group)
+    return sorted(group, key=lambda each: (each.merit.n < most, -each.merit.mean))
 
 
 def _study(row: Row) -> str | None:
     return next((record.search["study"] for record in row.records if record.search), None)
 
 
-def _studies(rows: Sequence[Row]) -> dict[tuple[Any, ...], set[str]]:
+def _studies(rows: Sequence[Row]) -> dict[str, set[str]]:
     """What counts as one method → the studies that searched it."""
-    found: dict[tuple[Any, ...], set[str]] = {}
+    found: dict[str, set[str]] = {}
     for row in rows:
         if study := _study(row):
-            found.setdefault(_kin(row), set()).add(study)
+            found.setdefault(method_of(row), set()).add(study)
     return found
 
 
-def _family(row: Row, studies: Mapping[tuple[Any, ...], set[str]]) -> tuple[Any, ...]:
+def _family(row: Row, studies: Mapping[str, set[str]]) -> tuple[Any, ...]:
     """What settings are weighed against each other within: a study where one alone searched their like."""
     own = _study(row)
-    searched = {own} if own else studies.get(_kin(row), set())
+    searched = {own} if own else studies.get(method_of(row), set())
     kind = row.setting.get("readout.kind")
     between = () if kind in (None, "steps") else (kind, row.setting["readout.value"])
-    return (*(searched if len(searched) == 1 else _kin(row)), *between)
+    return (*(searched if len(searched) == 1 else (method_of(row),)), *between)
 
 
 def _course(row: Row) -> tuple[Any, str]:

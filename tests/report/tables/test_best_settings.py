@@ -68,6 +68,23 @@ def test_the_shortest_course_within_one_standard_error_of_its_difference_to_the_
     assert chosen(group[:2], paired=False).steps == 200
 
 
+def test_a_setting_tried_on_fewer_subjects_comes_last_and_is_not_taken(make):
+    (group,) = ranked([*course(make, 300, 0.5, 0.5), *course(make, 100, 0.9), *course(make, 200, 0.4, 0.4)])
+    assert [each.steps for each in group] == [300, 200, 100]
+    assert chosen(group).steps == 300
+
+
+def test_penalties_in_different_metrics_and_images_of_different_sources_are_ranked_apart(make):
+    records = [
+        tried(make, 1e-4, 0.5, 0.6, lipschitz={"penalty": 5.0}),
+        tried(make, 1e-4, 0.5, 0.6, lipschitz={"penalty": 5.0, "norm": "activation"}),
+        tried(make, 1e-4, 0.5, 0.6, lipschitz={"penalty": 5.0, "norm": "fisher"}),
+        tried(make, 1e-4, 0.5, 0.7, params={"prior_weight": 1.0}),
+        tried(make, 1e-4, 0.5, 0.7, params={"prior_weight": 1.0, "prior_prompts": "bank"}),
+    ]
+    assert [len(group) for group in ranked(records)] == [1] * 5
+
+
 def test_unpaired_the_shortest_course_within_one_standard_error_of_the_best_is_taken(make):
     # Merits .8 ± .1 (.9 and .7), so .7 and more is as good: 100 steps have .71, 50 steps .69, 200 steps .75.
     (group,) = ranked(
