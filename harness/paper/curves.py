@@ -12,6 +12,7 @@ from harness.paper.sources import Sources, missing, own
 from harness.paper.tables import sweep
 from harness.report.comparison.arms import Arm, aligned, arms_of, trains_on_outputs
 from harness.report.figures.curves import LINES, MARKS
+from harness.report.figures.decades import decades
 from harness.report.figures.published_adapters import against_drift
 from harness.report.figures.style import drawing
 from harness.report.rows import COLUMNS, Row
@@ -174,6 +175,7 @@ def _against_drift(panels: Sequence[Axes], arms: Sequence[Arm]) -> None:
 
 def _along(axes: Axes, title: str) -> None:
     axes.set_xscale("symlog", linthresh=1)
+    decades(axes.xaxis)
     axes.set_xlabel("λ")
     axes.set_title(title)
 

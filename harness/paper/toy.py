@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from harness.paper.pages import Entry, Measured, Page, Part
 from harness.paper.sources import Sources, missing
 from harness.records import Record, read
+from harness.report.figures.decades import decades
 from harness.report.figures.style import drawing
 from harness.report.stats import t_interval
 
@@ -123,5 +124,7 @@ def _against(axes: Axes, found: dict[str, list[Record]]) -> None:
             axes.annotate(words, (x.mean, y.mean), xytext=(3, 3), textcoords="offset points", fontsize=6)
     axes.set_xscale("symlog", linthresh=1e-3)
     axes.set_yscale("log")
+    decades(axes.xaxis)
+    decades(axes.yaxis)
     axes.set_xlabel("old classes: energy distance to the base model's")
     axes.set_ylabel("new class: to its truth")

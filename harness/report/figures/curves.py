@@ -31,9 +31,12 @@ from harness.report.figures.style import (
 from harness.report.rows import Row, Selection
 from harness.report.series import reference_shots
 
-CAPTION = (
-    "lines: means over subjects, made monotone; bands: 95 % intervals, subjects resampled; dotted: budgets"
-)
+LINES_ARE = "lines: means over subjects, made monotone; "
+BANDS_ARE = "bands: 95 % intervals, subjects resampled; "
+NO_BANDS = "intervals: harness compare; "
+DOTTED = "dotted: budgets"
+MOST_BANDS = 6
+"""Where there are more curves their bands hide each other, and are left out."""
 REPLICATES = 500
 PLACES = 80
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "d", "<", "*", ">", "h")
@@ -52,12 +55,12 @@ def over_drift(selection: Selection, *, experiment: str | None = None) -> Figure
     names = [score.name for score in SCORES if any(_drawn_over(selection, arm, score.name) for arm in arms)]
     if FIDELITY.name not in names:
         return None
-    palette = palette_of(selection)
+    palette, banded = palette_of(selection), len(arms) <= MOST_BANDS
     line = heading(selection, shots=shots, experiment=experiment, spread=False)
     figure, (grid,) = panels(
         len(names),
         across=3,
-        heading=f"{line}\n{CAPTION}",
+        heading=f"{line}\n{LINES_ARE}{BANDS_ARE if banded else NO_BANDS}{DOTTED}",
     )
     looks = dict(zip((arm.key for arm in arms), zip(LINES, MARKS, strict=True), strict=False))
     references = [row for row in selection.rows if row.role != "method"]
@@ -70,7 +73,8 @@ def over_drift(selection: Selection, *, experiment: str | None = None) -> Figure
         for budget in BUDGETS:
             axes.axvline(budget, color="#999999", linewidth=0.7, linestyle=":", zorder=0)
         for arm in arms:
-            _curve(axes, selection, arm, name, palette[arm.rows[0]], looks[arm.key], furthest)
+            look = (*looks[arm.key], banded)
+            _curve(axes, selection, arm, name, palette[arm.rows[0]], look, furthest)
         axes.set_title(axis_name(name))
         axes.set_ylabel(encoder_line(selection, name), fontsize=7.5, color="#888888")
         axes.set_xlabel(axis_name(DRIFT))
@@ -107,7 +111,8 @@ def _curve(
     settings = arm.settings(DRIFT, name, floor, subjects, fidelity=FIDELITY.name)
     places = np.linspace(0, furthest, PLACES)
     middle, low, high = band(settings, places, replicates=REPLICATES)
-    axes.fill_between(places, low, high, color=colour, alpha=0.13, linewidth=0)
+    if look[2]:
+        axes.fill_between(places, low, high, color=colour, alpha=0.13, linewidth=0)
     axes.plot(places, middle, color=colour, linestyle=look[0], zorder=2)
     path = settings.path(np.ones(len(subjects)))
     axes.plot(
