@@ -14,18 +14,22 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from harness.config.experiment import Experiment
 from harness.errors import HarnessError
 from harness.records import Record
+from harness.sweep import worklist
 from harness.sweep.agenda import Agenda
 from harness.sweep.observer import Observer, Status
-from harness.sweep.ray_worker import PlanActor, RayWorker, WorkerConfig
+from harness.sweep.ray_worker import STARTING, RayWorker, WorkerConfig
 from harness.sweep.record_writer import RecordWriter
 from harness.sweep.signals import Interrupted, Interruption
 from harness.sweep.work import Work
 from harness.sweep.worklist import Task
-from harness.trial.plan import Outcome
+from harness.trial.plan import Outcome, Plan
 
-POLL_SECONDS = 0.5
+REPORT_SECONDS = 0.5
+REPORTS_A_SECOND = 40
+"""So many reports the driver takes without falling behind; more workers report less often."""
 ERROR_LENGTH = 400
 
 
@@ -37,22 +41,25 @@ def run_jobs(callback: RecordCallback, work: Work, *, storage: Path) -> None:
     """
     experiment, agenda = work.experiment, work.agenda
     encoders = {spec.model_dump_json(): work.catalog.encoders(spec) for spec in experiment.backbone}
-    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-        ray.get_runtime_context().get_node_id(), soft=False
-    )
-    actor = ray.remote(PlanActor).options(num_cpus=0, scheduling_strategy=here)
-    plans = actor.remote(experiment, callback.writer.folder)
-    worker = WorkerConfig(work.factory, experiment, encoders, plans)
+    worker = WorkerConfig(work.factory, experiment, encoders, _report_seconds(work))
     run = 0
     try:
         while agenda.again():
-            callback.begin(plans)
             run += 1
             _tuner(callback, work, worker, storage=storage / f"tune-{run}").fit()
     except Interrupted:
         if callback.error:
             raise callback.error from None
         raise
+
+
+def _report_seconds(work: Work) -> float:
+    """How often a worker says how far it is, by how many there can be."""
+    there, needs = ray.cluster_resources(), work.experiment.resources
+    workers = work.slots or int(there.get("CPU", 1) // needs.cpus)
+    if needs.gpus:
+        workers = min(workers, int(there.get("GPU", 1) // needs.gpus))
+    return max(REPORT_SECONDS, workers / REPORTS_A_SECOND)
 
 
 def _tuner(callback: RecordCallback, work: Work, worker: WorkerConfig, *, storage: Path) -> tune.Tuner:
@@ -64,7 +71,7 @@ def _tuner(callback: RecordCallback, work: Work, worker: WorkerConfig, *, storag
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(RayWorker, worker=worker), needs),
         tune_config=tune.TuneConfig(
-            search_alg=JobSearcher(work.agenda, worker.plans),
+            search_alg=JobSearcher(work.agenda),
             num_samples=-1,
             reuse_actors=True,
             max_concurrent_trials=work.slots,
@@ -82,14 +89,11 @@ def _tuner(callback: RecordCallback, work: Work, worker: WorkerConfig, *, storag
 
 
 class JobSearcher(Searcher):
-    """What Tune asks for trials: gives it the agenda's next job, or lets it wait for one.
+    """What Tune asks for trials: gives it the agenda's next job, or lets it wait for one."""
 
-    ``plans`` is the handle of the PlanActor that hands the plans to whoever runs the job.
-    """
-
-    def __init__(self, agenda: Agenda, plans: Any) -> None:
+    def __init__(self, agenda: Agenda) -> None:
         super().__init__()
-        self._agenda, self._plans = agenda, plans
+        self._agenda = agenda
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes its searcher into its own storage, which nobody reads."""
@@ -100,10 +104,7 @@ class JobSearcher(Searcher):
         if self._agenda.idle:
             return Searcher.FINISHED
         index = self._agenda.take()
-        if index is None:
-            return None
-        ray.get(self._plans.add.remote(index, self._agenda.jobs[index]))
-        return {"index": index}
+        return None if index is None else {"index": index}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """Nothing to learn: the records say what came of it."""
@@ -123,7 +124,7 @@ def cause_of_death(report: str) -> str:
 
 
 class RecordCallback(tune.Callback):
-    """Runs in the driver: records every outcome as it comes, and tells the observers.
+    """Runs in the driver: hands out plans, records every outcome as it comes, and tells the observers.
 
     A job gives an outcome for each of its tasks, in their order.
     """
@@ -135,23 +136,17 @@ class RecordCallback(tune.Callback):
         observers: Sequence[Observer],
         interruption: Interruption,
         records: list[Record],
+        experiment: Experiment,
     ) -> None:
+        self._experiment = experiment
         self._records = records
         self.error: HarnessError | None = None
         self.writer = writer
         self._agenda = agenda
         self._observers = observers
         self._interruption = interruption
-        self._plans: Any = None
         self._running: dict[int, Status] = {}
-        self._poll: Any = None
-        self._polled_at = 0.0
-
-    def begin(self, plans: Any) -> None:
-        """Expect outcomes of the agenda's jobs; ``plans`` is the handle of the PlanActor."""
-        self._plans = plans
-        self._running.clear()
-        self._poll = None
+        self._told_at = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes its callbacks into its own storage, which nobody reads: locks and threads stay out."""
@@ -161,14 +156,19 @@ class RecordCallback(tune.Callback):
         """Nothing to prepare; Tune asks."""
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._running[trial.config["index"]] = Status("starting", 0, 0)
+        """Hand the worker its plans: Tune has its process ready, and asks it for a step after this."""
+        index = trial.config["index"]
+        self._running[index] = STARTING
+        trial.temporary_state.ray_actor.take.remote(self._plans(index))
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         outcome = result.pop("outcome")  # else Tune keeps every image of the sweep in memory
         for remark in result.pop("said", ()):
             warnings.warn(remark, stacklevel=1)  # once for all workers: the same words count once
         index = trial.config["index"]
-        if not result["done"]:
+        if outcome is None:
+            self._running[index] = result.pop("at")
+        elif not result["done"]:
             self._file(index, outcome)
         else:
             self._file_rest(index, outcome)
@@ -184,15 +184,17 @@ class RecordCallback(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         self._interruption.check()
-        now = time.monotonic()
-        if self._poll is None and now - self._polled_at >= POLL_SECONDS:
-            self._poll, self._polled_at = self._plans.statuses.remote(), now
-        if self._poll is not None and ray.wait([self._poll], timeout=0)[0]:
-            statuses = ray.get(self._poll)
-            self._poll = None
-            self._running = {index: statuses.get(index, status) for index, status in self._running.items()}
+        if time.monotonic() - self._told_at >= REPORT_SECONDS:
+            self._told_at = time.monotonic()
             for observer in self._observers:
                 observer.running({index: (self._current(index), s) for index, s in self._running.items()})
+
+    def _plans(self, index: int) -> list[Plan] | OSError:
+        """Write out a job's plans with the saved files they start from, or say why these cannot be read."""
+        try:
+            return worklist.plans(self._agenda.jobs[index].tasks, self._experiment, self.writer.folder)
+        except OSError as error:
+            return error
 
     def _current(self, index: int) -> Task:
         return self._agenda.left(index)[0]

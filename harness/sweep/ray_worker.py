@@ -1,111 +1,140 @@
-"""Both ends of a job on Ray: the worker process that runs it, and the actor that hands out the plans."""
+"""The worker's side of Ray: a process that stays, in which one thread runs job after job."""
 
 from __future__ import annotations
 
 import importlib
-import time
+import queue
+import threading
 import warnings
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import ray
 from ray import tune
 
 import harness
 from harness.config.experiment import Experiment
 from harness.files import cache_root
 from harness.specs import EncoderSpec
-from harness.sweep import worklist
-from harness.sweep.job import Job
 from harness.sweep.observer import Status
 from harness.trial.plan import Outcome, Plan, TrialWorker
 
-REPORT_SECONDS = 0.5
+STARTING = Status("starting", 0, 0)
 
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What every worker of a sweep is made of; ``plans`` is the handle of the PlanActor."""
+    """What every worker of a sweep is made of; it reports at least every ``report_seconds``."""
 
     factory: str
     experiment: Experiment
     encoders: Mapping[str, Mapping[str, EncoderSpec]]
-    plans: Any
-
-
-class PlanActor:
-    """An actor beside the driver: hands out plans, and keeps the status of running jobs."""
-
-    def __init__(self, experiment: Experiment, folder: Path) -> None:
-        self._jobs: dict[int, Job] = {}
-        self._experiment = experiment
-        self._folder = folder
-        self._statuses: dict[int, Status] = {}
-
-    def add(self, index: int, job: Job) -> None:
-        """Expect somebody to ask for the plans of a job, by its number."""
-        self._jobs[index] = job
-
-    def plans(self, index: int) -> list[Plan]:
-        """Write out the plans of the job with a number, one for each of its tasks."""
-        return worklist.plans(self._jobs[index].tasks, self._experiment, self._folder)
-
-    def report(self, index: int, status: Status) -> None:
-        """Note the status of a job."""
-        self._statuses[index] = status
-
-    def statuses(self) -> dict[int, Status]:
-        """Return the last status of every job that reported one."""
-        return self._statuses
+    report_seconds: float
 
 
 class RayWorker(tune.Trainable):
-    """Lives in a worker process for the whole sweep and runs one job after the other, an outcome at a step.
+    """Lives in a worker process for the whole sweep and runs one job after the other.
 
-    Every exception becomes a failed outcome that ends the job: one that escaped would end the process and the
-    models in it.
+    A step returns the next outcome, or after ``report_seconds`` how far the job is. There is no third process
+    between it and the driver: the driver hands it the plans, and Tune's own results bring the rest back.
     """
 
     def setup(self, config: dict[str, Any], worker: WorkerConfig | None = None) -> None:
         assert worker is not None
-        self._worker_config = worker
-        self._worker: TrialWorker | None = None
-        self._backbone = ""
-        self._outcomes: Generator[Outcome] | None = None
-        self._left = 0
+        self._seconds = worker.report_seconds
+        self._thread = JobThread(TrialWorkers(worker).worker_for)
+
+    def take(self, plans: Sequence[Plan] | Exception) -> None:
+        """Begin a job: the driver calls this before its first step; an exception is why there are none."""
+        self._thread.begin(plans)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._outcomes = None
         return True
 
     def step(self) -> dict[str, Any]:
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("default")
-            outcome = self._next()
-        return {"outcome": outcome, "done": not self._left, "said": remarks(heard)}
+        found = self._thread.next(self._seconds)
+        return {**found._asdict(), "at": self._thread.status}
 
-    def _next(self) -> Outcome:
+
+class Result(NamedTuple):
+    """What a step brings: an outcome or none yet, whether it is the job's last, and what was warned of."""
+
+    outcome: Outcome | None = None
+    done: bool = False
+    said: Sequence[str] = ()
+
+
+class JobThread:
+    """The only thread that touches models: whoever waits for it can say meanwhile how far it is.
+
+    Every exception becomes a failed outcome that ends the job: one that escaped would end the process and the
+    models in it. ``worker_for`` gives the worker for a plan's backbone.
+    """
+
+    def __init__(self, worker_for: Callable[[Plan], TrialWorker]) -> None:
+        self._worker_for = worker_for
+        self._jobs: queue.SimpleQueue[Sequence[Plan] | Exception] = queue.SimpleQueue()
+        self._results: queue.Queue[Result] = queue.Queue(1)  # never far ahead of the records
+        self.status = STARTING
+        threading.Thread(target=self._run, daemon=True, name="jobs").start()
+
+    def begin(self, plans: Sequence[Plan] | Exception) -> None:
+        """Run a job when the one before is through."""
+        self.status = STARTING
+        self._jobs.put(plans)
+
+    def next(self, seconds: float) -> Result:
+        """Wait for the next outcome, so long at most."""
         try:
-            if self._outcomes is None:
-                self._outcomes, self._left = self._begin(self.config["index"])
-            outcome = next(self._outcomes)
-            self._left -= 1
-            if not self._left:
-                self._outcomes.close()
-        except (Exception, SystemExit) as error:
-            outcome, self._left = Outcome.of_exception(error), 0
-        return outcome
+            return self._results.get(timeout=seconds)
+        except queue.Empty:
+            return Result()
 
-    def _begin(self, index: int) -> tuple[Generator[Outcome], int]:
-        """Fetch a job's plans; return its outcomes to come and how many they are."""
-        plans = ray.get(self._worker_config.plans.plans.remote(index))
-        reporter = ProgressReporter(self._worker_config.plans, index)
-        return self._worker_for(plans[0]).outcomes(plans, reporter), len(plans)
+    def _run(self) -> None:
+        while True:
+            try:
+                self._carry_out(self._jobs.get())
+            except (Exception, SystemExit) as error:
+                self._results.put(Result(Outcome.of_exception(error), done=True))
 
-    def _worker_for(self, plan: Plan) -> TrialWorker:
-        config, spec = self._worker_config, plan.trial.backbone
+    def _carry_out(self, plans: Sequence[Plan] | Exception) -> None:
+        if isinstance(plans, Exception):
+            raise plans
+        outcomes = self._worker_for(plans[0]).outcomes(plans, self._note)
+        for left in reversed(range(len(plans))):
+            with _heard() as said:
+                outcome = next(outcomes)
+            if not left:
+                outcomes.close()
+            self._results.put(Result(outcome, not left, said))
+
+    def _note(self, stage: str, done: int, total: int, loss: float | None = None) -> None:
+        self.status = Status(stage, done, total, loss)
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Collect the harness's own warnings, for the driver to say: nobody sees a worker's stderr."""
+    own, said = str(Path(harness.__file__).parent), list[str]()
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("default")
+        yield said
+    said += [str(each.message) for each in heard if each.filename.startswith(own)]
+
+
+class TrialWorkers:
+    """Makes the worker of a backbone when a plan asks for it; holds one at a time."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._worker: TrialWorker | None = None
+        self._backbone = ""
+
+    def worker_for(self, plan: Plan) -> TrialWorker:
+        """Give the worker that has the plan's backbone."""
+        config, spec = self._config, plan.trial.backbone
         name = spec.model_dump_json()
         if self._worker is None or self._backbone != name:
             self._worker = None  # frees the other backbone before this one is loaded
@@ -123,25 +152,3 @@ class RayWorker(tune.Trainable):
             )
             self._backbone = name
         return self._worker
-
-
-def remarks(heard: Sequence[warnings.WarningMessage]) -> list[str]:
-    """Pick the harness's own warnings, for the driver to say: nobody sees a worker's stderr."""
-    own = str(Path(harness.__file__).parent)
-    return [str(each.message) for each in heard if each.filename.startswith(own)]
-
-
-class ProgressReporter:
-    """The progress callback of one job: reports every change of stage, and steps twice a second."""
-
-    def __init__(self, plans: Any, index: int) -> None:
-        self._plans = plans
-        self._index = index
-        self._stage = ""
-        self._reported_at = 0.0
-
-    def __call__(self, stage: str, done: int, total: int, loss: float | None = None) -> None:
-        now = time.monotonic()
-        if stage != self._stage or now - self._reported_at >= REPORT_SECONDS:
-            self._stage, self._reported_at = stage, now
-            self._plans.report.remote(self._index, Status(stage, done, total, loss))

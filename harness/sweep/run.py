@@ -101,7 +101,7 @@ def _run(
 
             interruption.arm()  # Ray takes SIGTERM for itself
             interruption.check()
-            callback = RecordCallback(writer, work.agenda, observers, interruption, records)
+            callback = RecordCallback(writer, work.agenda, observers, interruption, records, work.experiment)
             run_jobs(callback, work, storage=storage)
     except Interrupted:
         return records, True

@@ -9,15 +9,21 @@ import torch
 
 from harness.cache import Cache
 from harness.sweep.ray_driver import RecordCallback
-from harness.sweep.ray_worker import RayWorker
+from harness.sweep.ray_worker import JobThread
 from harness.trial.plan import Outcome
 
+PLANS = ["a plan", "another"]
+SOON = 60.0
 
-def worker_of(outcomes) -> RayWorker:
-    """A worker in the middle of a job of two trials, without Ray."""
-    worker = RayWorker.__new__(RayWorker)
-    worker._outcomes, worker._left = outcomes, 2
-    return worker
+
+def results_of(outcomes, plans):
+    """What the thread of a worker brings for a job, without Ray."""
+    thread = JobThread(lambda plan: SimpleNamespace(outcomes=lambda plans, progress: outcomes))
+    thread.begin(plans)
+    found = [thread.next(SOON)]
+    while not found[-1].done:
+        found.append(thread.next(SOON))
+    return found
 
 
 def test_a_workers_own_warnings_travel_with_the_outcome_and_are_said_once(tmp_path):
@@ -31,15 +37,14 @@ def test_a_workers_own_warnings_travel_with_the_outcome_and_are_said_once(tmp_pa
             yield Outcome("done")
 
     line = f"cache {root} cannot be written (Not a directory); going on without it"
-    worker, filed = worker_of(outcomes()), []
-    results = [worker.step(), worker.step()]
-    assert [(result["done"], result["said"]) for result in results] == [(False, [line]), (True, [line])]
+    found, filed = results_of(outcomes(), PLANS), []
+    assert [(each.done, each.said) for each in found] == [(False, [line]), (True, [line])]
     callback = RecordCallback.__new__(RecordCallback)
     callback._file = callback._file_rest = lambda index, outcome: filed.append(outcome.status)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("default")
-        for result in results:
-            callback.on_trial_result(0, [], SimpleNamespace(config={"index": 0}), result)
+        for each in found:
+            callback.on_trial_result(0, [], SimpleNamespace(config={"index": 0}), each._asdict())
     assert [str(each.message) for each in heard] == [line]
     assert filed == ["done", "done"]
 
@@ -49,6 +54,6 @@ def test_a_method_that_calls_exit_fails_its_trial_and_not_the_worker():
         raise SystemExit(3)
         yield
 
-    result = worker_of(outcomes()).step()
-    assert result["outcome"].status == "failed" and result["outcome"].error == "SystemExit: 3"
-    assert result["done"]
+    (found,) = results_of(outcomes(), PLANS)
+    assert found.outcome.status == "failed" and found.outcome.error == "SystemExit: 3"
+    assert found.done

@@ -261,6 +261,40 @@ def test_sigkill_of_driver_or_worker_loses_nothing_and_does_nothing_twice(make, 
     assert not left
 
 
+class Killer(Notes):
+    """Kills every process that works for the sweep on Ray's behalf, once, when a trial is well under way."""
+
+    def __init__(self):
+        super().__init__()
+        self.killed = []
+
+    def running(self, now):
+        super().running(now)
+        if not self.killed and {status.stage for _, status in now.values()} & {"fit", "sample"}:
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    if path.read_text().startswith("ray::") and os.getpid() in ancestors(path.parent):
+                        self.killed.append(path.read_text().rstrip(chr(0)))
+                        os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+def ancestors(process: Path) -> set[int]:
+    found = set()
+    while (parent := int((process / "stat").read_text().rpartition(") ")[2].split()[1])) > 1:
+        found.add(parent)
+        process = process.parent / str(parent)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_every_trial_is_done_though_every_process_of_rays_is_killed(make, runs):
+    killer = Killer()
+    summary = sweep(strict_yaml.check(Experiment, SLOW, source="x"), runs, observers=[killer])
+    assert any("train" in name for name in killer.killed), killer.killed
+    assert (summary.total, summary.done, summary.failed) == (14, 14, [])
+    assert len(list(Lines(runs / "x"))) == 14
+
+
 def test_ctrl_c_ends_cleanly_and_the_next_run_continues(runs):
     for number, word, count in ((signal.SIGTERM, "started", 1), (signal.SIGINT, "recorded", 2)):
         process = start(runs)
