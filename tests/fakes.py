@@ -140,7 +140,7 @@ class FakeWorker:
     """Runs a plan without a model. ``params.pause`` seconds are spread over the stages.
 
     ``params.mischief``: ``raise`` raises, ``fail`` reports a failure, ``die`` kills the process, ``die-once``
-    kills it the first time, ``nan`` reports a score that is no number.
+    kills it the first time, ``hang`` and ``hang-once`` stop it, ``nan`` reports a score that is no number.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class FakeWorker:
         self.trials += 1
         self._note(plan)
         params = plan.trial.params
-        self._mischief(params.get("mischief", ""), plan)
+        self._mischief(params.get("mischief", ""), plan, progress)
         stages = ("fit", "sample", "score")
         for stage in stages[stages.index(plan.stage) :]:
             for step in range(4):
@@ -202,13 +202,17 @@ class FakeWorker:
         with (self.cache / "begun").open("a") as file:
             file.write(line)
 
-    def _mischief(self, kind: str, plan: Plan) -> None:
+    def _mischief(self, kind: str, plan: Plan, progress: Progress) -> None:
         if kind == "raise":
             raise RuntimeError(f"mischief with {plan.trial.subject}")
         marker = self.cache / f"died-{plan.keys.sample}"
         if kind == "die" or (kind == "die-once" and not marker.exists()):
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        if kind == "hang" or (kind == "hang-once" and not marker.exists()):
+            marker.touch()
+            progress("fit", 1, 4, None)
+            os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def images_json(files: Mapping[str, bytes]) -> bytes:

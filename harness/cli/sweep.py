@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,10 +16,17 @@ if TYPE_CHECKING:
     from harness.config.experiment import Experiment
     from harness.sweep.catalog import Installed
     from harness.sweep.grid import Expansion
+    from harness.sweep.limits import Limits
     from harness.sweep.run import Summary
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
+ENDINGS = {
+    "signal": ("interrupted", INTERRUPTED),
+    "time": ("stopped in time (--time)", 0),
+    "failure": ("stopped at the first failure (--fail-fast)", 1),
+}
+"""What is said of a sweep that ended early, and its exit status, by :data:`harness.sweep.signals.Reason`."""
 
 ExperimentFile = Annotated[
     Path,
@@ -39,27 +46,49 @@ MLflow = Annotated[
 Reporting = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Name the figures left out for want of data.")]
 
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the file's setting, e.g. dataset.path=photos."),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Trials at a time [default: resources.workers].")]
+Address = Annotated[str | None, typer.Option(metavar="A", help="A Ray cluster, host:port or auto.")]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPAN",
+        help="Stop cleanly after so long, e.g. --time 1h30m: start nothing that would take longer.",
+    ),
+]
+Stall = Annotated[
+    str,
+    typer.Option(
+        metavar="SPAN",
+        help="Kill a worker that makes no progress for so long, e.g. --stall 15m, and try its trials once "
+        "more; four times as long where a stage counts no steps; --stall never waits for ever.",
+    ),
+]
+KeepGoing = Annotated[
+    bool,
+    typer.Option(
+        "--keep-going/--fail-fast", help="After a failed trial go on, or stop, e.g. --fail-fast at first."
+    ),
+]
+
 
 def sweep(
     experiment: ExperimentFile,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change the file's setting, e.g. dataset.path=photos."
-        ),
-    ] = None,
+    changes: Changes = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the trials and run none.")] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="With --dry-run: a row for each setting, however many.")
     ] = False,
     runs: Runs = Path("runs"),
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Trials at a time [default: resources.workers].")
-    ] = None,
+    workers: Workers = None,
+    time: Time = None,
+    stall: Stall = "30m",
+    keep_going: KeepGoing = True,
     mlflow: MLflow = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="A", help="A Ray cluster, host:port or auto.")
-    ] = None,
+    address: Address = None,
     report: Reporting = True,
     verbose: Verbose = False,
 ) -> None:
@@ -79,6 +108,7 @@ def sweep(
     from harness.tracking.environment import check_address
 
     check_address(mlflow)
+    limits = _limits(time, stall, keep_going=keep_going)
     path = experiment_file(experiment, runs)
     if path.is_file() and is_toy(path):
         _toy(path, changes or [], runs, dry_run=dry_run)
@@ -92,13 +122,25 @@ def sweep(
     catalog = Installed(loaded)
     expanded = expand(loaded, catalog)  # says what is wrong before anything slow
     _make(runs)
-    summary = _swept(
-        loaded, catalog, expanded, runs, mlflow=mlflow, workers=workers, address=address, verbose=verbose
-    )
+    options = {"workers": workers, "address": address, "limits": limits}
+    summary = _swept(loaded, catalog, expanded, runs, options, mlflow=mlflow, verbose=verbose)
     if report and not summary.interrupted:
         _report(runs.resolve() / loaded.name)
     _conclude(summary, experiment, runs / loaded.name)
     show_results(runs / loaded.name, runs)
+
+
+def _limits(time: str | None, stall: str, *, keep_going: bool) -> Limits:
+    """Read what ends a sweep early; its time counts from here. Raises ConfigError."""
+    from time import monotonic
+
+    from harness.sweep.limits import Limits, seconds_of
+
+    return Limits(
+        deadline=None if time is None else monotonic() + seconds_of(time, option="--time"),
+        stall=None if stall == "never" else seconds_of(stall, option="--stall"),
+        fail_fast=not keep_going,
+    )
 
 
 def _make(runs: Path) -> None:
@@ -128,13 +170,15 @@ def _swept(
     catalog: Installed,
     expanded: Expansion,
     runs: Path,
+    options: Mapping[str, Any],
     *,
     mlflow: str | None,
-    workers: int | None,
-    address: str | None,
     verbose: bool,
 ) -> Summary:
-    """Run the trials under a display and the MLflow mirror; write tables and figures unless interrupted."""
+    """Run the trials under a display and the MLflow mirror; write tables and figures unless interrupted.
+
+    ``options`` are the rest of :func:`harness.sweep.run.run_sweep`'s.
+    """
     from harness.cli.progress import Display
     from harness.sweep.run import run_sweep
     from harness.sweep.workload import workloads
@@ -148,9 +192,8 @@ def _swept(
                 runs=runs,
                 catalog=catalog,
                 expanded=expanded,
-                workers=workers,
-                address=address,
                 observers=[display, mirror],
+                **options,
             )
         if not summary.interrupted:
             written = _publish(runs.resolve() / experiment.name, display.say, verbose=verbose)
@@ -202,13 +245,14 @@ def _conclude(summary: Summary, experiment: Path, folder: Path) -> None:
 
     for record in summary.failed:
         typer.echo(f"failed {record.key}: {cell(record.trial)}: {record.error}", err=True)
-    if summary.interrupted:
+    if summary.stopped:
+        words, status = ENDINGS[summary.stopped]
         typer.echo(
-            f"interrupted; {summary.before + summary.done} of {summary.total} trials are done and safe; "
+            f"{words}; {summary.before + summary.done} of {summary.total} trials are done and safe; "
             f"to continue: harness sweep {experiment}",
             err=True,
         )
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(status)
     if summary.failed:
         typer.echo(
             f"{len(summary.failed)} of {summary.total} trials failed; run it again to retry them", err=True

@@ -24,6 +24,7 @@ class Agenda:
     jobs     those handed out so far, by number
     results  final results by sample key, shared with the searches
     heard    is told of tasks that a search has come to
+    aside    jobs that whoever takes jobs would not have
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Agenda:
         heard: Callable[[list[Task]], None] = lambda tasks: None,
     ) -> None:
         self.jobs: list[Job] = []
+        self.aside: list[Job] = []
         self._results = {} if results is None else results
         self._searches, self._heard = searches, heard
         self._tries: list[int] = []
@@ -56,15 +58,17 @@ class Agenda:
         each = (len(search.study.subjects) * len(search.study.experiment.seeds) for search in self._searches)
         return len(self._queue) + sum(each)
 
-    def take(self) -> int | None:
-        """Hand out the next job by its number; None while there is none."""
-        if not self._queue:
-            return None
-        job, attempt = self._queue.popleft()
-        self.jobs.append(job)
-        self._tries.append(attempt)
-        self._running.add(len(self.jobs) - 1)
-        return len(self.jobs) - 1
+    def take(self, wanted: Callable[[Job], bool] = lambda job: True) -> int | None:
+        """Hand out the next job that is wanted by its number; None while there is none."""
+        while self._queue:
+            job, attempt = self._queue.popleft()
+            if wanted(job):
+                self.jobs.append(job)
+                self._tries.append(attempt)
+                self._running.add(len(self.jobs) - 1)
+                return len(self.jobs) - 1
+            self.aside.append(job)
+        return None
 
     def again(self) -> bool:
         """Put what died back among what waits; say whether there is anything to do."""

@@ -4,9 +4,13 @@ filed as they come.
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
+import signal
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +18,12 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from harness.config.experiment import Experiment
 from harness.errors import HarnessError
 from harness.records import Record
 from harness.sweep import worklist
 from harness.sweep.agenda import Agenda
+from harness.sweep.job import Job
+from harness.sweep.limits import StallWatch
 from harness.sweep.observer import Observer, Status
 from harness.sweep.ray_worker import STARTING, RayWorker, WorkerConfig
 from harness.sweep.record_writer import RecordWriter
@@ -31,6 +36,7 @@ REPORT_SECONDS = 0.5
 REPORTS_A_SECOND = 40
 """So many reports the driver takes without falling behind; more workers report less often."""
 ERROR_LENGTH = 400
+log = logging.getLogger("harness")
 
 
 def run_jobs(callback: RecordCallback, work: Work, *, storage: Path) -> None:
@@ -71,7 +77,7 @@ def _tuner(callback: RecordCallback, work: Work, worker: WorkerConfig, *, storag
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(RayWorker, worker=worker), needs),
         tune_config=tune.TuneConfig(
-            search_alg=JobSearcher(work.agenda),
+            search_alg=JobSearcher(work.agenda, work.time.fits),
             num_samples=-1,
             reuse_actors=True,
             max_concurrent_trials=work.slots,
@@ -89,11 +95,11 @@ def _tuner(callback: RecordCallback, work: Work, worker: WorkerConfig, *, storag
 
 
 class JobSearcher(Searcher):
-    """What Tune asks for trials: gives it the agenda's next job, or lets it wait for one."""
+    """What Tune asks for trials: gives it the agenda's next job that is wanted, or lets it wait for one."""
 
-    def __init__(self, agenda: Agenda) -> None:
+    def __init__(self, agenda: Agenda, wanted: Callable[[Job], bool]) -> None:
         super().__init__()
-        self._agenda = agenda
+        self._agenda, self._wanted = agenda, wanted
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes its searcher into its own storage, which nobody reads."""
@@ -103,7 +109,7 @@ class JobSearcher(Searcher):
         """Name the next job; None while there is none, the end when none is to come."""
         if self._agenda.idle:
             return Searcher.FINISHED
-        index = self._agenda.take()
+        index = self._agenda.take(self._wanted)
         return None if index is None else {"index": index}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
@@ -132,20 +138,22 @@ class RecordCallback(tune.Callback):
     def __init__(
         self,
         writer: RecordWriter,
-        agenda: Agenda,
+        work: Work,
         observers: Sequence[Observer],
         interruption: Interruption,
         records: list[Record],
-        experiment: Experiment,
     ) -> None:
-        self._experiment = experiment
+        self._work = work
         self._records = records
         self.error: HarnessError | None = None
         self.writer = writer
-        self._agenda = agenda
+        self._agenda = work.agenda
         self._observers = observers
         self._interruption = interruption
         self._running: dict[int, Status] = {}
+        self._trials: dict[int, Any] = {}
+        self._watch = StallWatch(work.limits.stall)
+        self._stalled: dict[int, str] = {}
         self._told_at = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -158,7 +166,8 @@ class RecordCallback(tune.Callback):
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Hand the worker its plans: Tune has its process ready, and asks it for a step after this."""
         index = trial.config["index"]
-        self._running[index] = STARTING
+        self._running[index], self._trials[index] = STARTING, trial
+        self._watch.seen(index, STARTING, time.monotonic())
         trial.temporary_state.ray_actor.take.remote(self._plans(index))
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
@@ -168,31 +177,53 @@ class RecordCallback(tune.Callback):
         index = trial.config["index"]
         if outcome is None:
             self._running[index] = result.pop("at")
+            self._watch.seen(index, self._running[index], time.monotonic())
         elif not result["done"]:
             self._file(index, outcome)
+            self._watch.restart(index, time.monotonic())
         else:
             self._file_rest(index, outcome)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         index = trial.config["index"]
+        stalled = self._stalled.pop(index, None)
         if self._agenda.died(index):
-            self._running.pop(index, None)
+            self._leave(index)
             return
-        cause = cause_of_death(Path(trial.error_file).read_text())
+        cause = stalled or cause_of_death(Path(trial.error_file).read_text())
         why = f"its worker died, and so did a second one: {cause}"
         self._file_rest(index, Outcome("failed", error=why[:ERROR_LENGTH]))
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         self._interruption.check()
-        if time.monotonic() - self._told_at >= REPORT_SECONDS:
-            self._told_at = time.monotonic()
+        now = time.monotonic()
+        if now - self._told_at >= REPORT_SECONDS:
+            self._told_at = now
+            for index, why in self._watch.stalled(now).items():
+                self._kill(index, why)
             for observer in self._observers:
                 observer.running({index: (self._current(index), s) for index, s in self._running.items()})
+
+    def _kill(self, index: int, why: str) -> None:
+        """End a worker that hangs; Tune then says that it died."""
+        trial = self._trials[index]
+        log.warning("%s: %s", self._current(index).keys.sample, why)
+        self._stalled[index] = why
+        ray.kill(trial.temporary_state.ray_actor)
+        last = trial.last_result
+        if last.get("node_ip") == ray.util.get_node_ip_address():
+            with contextlib.suppress(OSError):
+                os.kill(last["pid"], signal.SIGKILL)  # one that is stopped hears nothing of Ray's
+
+    def _leave(self, index: int) -> None:
+        self._running.pop(index, None)
+        self._trials.pop(index, None)
+        self._watch.forget(index)
 
     def _plans(self, index: int) -> list[Plan] | OSError:
         """Write out a job's plans with the saved files they start from, or say why these cannot be read."""
         try:
-            return worklist.plans(self._agenda.jobs[index].tasks, self._experiment, self.writer.folder)
+            return worklist.plans(self._agenda.jobs[index].tasks, self._work.experiment, self.writer.folder)
         except OSError as error:
             return error
 
@@ -201,13 +232,17 @@ class RecordCallback(tune.Callback):
 
     def _file_rest(self, index: int, outcome: Outcome) -> None:
         """File the outcome of a job's last task; one that ended the job before it is that of all the rest."""
-        self._running.pop(index, None)
+        self._leave(index)
         for _ in self._agenda.left(index):
             self._file(index, outcome)
 
     def _file(self, index: int, outcome: Outcome) -> None:
         try:
-            record = self.writer.commit(self._current(index), outcome)
+            task = self._current(index)
+            record = self.writer.commit(task, outcome)
+            self._work.time.recorded(task, record)
+            if record.status == "failed" and self._work.limits.fail_fast:
+                self._interruption.stop("failure")
             self._records.append(record)
             for observer in self._observers:
                 observer.recorded(record)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from harness import files
@@ -19,23 +20,30 @@ from harness.records import Record, locked
 from harness.sweep.catalog import Catalog
 from harness.sweep.course import Course
 from harness.sweep.grid import Expansion, expand
+from harness.sweep.limits import Limits, TimeLimit
 from harness.sweep.observer import Observer
 from harness.sweep.record_writer import RecordWriter
-from harness.sweep.signals import Interrupted, Interruption
+from harness.sweep.signals import Interrupted, Interruption, Reason
 from harness.sweep.work import Work
+from harness.sweep.workload import workloads
 
 WORKER = "harness.trial.worker:Worker"
 
 
 @dataclass
 class Summary:
-    """How a sweep ended: trials by what became of them, and whether it was interrupted."""
+    """How a sweep ended: trials by what became of them, and why it ended early, if it did."""
 
     total: int
     before: int = 0
     done: int = 0
     failed: list[Record] = field(default_factory=list)
-    interrupted: bool = False
+    stopped: Reason | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it ended early."""
+        return self.stopped is not None
 
 
 def run_sweep(
@@ -48,6 +56,7 @@ def run_sweep(
     address: str | None = None,
     worker_factory: str = WORKER,
     observers: Sequence[Observer] = (),
+    limits: Limits = Limits(),
 ) -> Summary:
     """Do what the run directory still lacks of the experiment, and record it trial by trial.
 
@@ -55,8 +64,8 @@ def run_sweep(
     ``resources.workers``; ``address`` names a Ray cluster, None starts Ray on this machine;
     ``worker_factory`` is "module:attribute" of a :class:`harness.trial.plan.WorkerFactory`.
     Raises ConfigError before anything is started, BusyError if another sweep holds the directory,
-    RecordsError if it cannot be written. A trial's own failure is recorded and counted; Ctrl-C ends the sweep
-    early, with ``interrupted`` set.
+    RecordsError if it cannot be written. A trial's own failure is recorded and counted; Ctrl-C and ``limits``
+    end the sweep early, with ``stopped`` set.
     """
     folder = Path(runs).resolve() / experiment.name
     if address is None:
@@ -66,11 +75,14 @@ def run_sweep(
         course = Course(experiment, catalog, expanded or expand(experiment, catalog), writer, observers)
         slots = slots_of(experiment, workers, course.agenda.breadth) if address is None else workers
         summary = Summary(total=0)
-        with Interruption() as interruption:
+        with Interruption(limits.deadline) as interruption:
             course.start(slots or 0)
             if not course.agenda.idle:
-                work = Work(experiment, catalog, course.agenda, slots, address, worker_factory)
-                records, summary.interrupted = _run(work, writer, observers, interruption)
+                time = TimeLimit(limits.deadline, partial(workloads, experiment=experiment, catalog=catalog))
+                time.recall(course.tasks, writer.lines)
+                work = Work(experiment, catalog, course.agenda, slots, address, worker_factory, limits, time)
+                records = _run(work, writer, observers, interruption)
+                summary.stopped = interruption.why
                 summary.done = sum(record.status == "done" for record in records)
                 summary.failed = [record for record in records if record.status == "failed"]
         summary.total, summary.before = len(course.tasks), len(course.tasks) - len(course.pending)
@@ -89,8 +101,8 @@ def _opened(folder: Path, experiment: Experiment) -> RecordWriter:
 
 def _run(
     work: Work, writer: RecordWriter, observers: Sequence[Observer], interruption: Interruption
-) -> tuple[list[Record], bool]:
-    """Do the work on Ray. Return the records of what was finished, and whether the user interrupted."""
+) -> list[Record]:
+    """Do the work on Ray, till it is done or interrupted. Return the records of what was finished."""
     from harness.sweep.ray_session import session  # Ray is slow to import, and not always needed
 
     records: list[Record] = []
@@ -101,11 +113,13 @@ def _run(
 
             interruption.arm()  # Ray takes SIGTERM for itself
             interruption.check()
-            callback = RecordCallback(writer, work.agenda, observers, interruption, records, work.experiment)
+            callback = RecordCallback(writer, work, observers, interruption, records)
             run_jobs(callback, work, storage=storage)
+            if work.agenda.aside:
+                interruption.stop("time")
     except Interrupted:
-        return records, True
-    return records, False
+        pass
+    return records
 
 
 def _check_cores(experiment: Experiment) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.config.experiment import Experiment
 from harness.sweep.agenda import Agenda
 from harness.sweep.catalog import Catalog
+from harness.sweep.limits import Limits, TimeLimit
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class Work:
     slots    jobs at a time; None: as many as the cluster takes
     address  of a Ray cluster; None: this machine
     factory  "module:attribute" of a :class:`harness.trial.plan.WorkerFactory`
+    limits   what ends it early
+    time     says which job can be done in time
     """
 
     experiment: Experiment
@@ -24,3 +27,5 @@ class Work:
     slots: int | None
     address: str | None
     factory: str
+    limits: Limits
+    time: TimeLimit
