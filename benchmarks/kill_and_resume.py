@@ -70,7 +70,7 @@ def wrap(real):
             os.write(descriptor, line[: len(line) // 2])
             kill()
         if WHEN == "progress":
-            given = [eager(each) if type(each).__name__ == "ProgressReporter" else each for each in given]
+            given = [eager(each) if getattr(each, "__name__", "") == "_note" else each for each in given]
         result = real(*given, **named)
         if WHEN == "after":
             kill()
@@ -107,8 +107,8 @@ MOMENTS = {
     "fit, driver": ("harness.trial.worker", "fit", "progress", "driver"),
     "sample, worker": ("harness.trial.worker", "sample", "progress", "self"),
     "sample, driver": ("harness.trial.worker", "sample", "progress", "driver"),
-    "score, worker": ("harness.trial.worker", "_scored", "after", "self"),
-    "score, driver": ("harness.trial.worker", "_scored", "after", "driver"),
+    "score, worker": ("harness.trial.worker", "outputs.outcome", "after", "self"),
+    "score, driver": ("harness.trial.worker", "outputs.outcome", "after", "driver"),
     "images filed, no record yet": ("harness.records", "Lines.append", "before", "self"),
     "half of a record": ("harness.records", "_write_whole", "half", "self"),
     "record written, nothing else": ("harness.records", "Lines.append", "after", "self"),
