@@ -134,6 +134,12 @@ def sweep(yaml: Path, runs: Path, moment: tuple[str, str, str, str] | None = Non
         return process.wait()
 
 
+def records_of(runs: Path) -> dict[str, dict]:
+    """The records of an unbroken sweep, by key."""
+    lines = (runs / "kills" / "records.jsonl").read_text().splitlines()
+    return {record["key"]: record for record in map(json.loads, lines)}
+
+
 def differences(runs: Path, reference: dict[str, dict]) -> list[str]:
     """What of a run directory is not as it should be."""
     lines = (runs / "kills" / "records.jsonl").read_text().splitlines()
@@ -173,8 +179,7 @@ def main() -> None:
         yaml.write_text(EXPERIMENT)
         if sweep(yaml, Path(folder) / "whole"):
             sys.exit((Path(folder) / "whole.log").read_text())
-        lines = (Path(folder) / "whole" / "kills" / "records.jsonl").read_text().splitlines()
-        reference = {record["key"]: record for record in map(json.loads, lines)}
+        reference = records_of(Path(folder) / "whole")
         for name in options.moment or MOMENTS:
             runs = Path(folder) / name.replace(" ", "-").replace(",", "")
             first = sweep(yaml, runs, MOMENTS[name])
