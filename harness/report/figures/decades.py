@@ -13,7 +13,7 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def decades(axis: Axis) -> None:
     """Write the ticks of a logarithmic axis as 0 and 10ⁿ."""
 
-    def written(value: float, position: int | None = None) -> str:
+    def written(value: float, position: float) -> str:
         if not value:
             return "0"
         power = f"10{f'{math.log10(abs(value)):.0f}'.translate(SUPERSCRIPTS)}"
