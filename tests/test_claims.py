@@ -167,11 +167,16 @@ def test_headers_and_docs_say_what_the_records_say(name):
 
 @pytest.fixture(scope="module")
 def curved():
-    """Method → score → its difference to λ at equal ‖Δε‖₂."""
+    """Drift → method → score → its difference to λ at equal drift."""
     selection = select(records.read(c.REPOSITORY / "results" / "curves"))
     scores = ("dino_context", "prompt_accuracy_accessory")
-    found = compare(selection, "dreambooth+penalty", drifts=("noise_l2",), scores=scores)
-    return {each.arm.key: each.by_score for each in found}
+    return {
+        drift: {
+            each.arm.key: each.by_score
+            for each in compare(selection, "dreambooth+penalty", drifts=(drift,), scores=scores)
+        }
+        for drift in ("noise_l2", "image_drift")
+    }
 
 
 CURVES = {
@@ -180,18 +185,31 @@ CURVES = {
     "dreambooth+bound": "3 hard bounds: DINO {}, accessories {}",
     "dreambooth+prior": "4 class images: DINO {}, accessories {}",
     "dreambooth_lora@scale": "5 LoRA along α: DINO {}, accessories {},",
+    "dreambooth+penalty:activation": "6 activations †: DINO {}, accessories {};",
+    "output_preservation": "7 output preservation †: DINO {}, accessories {};",
+    "dreambooth+bank": "8 bank images: DINO {}, accessories {}",
+}
+ALONG_IMAGES = {
+    "dreambooth+penalty:activation": "which it does not train on, DINO {}, accessories {}",
+    "output_preservation": "at equal image drift DINO {}, accessories {};",
 }
 
 
-@pytest.mark.parametrize("key", CURVES)
-def test_the_header_of_curves_says_what_compare_finds(curved, key):
-    words = (f"{c.signed(found.value)} {c.interval(found)}" for found in curved[key].values())
-    assert CURVES[key].format(*words) in c.text("experiments/curves.yaml")
+@pytest.mark.parametrize(
+    ("drift", "key", "words"),
+    [
+        *(("noise_l2", key, words) for key, words in CURVES.items()),
+        *(("image_drift", key, words) for key, words in ALONG_IMAGES.items()),
+    ],
+)
+def test_the_header_of_curves_says_what_compare_finds(curved, drift, key, words):
+    found = (f"{c.signed(each.value)} {c.interval(each)}" for each in curved[drift][key].values())
+    assert words.format(*found) in c.text("experiments/curves.yaml")
 
 
 def test_readme_says_of_curves_what_compare_finds(curved):
     shrunk, stopped, bounded = (
-        [f"{c.signed(each.value)} {c.interval(each)}" for each in curved[key].values()]
+        [f"{c.signed(each.value)} {c.interval(each)}" for each in curved["noise_l2"][key].values()]
         for key in ("dreambooth@scale", "dreambooth@steps", "dreambooth+bound")
     )
     assert f"has DINO in context {shrunk[0]} and accessories as asked {shrunk[1]}" in c.text("README.md")
