@@ -70,8 +70,8 @@ CHANGES = (
     Change(
         "captions of class examples replaced",
         "harness/diffusion/draws.py",
-        "captions + more_captions",
-        "captions + captions",
+        "more.latents]), captions + more.captions",
+        "more.latents]), captions + captions",
         DREAMBOOTH,
     ),
     Change(

@@ -69,6 +69,9 @@ class Result(NamedTuple):
 class JobThread:
     """The only thread that touches models: whoever waits for it can say meanwhile how far it is.
 
+    It goes on to the next trial of a job when it is asked again, that is, when what it gave is on record: one
+    that is killed has lost no more than it was at.
+
     Every exception becomes a failed outcome that ends the job: one that escaped would end the process and the
     models in it. ``worker_for`` gives the worker for a plan's backbone.
     """
@@ -76,7 +79,9 @@ class JobThread:
     def __init__(self, worker_for: Callable[[Plan], TrialWorker]) -> None:
         self._worker_for = worker_for
         self._jobs: queue.SimpleQueue[Sequence[Plan] | Exception] = queue.SimpleQueue()
-        self._results: queue.Queue[Result] = queue.Queue(1)  # never far ahead of the records
+        self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self._asked = threading.Semaphore(0)
+        self._given = False
         self.status = STARTING
         threading.Thread(target=self._run, daemon=True, name="jobs").start()
 
@@ -87,10 +92,14 @@ class JobThread:
 
     def next(self, seconds: float) -> Result:
         """Wait for the next outcome, so long at most."""
+        if self._given:
+            self._asked.release()
         try:
-            return self._results.get(timeout=seconds)
+            found = self._results.get(timeout=seconds)
         except queue.Empty:
-            return Result()
+            found = Result()
+        self._given = found.outcome is not None and not found.done
+        return found
 
     def _run(self) -> None:
         while True:
@@ -109,6 +118,8 @@ class JobThread:
             if not left:
                 outcomes.close()
             self._results.put(Result(outcome, not left, said))
+            if left:
+                self._asked.acquire()
 
     def _note(self, stage: str, done: int, total: int, loss: float | None = None) -> None:
         self.status = Status(stage, done, total, loss)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import torch
 
 from harness.cache import Cache
+from harness.sweep.limits import StallWatch
 from harness.sweep.ray_driver import RecordCallback
 from harness.sweep.ray_worker import JobThread
 from harness.trial.plan import Outcome
@@ -40,6 +41,7 @@ def test_a_workers_own_warnings_travel_with_the_outcome_and_are_said_once(tmp_pa
     found, filed = results_of(outcomes(), PLANS), []
     assert [(each.done, each.said) for each in found] == [(False, [line]), (True, [line])]
     callback = RecordCallback.__new__(RecordCallback)
+    callback._watch = StallWatch(None)
     callback._file = callback._file_rest = lambda index, outcome: filed.append(outcome.status)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("default")

@@ -445,6 +445,7 @@ def toy(tiny_sd, tmp_path, monkeypatch):
         networks=("denoiser", "vae", "text_encoder"),
         others=("tokenizer", "scheduler"),
         samplers=("euler",),
+        blocks=r"blocks\.\d+",
     )
     monkeypatch.setitem(FAMILIES, "toy", entry)
     folder = tmp_path / "toy"
