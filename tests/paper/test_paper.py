@@ -20,7 +20,7 @@ from harness.report.rows import select
 from harness.report.tables.published_results import RESULTS, values
 
 RESULTS_FOLDER = Path(__file__).parents[2] / "results"
-TOYBOX = {"fewshot", "lipschitz_bounds", "curves", "table1", "figure5", "toy"}
+TOYBOX = {"fewshot", "lipschitz_bounds", "curves", "table1", "figure2", "figure5", "toy"}
 BUILT = [each for each in ARTEFACTS if each.build]
 
 
