@@ -70,7 +70,6 @@ class FakeCatalog:
     shots: str = "shots-1"
     encoder: str = "encoder-1"
     draws_decide: bool = False
-    outlined: bool = False
     sources: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def method(self, name: str) -> type[Any]:
@@ -116,9 +115,6 @@ class FakeCatalog:
 
     def references_identity(self, subject: str) -> str:
         return f"{self.references}/{subject}"
-
-    def knows_outlines(self, subject: str) -> bool:
-        return self.outlined
 
     def held_out_identity(self, subject: str, shots: int, seed: int) -> str | None:
         return f"{shots}/{seed}" if self.draws_decide else None

@@ -218,6 +218,22 @@ def test_readme_says_of_curves_what_compare_finds(curved):
     )
 
 
+@pytest.mark.parametrize(("weight", "place"), [(0.01, "weight .01"), (0.1, ".1"), (1.0, "1")])
+def test_the_header_says_what_alignment_does_to_the_subject(weight, place):
+    """Rows of alignment and plain DreamBooth differ in it alone."""
+    rows = [
+        row
+        for row in c.rows("curves")
+        if (row.method, row.constrained, row.setting.get("params.prior_weight") or 0)
+        == ("dreambooth", False, 0)
+        and "readout.kind" not in row.setting
+    ]
+    weights = {next((v for k, v in row.setting.items() if k == "alignment.dino"), 0): row for row in rows}
+    assert set(weights) == {0, 0.01, 0.1, 1.0}
+    words = f"{c.difference(weights[weight], weights[0], 'dino_context')} at {place}"
+    assert words in c.text("experiments/curves.yaml")
+
+
 def test_numbers_are_written_as_texts_write_them():
     assert [c.number(value) for value in (0.0241, -0.0241, -0.0004, 14.8)] == [
         ".024",

@@ -80,8 +80,7 @@ class Dataset(Protocol):
     def shots(self, subject: str, shots: int, seed: int) -> Subject:
         """Return what a method gets to see; reads exactly the photos of ``shot_names``.
 
-        Whether it has ``outlines`` is the same for every draw, and what they show follows from what
-        ``shots_identity`` covers.
+        What ``outlines`` show follows from what ``shots_identity`` covers.
         """
         ...
 

@@ -12,8 +12,5 @@ READOUT_VERSION = 1
 CALIBRATION_VERSION = 2
 """Raise it when a limit on drift gives other shares of the same change: :mod:`harness.trial.calibration`."""
 
-ALIGNMENT_VERSION = 1
+ALIGNMENT_VERSION = 2
 """Raise it when alignment in feature space gives other weights: :mod:`harness.diffusion.alignment`."""
-
-OUTLINED_ALIGNMENT_VERSION = 2
-"""The same where the data set knows outlines: those were not masked in version 1. Raise it with the other."""

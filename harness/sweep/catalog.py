@@ -66,10 +66,6 @@ class Catalog(Protocol):
         """Fingerprint of the subject's noun and of the photos that ``shots`` and ``seed`` pick."""
         ...
 
-    def knows_outlines(self, subject: str) -> bool:
-        """Whether the data set can say where a shot shows the subject."""
-        ...
-
     def references_identity(self, subject: str) -> str:
         """Fingerprint of the photos that samples of the subject are compared with."""
         ...
@@ -141,13 +137,10 @@ class Installed:
     ) -> str | None:
         from harness import methods
 
-        method = methods.build(self.method(name), params)
-        return method.skip(self._without_shots(subject), self._family(backbone) or "")
-
-    def _without_shots(self, subject: str) -> Subject:
         if subject not in self._bare:
             self._bare[subject] = self.dataset.shots(subject, 0, 0)
-        return self._bare[subject]
+        method = methods.build(self.method(name), params)
+        return method.skip(self._bare[subject], self._family(backbone) or "")
 
     def _family(self, backbone: BackboneSpec) -> str | None:
         """The family that a base model's folder says it is of, looked at once."""
@@ -226,9 +219,6 @@ class Installed:
 
     def shots_identity(self, subject: str, shots: int, seed: int) -> str:
         return self.dataset.shots_identity(subject, shots, seed)
-
-    def knows_outlines(self, subject: str) -> bool:
-        return self._without_shots(subject).outlines is not None
 
     def references_identity(self, subject: str) -> str:
         return self.dataset.references_identity(subject)

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from harness.diffusion.constraints.combination import Combination
 from harness.diffusion.versions import (
     ALIGNMENT_VERSION,
     CALIBRATION_VERSION,
-    OUTLINED_ALIGNMENT_VERSION,
     READOUT_VERSION,
     SAMPLING_VERSION,
     TRAINER_VERSION,
@@ -22,7 +20,7 @@ from harness.diffusion.versions import (
 from harness.files import json_digest
 from harness.metrics.registry import MEASURES, of_sample_stage
 from harness.specs import DriftSet, Precision, Sampling, Trial
-from harness.trial.plan import Keys
+from harness.trial.plan import Keys, calibrated
 
 DIGITS = 16
 
@@ -34,8 +32,7 @@ class Fingerprints:
     ``encoders`` maps an encoder kind to the revision of its weights; ``method_source`` is the hash of a
     user's own method file, None for a method of ``baselines/``, whose ``method_version`` speaks for it.
     ``held_out`` is the fingerprint of the photos held out, None where they are the same for every draw;
-    ``aligned`` is as ``encoders``, of those that are trained on; ``outlined``: whether the data set knows
-    the outlines of the shots, which follow from ``shots``. Both are looked at for an aligned trial alone.
+    ``aligned`` is as ``encoders``, of those that are trained on.
     """
 
     backbone: str
@@ -47,7 +44,6 @@ class Fingerprints:
     encoders: Mapping[str, str]
     held_out: str | None = None
     aligned: Mapping[str, str] = field(default_factory=dict)
-    outlined: bool = False
 
 
 def digest(value: Any) -> str:
@@ -123,8 +119,7 @@ def _alignment(trial: Trial, fingerprints: Fingerprints) -> dict[str, Any]:
     if trial.alignment is None:
         return {}
     settings = {**trial.alignment.settings(), "encoders": dict(fingerprints.aligned)}
-    version = OUTLINED_ALIGNMENT_VERSION if fingerprints.outlined else ALIGNMENT_VERSION
-    return {"alignment": {**settings, "version": version}}
+    return {"alignment": {**settings, "version": ALIGNMENT_VERSION}}
 
 
 def _readout(trial: Trial) -> dict[str, Any]:
@@ -132,17 +127,9 @@ def _readout(trial: Trial) -> dict[str, Any]:
     added: dict[str, Any] = {}
     if trial.readout is not None:
         added["readout"] = {**trial.readout.settings(), "version": READOUT_VERSION}
-    if _calibrated(trial):
+    if calibrated(trial):
         added["calibration"] = CALIBRATION_VERSION
     return added
-
-
-def _calibrated(trial: Trial) -> bool:
-    """Whether the calibration probe decides how much of the change there is."""
-    if trial.readout is not None and trial.readout.sought:
-        return True
-    held = trial.lipschitz
-    return held is not None and Combination.read(held.settings()).output_limit is not None
 
 
 def _method_name(trial: Trial) -> str:

@@ -264,7 +264,6 @@ class _Fingerprinter:
             references=references,
             encoders=encoders,
             aligned=self._aligned(trial, encoders),
-            outlined=trial.alignment is not None and catalog.knows_outlines(trial.subject),
             held_out=catalog.held_out_identity(trial.subject, self.most_shots(trial.subject), trial.seed),
         )
 

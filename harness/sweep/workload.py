@@ -14,6 +14,7 @@ from harness.config.experiment import Experiment
 from harness.specs import Trial
 from harness.sweep.catalog import Catalog
 from harness.sweep.worklist import Task
+from harness.trial.plan import calibrated
 from harness.trial.prior_texts import CALIBRATION_PROMPTS
 
 BACKWARD, BACKWARD_OF_FEW = 2, 1
@@ -140,20 +141,16 @@ class _Counter:
     def _predictions(self, trial: Trial) -> float:
         once = self._drift.prompts * self._drift.timesteps
         probe = CALIBRATION_IMAGES * self._drift.timesteps
-        sought = EVALUATIONS * probe if _sought(trial) else 0
+        sought = EVALUATIONS * probe if calibrated(trial) else 0
         if trial.readout is not None and trial.readout.kind == "merge":
             sought += (BLOCKS + 1) * DRAWS + BLOCKS * DERIVATIVE * probe
         return once * (1 + self._drift.subject) + sought
 
     def _references(self, trial: Trial) -> float:
         drift = self._drift
-        probed = CALIBRATION_IMAGES if _sought(trial) else 0
+        probed = CALIBRATION_IMAGES if calibrated(trial) else 0
         images = max(drift.prompts, drift.images) + drift.images + probed
         return images * _solver(trial) + drift.prompts * drift.timesteps * (1 + drift.subject)
-
-
-def _sought(trial: Trial) -> bool:
-    return trial.readout is not None and trial.readout.sought
 
 
 def _with_prior(trial: Trial) -> bool:

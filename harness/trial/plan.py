@@ -8,10 +8,11 @@ from __future__ import annotations
 import traceback
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from harness.api import Progress
+from harness.api import Lipschitz, Progress
 from harness.diffusion.constraints.combination import Combination
 from harness.errors import one_line
 from harness.specs import (
@@ -73,14 +74,23 @@ class Plan:
     @property
     def output_limit(self) -> float | None:
         """‖Δε‖₂ that a constraint keeps the record within, on the calibration probe; None: no limit."""
-        lipschitz = self.trial.lipschitz
-        return Combination.read(lipschitz.settings()).output_limit if lipschitz else None
+        return _output_limit(self.trial.lipschitz)
 
     @property
     def needs_calibration(self) -> bool:
         """Whether the share of the change must be sought."""
-        sought = self.trial.readout is not None and self.trial.readout.sought
-        return self.stage != "score" and (sought or self.output_limit is not None)
+        return self.stage != "score" and calibrated(self.trial)
+
+
+@cache
+def _output_limit(lipschitz: Lipschitz | None) -> float | None:
+    return Combination.read(lipschitz.settings()).output_limit if lipschitz else None
+
+
+def calibrated(trial: Trial) -> bool:
+    """Say whether the calibration probe decides how much of a trial's change there is."""
+    sought = trial.readout is not None and trial.readout.sought
+    return sought or _output_limit(trial.lipschitz) is not None
 
 
 @dataclass

@@ -92,7 +92,7 @@ def test_a_data_set_says_whether_it_knows_outlines(tmp_path):
                                  ({"name": "folder", "path": str(tmp_path)}, "rex", False)):  # fmt: skip
         asked = {"name": "x", "methods": ["frozen"], "dataset": name}
         catalog = Installed(strict_yaml.check(Experiment, asked, source="x.yaml"))
-        assert catalog.knows_outlines(subject) is known
+        assert (catalog.dataset.shots(subject, 0, 0).outlines is not None) is known
 
 
 def test_every_prompt_carries_its_ground_truth(toybox):

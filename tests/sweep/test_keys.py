@@ -80,13 +80,6 @@ def test_a_whole_float_is_its_integer(number):
     assert digest({"lr": number}) == digest({"lr": float(number)})
 
 
-def test_that_outlines_are_known_is_in_the_keys_of_aligned_trials_alone():
-    outlined = dataclasses.replace(FINGERPRINTS, outlined=True)
-    assert all_keys(facts=outlined) == all_keys()
-    aligned = TRIAL.model_copy(update={"alignment": Alignment({"dino": 0.1})})
-    assert changed(all_keys(aligned, outlined), all_keys(aligned)) == ALL
-
-
 def test_true_is_not_one():
     assert digest({"a": True}) != digest({"a": 1})
 

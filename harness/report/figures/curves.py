@@ -73,8 +73,7 @@ def over_drift(selection: Selection, *, experiment: str | None = None) -> Figure
         for budget in BUDGETS:
             axes.axvline(budget, color="#999999", linewidth=0.7, linestyle=":", zorder=0)
         for arm in arms:
-            look = (*looks[arm.key], banded)
-            _curve(axes, selection, arm, name, palette[arm.rows[0]], look, furthest)
+            _curve(axes, selection, arm, name, palette[arm.rows[0]], looks[arm.key], furthest, banded=banded)
         axes.set_title(axis_name(name))
         axes.set_ylabel(encoder_line(selection, name), fontsize=7.5, color="#888888")
         axes.set_xlabel(axis_name(DRIFT))
@@ -103,7 +102,15 @@ def _drawn_over(selection: Selection, arm: Arm, name: str) -> list[str]:
 
 
 def _curve(
-    axes: Axes, selection: Selection, arm: Arm, name: str, colour: str, look: tuple, furthest: float
+    axes: Axes,
+    selection: Selection,
+    arm: Arm,
+    name: str,
+    colour: str,
+    look: tuple,
+    furthest: float,
+    *,
+    banded: bool,
 ) -> None:
     subjects, floor = _drawn_over(selection, arm, name), floor_of(selection, arm)
     if not subjects or floor is None:
@@ -111,7 +118,7 @@ def _curve(
     settings = arm.settings(DRIFT, name, floor, subjects, fidelity=FIDELITY.name)
     places = np.linspace(0, furthest, PLACES)
     middle, low, high = band(settings, places, replicates=REPLICATES)
-    if look[2]:
+    if banded:
         axes.fill_between(places, low, high, color=colour, alpha=0.13, linewidth=0)
     axes.plot(places, middle, color=colour, linestyle=look[0], zorder=2)
     path = settings.path(np.ones(len(subjects)))
