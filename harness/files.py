@@ -1,4 +1,4 @@
-"""Files on disk: written as a whole or not at all, known by their digests, and where the cache is.
+"""Files on disk: written as a whole or not at all, known by their digests; run directories with one writer.
 
 Knows nothing of what the files mean, and imports no torch.
 """
@@ -6,20 +6,24 @@ Knows nothing of what the files mean, and imports no torch.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.errors import RecordsError
+from harness.errors import BusyError, RecordsError
 
 COMING = ".coming-"
 GOING = ".going-"
+LOCK = "lock"
 
 
 def cache_root() -> Path:
@@ -152,3 +156,49 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run directory while a sweep writes to it.
+
+    The system's lock on the file decides, not its text, so a killed holder leaves nothing behind to clean up.
+    Raises BusyError naming the holder's process, machine and start.
+    """
+    path = folder / LOCK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{folder}: another sweep is writing to it ({_holder(path)})") from None
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        except OSError as error:  # no room for a line: none for a record either
+            raise unwritable(path, error) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text())
+        return f"process {holder['pid']} on {holder['host']}, since {holder['started']}"
+    except (ValueError, KeyError, OSError):
+        return "it did not say who"
+
+
+def unwritable(path: Path, error: OSError) -> RecordsError:
+    """Say in a line what could not be written, and why."""
+    return RecordsError(f"{path}: cannot be written: {error.strerror or error}")

@@ -5,26 +5,23 @@ The file only grows; of several lines with one key the last one holds. Knows not
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import socket
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import core_schema
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from harness import __version__
-from harness.errors import BusyError, RecordsError
-from harness.files import write_atomically
+from harness.errors import RecordsError
+from harness.files import unwritable, write_atomically
 
 FILE = "records.jsonl"
 WANTED = "wanted.json"
-LOCK = "lock"
 
 
 class Record(BaseModel):
@@ -82,8 +79,60 @@ class Record(BaseModel):
     @property
     def own_seconds(self) -> dict[str, float]:
         """Seconds by stage without a fit that another record has: what sums count."""
-        spared = {"fit"} if self.provenance.get("fit_shared") else set()
-        return {stage: spent for stage, spent in self.seconds.items() if stage not in spared}
+        return _own(self.seconds, self.provenance)
+
+
+class _Skipped:
+    """Makes pydantic pass over a field's value, which is then None and takes neither time nor memory."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.with_default_schema(core_schema.none_schema(), default=None, on_error="default")
+
+
+Unread = Annotated[None, _Skipped]
+
+
+class _Shared(TypedDict, total=False):
+    __pydantic_config__ = ConfigDict(extra="ignore")  # type: ignore[misc]
+    fit_shared: bool
+
+
+class Outline(BaseModel):
+    """What planning asks of a record: it is read in an eighth of the time, and cannot be written."""
+
+    model_config = Record.model_config
+
+    key: str
+    keys: dict[str, str]
+    status: Literal["done", "failed"]
+    trial: dict[str, Any]
+    scores: Unread = None
+    drift: Unread = None
+    by_prompt: Unread = None
+    notes: Unread = None
+    seconds: dict[str, float] = Field(default_factory=dict)
+    peak_memory_bytes: Unread = None
+    images: Unread = None
+    bound: Unread = None
+    readout: Unread = None
+    provenance: _Shared = Field(default_factory=_Shared)
+    search: dict[str, Any] | None = None
+    error: Unread = None
+
+    @property
+    def own_seconds(self) -> dict[str, float]:
+        """See :attr:`Record.own_seconds`."""
+        return _own(self.seconds, self.provenance)
+
+
+def _own(seconds: Mapping[str, float], provenance: Mapping[str, Any]) -> dict[str, float]:
+    spared = {"fit"} if provenance.get("fit_shared") else set()
+    return {stage: spent for stage, spent in seconds.items() if stage not in spared}
+
+
+AnyRecord = Record | Outline
+_Kind = TypeVar("_Kind", Record, Outline)
 
 
 class Lines:
@@ -98,11 +147,11 @@ class Lines:
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
         try:
             _write_whole(descriptor, line)
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
         finally:
             os.close(descriptor)
 
@@ -121,17 +170,24 @@ class Lines:
             write_atomically(aside, rest)
             os.truncate(self.path, len(whole) + 1 if whole else 0)
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
         return aside
 
     def __iter__(self) -> Iterator[Record]:
         """Yield every record in file order, superseded ones too; warn of a truncated last line."""
+        return self._read(Record)
+
+    def outlines(self) -> Iterator[Outline]:
+        """Yield the outline of every record, as iterating yields the whole."""
+        return self._read(Outline)
+
+    def _read(self, kind: type[_Kind]) -> Iterator[_Kind]:
         line = b"\n"
         try:
             with self.path.open("rb") as file:
                 for number, line in enumerate(file, start=1):
                     if line.endswith(b"\n"):
-                        yield self._record(number, line)
+                        yield self._record(number, line, kind)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -141,9 +197,9 @@ class Lines:
                 f"{self.path}: the last line is cut off ({len(line)} bytes) and does not count", stacklevel=2
             )
 
-    def _record(self, number: int, line: bytes) -> Record:
+    def _record(self, number: int, line: bytes, kind: type[_Kind]) -> _Kind:
         try:
-            return Record.model_validate_json(line)
+            return kind.model_validate_json(line)
         except ValidationError as error:
             unknown = [str(each["loc"][0]) for each in error.errors() if each["type"] == "extra_forbidden"]
             if unknown:
@@ -195,47 +251,6 @@ def read_current(folder: Path) -> Current:
     return Current(chosen, len(latest) - len(chosen))
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the run directory while a sweep writes to it.
-
-    The system's lock on the file decides, not its text, so a killed holder leaves nothing behind to clean up.
-    Raises BusyError naming the holder's process, machine and start.
-    """
-    path = folder / LOCK
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(f"{folder}: another sweep is writing to it ({_holder(path)})") from None
-        holder = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-        except OSError as error:  # no room for a line: none for a record either
-            raise _unwritable(path, error) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _holder(path: Path) -> str:
-    try:
-        holder = json.loads(path.read_text())
-        return f"process {holder['pid']} on {holder['host']}, since {holder['started']}"
-    except (ValueError, KeyError, OSError):
-        return "it did not say who"
-
-
 def _write_whole(descriptor: int, line: bytes) -> None:
     before = os.fstat(descriptor).st_size
     try:
@@ -246,7 +261,3 @@ def _write_whole(descriptor: int, line: bytes) -> None:
     except OSError:
         os.ftruncate(descriptor, before)
         raise
-
-
-def _unwritable(path: Path, error: OSError) -> RecordsError:
-    return RecordsError(f"{path}: cannot be written: {error.strerror or error}")

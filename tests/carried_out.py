@@ -10,7 +10,7 @@ from fakes import FakeCatalog, FakeWorker
 
 from harness.cache import Cache
 from harness.config.experiment import Experiment
-from harness.records import locked
+from harness.files import locked
 from harness.specs import Execution, Trial
 from harness.sweep import worklist
 from harness.sweep.course import Course

@@ -16,7 +16,8 @@ from harness import files, records
 from harness.cli import main
 from harness.cli.toybox import sheet
 from harness.errors import BackboneError, RecordsError
-from harness.records import Lines, Record, locked, read
+from harness.files import locked
+from harness.records import Lines, Record, read
 from harness.report import publish
 from harness.report.html import document
 from harness.specs import BackboneSpec

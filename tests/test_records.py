@@ -13,7 +13,8 @@ import pytest
 
 from harness import records
 from harness.errors import BusyError, RecordsError
-from harness.records import Lines, Record, locked, read
+from harness.files import locked
+from harness.records import Lines, Outline, Record, read
 
 
 def record(key: str = "a", status: str = "done", **changes) -> Record:
@@ -98,6 +99,8 @@ def test_a_record_of_a_newer_version_is_refused_and_not_half_read(tmp_path, extr
         file.write(json.dumps(newer) + "\n")
     said = rf"records\.jsonl:2: written by a newer version of harness .* not know '{next(iter(extra))}'"
     with pytest.raises(RecordsError, match=said):
+        list(lines.outlines())
+    with pytest.raises(RecordsError, match=said):
         read(tmp_path)
 
 
@@ -150,7 +153,7 @@ def test_nan_is_no_score():
 HOLD = """
     import sys, time
     from pathlib import Path
-    from harness.records import locked
+    from harness.files import locked
     with locked(Path(sys.argv[1])):
         print("held", flush=True)
         time.sleep(60)
@@ -191,3 +194,18 @@ def test_a_record_without_readout_is_written_as_ever():
     assert b"readout" not in Record(**given).line()
     read_out = Record(**given, readout={"alpha": 0.5})
     assert Record.model_validate_json(read_out.line()) == read_out
+
+
+def test_an_outline_says_what_planning_asks_and_holds_nothing_else(tmp_path):
+    whole = record("a", by_prompt={"dino": [0.1, None]}, seconds={"fit": 3.0, "score": 1.0}).model_copy(
+        update={"provenance": {"fit_shared": True, "versions": {"torch": "2"}}, "search": {"study": "x"}}
+    )
+    Lines(tmp_path).append(whole)
+    (outline,) = Lines(tmp_path).outlines()
+    read_whole = {"key", "keys", "status", "trial", "seconds", "search"}
+    assert set(Outline.model_fields) == set(Record.model_fields)
+    assert outline.model_dump(include=read_whole) == whole.model_dump(include=read_whole)
+    assert outline.own_seconds == whole.own_seconds == {"score": 1.0}
+    assert outline.provenance == {"fit_shared": True}
+    unread = set(Outline.model_fields) - read_whole - {"provenance"}
+    assert all(getattr(outline, name) is None for name in unread)

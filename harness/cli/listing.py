@@ -50,7 +50,7 @@ def dry_run(
     ``everything``: a row for each setting, however many there are.
     """
     expansion = expand(experiment, catalog)
-    lines = list(Lines(folder))
+    lines = list(Lines(folder).outlines())
     known = known_trials(experiment, catalog, expansion, lines, folder)
     work = tasks(experiment, catalog, lines, folder, expanded=known)
     reasons = Counter((skip.title, skip.reason) for skip in expansion.skips)

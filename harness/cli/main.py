@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -168,6 +169,7 @@ def export(
 def main() -> None:
     """Run a command; a user's mistake is one line on stderr and exit status 2, another error 1."""
     debug = "--debug" in sys.argv
+    gc.set_threshold(100_000, 20, 20)  # records by the thousand live to the end: there is little to collect
     warnings.formatwarning = lambda message, *where, **more: f"harness: {message}\n"
     try:
         sys.exit(app(prog_name="harness", standalone_mode=False) or 0)

@@ -36,20 +36,18 @@ class Course:
     ) -> None:
         self._folder, self._writer, self._observers = writer.folder, writer, observers
         self._started = False
-        lines = list(writer.lines)
-        work, results = Worklist(experiment, catalog, lines, writer.folder), dict[str, Record]()
-        self.tasks: list[Task] = work.tasks(expanded.trials)
-        searches = [
-            Searching(
-                study,
-                catalog,
-                work,
-                results,
-                points=points_in(study, lines, work, catalog),
-                amend=self._amend,
-            )
-            for study in expanded.studies
-        ]
+        results: dict[str, Record] = {}
+        searches: list[Searching] = []
+        if expanded.studies:  # which judge records, and may write them anew
+            whole = list(writer.lines)
+            work = Worklist(experiment, catalog, whole, writer.folder)
+            self.tasks: list[Task] = work.tasks(expanded.trials)
+            for study in expanded.studies:
+                points = points_in(study, whole, work, catalog)
+                searches.append(Searching(study, catalog, work, results, points=points, amend=self._amend))
+        else:
+            outlines = writer.lines.outlines()
+            self.tasks = Worklist(experiment, catalog, outlines, writer.folder).tasks(expanded.trials)
         own = [task for task in self.tasks if task.stage != "done"]
         self.agenda = Agenda(own, searches, results, self._heard)
         resolved = strict_yaml.dump(experiment.model_dump(mode="json"))

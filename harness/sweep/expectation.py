@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.config.experiment import Experiment
 from harness.diffusion.backbones.checks import resolution_here
-from harness.records import Record
+from harness.records import AnyRecord
 from harness.specs import KNOWN_BACKBONES
 from harness.sweep.catalog import Catalog
 from harness.sweep.findings import Finding, duration_text, size_text
@@ -86,7 +86,7 @@ def expect(
     tasks: Sequence[Task],
     experiment: Experiment,
     catalog: Catalog,
-    records: Iterable[Record],
+    records: Iterable[AnyRecord],
     folder: Path,
     *,
     workers: int | None = None,
@@ -118,7 +118,7 @@ def expect(
 
 
 def _pace(
-    tasks: Sequence[Task], experiment: Experiment, catalog: Catalog, records: Iterable[Record]
+    tasks: Sequence[Task], experiment: Experiment, catalog: Catalog, records: Iterable[AnyRecord]
 ) -> tuple[Pace | None, str]:
     """The pace of the records at hand; without any, for Toybox on CPUs, that of the defaults."""
     done = [record for record in records if record.status == "done"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 from harness.errors import ConfigError
-from harness.records import Record
+from harness.records import AnyRecord
 from harness.sweep.job import Job
 from harness.sweep.observer import Status
 from harness.sweep.pace import Pace
@@ -61,7 +61,7 @@ class TimeLimit:
         self._deadline, self._reckon = deadline, reckon
         self._pace = Pace()
 
-    def recall(self, tasks: Iterable[Task], records: Iterable[Record]) -> None:
+    def recall(self, tasks: Iterable[Task], records: Iterable[AnyRecord]) -> None:
         """Take the pace from records of earlier sweeps."""
         if self._deadline is not None:
             known = {task.keys.sample: task for task in tasks}
@@ -69,7 +69,7 @@ class TimeLimit:
                 if record.key in known:
                     self.recorded(known[record.key], record)
 
-    def recorded(self, task: Task, record: Record) -> None:
+    def recorded(self, task: Task, record: AnyRecord) -> None:
         """Hear how long a trial took."""
         if self._deadline is not None and record.status == "done":
             (load,) = self._reckon([replace(task, stage="fit")])

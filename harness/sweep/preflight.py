@@ -63,7 +63,7 @@ def examine(experiment: Experiment, *, runs: Path, mlflow: str | None = None) ->
 
 
 def _cost(experiment: Experiment, trials: Sequence[Trial], folder: Path) -> Finding:
-    catalog, records = Installed(experiment, plan_only=True), list(Lines(folder))
+    catalog, records = Installed(experiment, plan_only=True), list(Lines(folder).outlines())
     work = tasks(experiment, catalog, records, folder, expanded=trials)
     return expect(work, experiment, catalog, records, folder).finding()
 

@@ -86,7 +86,7 @@ def restore(folder: Path, record: Record, *, progress: Progress, device: str, pu
 
 
 def _task(folder: Path, record: Record, experiment: Experiment, catalog: Installed) -> Task:
-    lines = list(Lines(folder))
+    lines = list(Lines(folder).outlines())
     trials = known_trials(experiment, catalog, expand(experiment, catalog), lines, folder)
     work = worklist.tasks(experiment, catalog, lines, folder, expanded=trials)
     task = next((task for task in work if task.keys.sample == record.key), None)

@@ -16,7 +16,8 @@ from pathlib import Path
 from harness import files
 from harness.config.experiment import Experiment
 from harness.errors import ConfigError
-from harness.records import Record, locked
+from harness.files import locked
+from harness.records import Record
 from harness.sweep.catalog import Catalog
 from harness.sweep.course import Course
 from harness.sweep.grid import Expansion, expand
@@ -79,7 +80,7 @@ def run_sweep(
             course.start(slots or 0)
             if not course.agenda.idle:
                 time = TimeLimit(limits.deadline, partial(workloads, experiment=experiment, catalog=catalog))
-                time.recall(course.tasks, writer.lines)
+                time.recall(course.tasks, writer.lines.outlines())
                 work = Work(experiment, catalog, course.agenda, slots, address, worker_factory, limits, time)
                 records = _run(work, writer, observers, interruption)
                 summary.stopped = interruption.why

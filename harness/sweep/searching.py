@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.config.experiment import Experiment
 from harness.errors import HarnessError
-from harness.records import Record
+from harness.records import AnyRecord, Record
 from harness.specs import Trial
 from harness.sweep import halving
 from harness.sweep.catalog import Catalog
@@ -25,7 +25,7 @@ Amend = Callable[[Record, Mapping[str, Any]], Record]
 """Appends a record anew with what a search made of its trial."""
 
 
-def points_in(study: Study, lines: Sequence[Record], work: Worklist, catalog: Catalog) -> list[Point]:
+def points_in(study: Study, lines: Sequence[AnyRecord], work: Worklist[Any], catalog: Catalog) -> list[Point]:
     """Find the points of a study that records hold, whoever asked for them, in the order of their proposals.
 
     ``lines`` are all records in file order. A point counts where the key of a record is that of one of its
@@ -49,7 +49,7 @@ def points_in(study: Study, lines: Sequence[Record], work: Worklist, catalog: Ca
 
 
 def known_trials(
-    experiment: Experiment, catalog: Catalog, expanded: Expansion, lines: Sequence[Record], folder: Path
+    experiment: Experiment, catalog: Catalog, expanded: Expansion, lines: Sequence[AnyRecord], folder: Path
 ) -> list[Trial]:
     """Give the trials of an experiment, and those of its searches' proposals that records know of."""
     work = Worklist(experiment, catalog, lines, folder)
@@ -77,7 +77,7 @@ def at_most(studies: Sequence[Study]) -> tuple[int, int, int]:
     return proposals, fits, readouts
 
 
-def _keys(study: Study, point: Point, work: Worklist, catalog: Catalog) -> set[str]:
+def _keys(study: Study, point: Point, work: Worklist[Any], catalog: Catalog) -> set[str]:
     try:
         return {work.keys(trial).sample for trial in study.trials(point, catalog)}
     except HarnessError:
@@ -96,7 +96,7 @@ class Searching:
         self,
         study: Study,
         catalog: Catalog,
-        work: Worklist,
+        work: Worklist[Record],
         results: dict[str, Record],
         *,
         points: Sequence[Point],

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from harness.config.experiment import Experiment
-from harness.records import Record
+from harness.records import AnyRecord
 from harness.specs import BackboneSpec, EncoderSpec, Readout, Trial
 from harness.sweep.catalog import Catalog
 from harness.sweep.grid import trials
@@ -19,6 +19,7 @@ from harness.trial.plan import WEIGHTS, Keys, Plan
 
 Stage = Literal["done", "score", "sample", "fit"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+Known = TypeVar("Known", bound=AnyRecord)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Task:
 def tasks(
     experiment: Experiment,
     catalog: Catalog,
-    records: Iterable[Record],
+    records: Iterable[AnyRecord],
     folder: Path,
     *,
     expanded: Sequence[Trial] | None = None,
@@ -65,11 +66,11 @@ def tasks(
     return work.tasks(trials(experiment, catalog) if expanded is None else expanded)
 
 
-class Worklist:
-    """Pairs trials with what a run directory held when it was opened."""
+class Worklist(Generic[Known]):
+    """Pairs trials with what a run directory held when it was opened: its records, or their outlines."""
 
     def __init__(
-        self, experiment: Experiment, catalog: Catalog, records: Iterable[Record], folder: Path
+        self, experiment: Experiment, catalog: Catalog, records: Iterable[Known], folder: Path
     ) -> None:
         self._history, self._known = _History(records, folder), _Fingerprinter(experiment, catalog)
 
@@ -89,7 +90,7 @@ class Worklist:
         """Compute the keys of a trial."""
         return self._known.keys(trial)
 
-    def record(self, key: str) -> Record | None:
+    def record(self, key: str) -> Known | None:
         """Give the last record of a sample key."""
         return self._history.last.get(key)
 
@@ -102,12 +103,12 @@ def _weights(fit: str, readout: Readout | None) -> _Weights:
     return fit, readout.value if readout is not None and readout.kind == "steps" else None
 
 
-class _History:
+class _History(Generic[Known]):
     """What the records of a run directory and its files spare a trial."""
 
-    def __init__(self, records: Iterable[Record], folder: Path) -> None:
+    def __init__(self, records: Iterable[Known], folder: Path) -> None:
         self._folder = folder
-        self.last: dict[str, Record] = {}
+        self.last: dict[str, Known] = {}
         self._done_once: set[str] = set()
         self._fitted: dict[_Weights, str] = {}
         for record in records:

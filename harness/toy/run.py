@@ -17,7 +17,8 @@ from typing import Any
 
 from harness import files
 from harness.config import strict_yaml
-from harness.records import WANTED, Lines, locked, read
+from harness.files import locked
+from harness.records import WANTED, Lines, read
 from harness.toy import tasks
 from harness.toy.experiment import Arm, ToyExperiment, arms
 

@@ -11,7 +11,8 @@ from dreambench_clone import write_clone
 from harness import methods
 from harness.config import strict_yaml
 from harness.config.experiment import Experiment
-from harness.records import locked, read
+from harness.files import locked
+from harness.records import read
 from harness.sweep import worklist
 from harness.sweep.catalog import Installed
 from harness.sweep.course import Course

@@ -20,8 +20,9 @@ from fakes import FakeCatalog
 from harness.config import strict_yaml
 from harness.config.experiment import Experiment
 from harness.errors import BusyError, ConfigError, RecordsError
+from harness.files import locked
 from harness.metrics.registry import MEASURES
-from harness.records import Lines, locked, read
+from harness.records import Lines, read
 from harness.sweep import worklist
 from harness.sweep.run import run_sweep
 
