@@ -43,7 +43,8 @@ class Record(BaseModel):
                probe, ``limit``, and ``evaluations`` of it
     provenance commit, dirty, versions, device, revisions of backbone and data, encoder behind each score:
                the fit's; of a later scoring of its images under ``scored``. ``fit_shared``: another record
-               has the seconds of the same fit
+               has the seconds of the same fit; ``sample_shared``: and of the same images, where a readout
+               is at α = 1
     search     of a search's proposal: ``study``, ``proposal`` (counted from 0), its ``point`` and the ranges
                that it lies in (``over``), what was sought if that was named (``merit``), and where ASHA
                ``stopped`` it: {rung, merit, needed, place, of, why}
@@ -78,7 +79,7 @@ class Record(BaseModel):
 
     @property
     def own_seconds(self) -> dict[str, float]:
-        """Seconds by stage without a fit that another record has: what sums count."""
+        """Seconds by stage without a fit or images that another record has: what sums count."""
         return _own(self.seconds, self.provenance)
 
 
@@ -96,6 +97,7 @@ Unread = Annotated[None, _Skipped]
 class _Shared(TypedDict, total=False):
     __pydantic_config__ = ConfigDict(extra="ignore")  # type: ignore[misc]
     fit_shared: bool
+    sample_shared: bool
 
 
 class Outline(BaseModel):
@@ -127,7 +129,7 @@ class Outline(BaseModel):
 
 
 def _own(seconds: Mapping[str, float], provenance: Mapping[str, Any]) -> dict[str, float]:
-    spared = {"fit"} if provenance.get("fit_shared") else set()
+    spared = {stage for stage in ("fit", "sample") if provenance.get(f"{stage}_shared")}
     return {stage: spent for stage, spent in seconds.items() if stage not in spared}
 
 

@@ -32,6 +32,7 @@ class TunedModel:
 
     restored  the weights are kept ones; those of a checkpoint are then that checkpoint's
     alone     the fit's own end is all that will be asked for: no copy is made
+    at_end    the weights set last are those of the fit's own end: what a readout at α = 1 shares with it
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class TunedModel:
         self._seconds = clock.seconds.get("fit", 0.0)
         self._peak = clock.peak_memory()
         self._asked = 0
+        self.at_end = False
         self._splits: dict[int, Split] = {}
 
     def read_out(self, plan: Plan, subject: Subject, calibration: Calibration | None, clock: Clock) -> Fitted:
@@ -65,13 +67,16 @@ class TunedModel:
         readout = plan.trial.readout
         if self._tuned is None or fitted.phrase is None:
             return fitted
-        whole = self._tuned
-        if readout is not None and readout.kind == "steps":
+        whole, checkpoint = self._tuned, readout is not None and readout.kind == "steps"
+        if readout is not None and checkpoint:
             fitted, whole = self._at_step(int(readout.value), fitted)
         search = Search(self._backbone, whole, calibration, clock)
         if readout is not None and readout.kind == "merge":
+            self.at_end = False
             return self._merged(search, plan, subject, fitted)
-        return self._between(search, plan, fitted)
+        fitted, share = self._between(search, plan, fitted)
+        self.at_end = share == 1 and not checkpoint
+        return fitted
 
     def peak_memory(self, clock: Clock) -> int:
         """Bytes at most in use while fitting and since the clock was made."""
@@ -83,13 +88,13 @@ class TunedModel:
         checkpoint = self._checkpoints.at(step)
         return replace(fitted, bound=checkpoint.bound, losses=fitted.losses[:step]), checkpoint.delta
 
-    def _between(self, search: Search, plan: Plan, fitted: Fitted) -> Fitted:
-        """Set θ0 + α(θ − θ0): α as the readout has it, less where a bound on outputs asks for less."""
+    def _between(self, search: Search, plan: Plan, fitted: Fitted) -> tuple[Fitted, float]:
+        """Set θ0 + α(θ − θ0), α as the readout has it, or less where a bound on outputs asks so; give α."""
         readout, limit = plan.trial.readout, plan.output_limit
         between = readout is not None and readout.kind != "steps"
         if not between and limit is None:
             search.place(1.0)
-            return fitted
+            return fitted, 1.0
         share, found = 1.0, {}
         if readout is not None and readout.kind == "scale":
             share = float(readout.value)
@@ -102,8 +107,8 @@ class TunedModel:
         search.place(share)
         bound = self._held(fitted, plan, reached, whole=share == 1)
         if not between and share == 1:
-            return replace(fitted, bound=bound)
-        return replace(fitted, readout={"alpha": share, **found}, bound=bound)
+            return replace(fitted, bound=bound), share
+        return replace(fitted, readout={"alpha": share, **found}, bound=bound), share
 
     def _merged(self, search: Search, plan: Plan, subject: Subject, fitted: Fitted) -> Fitted:
         """Set the shares of the blocks within the readout's limit, and that of a bound on outputs."""

@@ -197,7 +197,10 @@ class Worker:
         tuned = self._tuned(plan, job, data, progress, clock)
         calibration = job.calibrations.get(solver(plan))
         fitted = tuned.read_out(plan, data.subject, calibration, clock)
-        sampled = sample(plan, data, fitted, self._backbone, reference, progress, clock)
+        draw = partial(
+            sample, plan, data, fitted, self._backbone, reference=reference, progress=progress, clock=clock
+        )
+        sampled = job.sampled(plan, fitted, draw, clock)
         fitted.seconds, fitted.peak_memory_bytes = dict(clock.seconds), tuned.peak_memory(clock)
         return fitted, sampled
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness import methods
@@ -15,8 +15,10 @@ from harness.diffusion.weights.delta import Delta
 from harness.metrics.registry import MEASURES
 from harness.specs import DriftSet, Readout, Sampling, Trial
 from harness.trial import calibration
+from harness.trial import worker as worker_module
 from harness.trial.plan import Keys, Plan
 from harness.trial.prior_texts import CALIBRATION_PROMPTS
+from harness.trial.stages import sample
 
 SCORES = tuple(name for name, measure in MEASURES.items() if measure.kind == "score")
 SAMPLING = Sampling(steps=2, prompts=2, images=1, guidance=2.0)
@@ -66,7 +68,7 @@ def job(worker, spec):
             assert outcome.status == "done", outcome.artifacts["traceback.txt"].decode()
         return outcomes
 
-    carry_out.plan = plan
+    carry_out.plan, carry_out.worker = plan, worker
     return carry_out
 
 
@@ -334,6 +336,7 @@ def test_a_data_set_without_further_wordings_lends_those_of_the_drift_set():
 
 
 @given(st.floats(0.2, 4.0), st.floats(0.01, 3.0))
+@example(1.45703125, 0.01)
 def test_the_largest_share_is_found_on_any_power_of_it(power, limit):
     asked = []
 
@@ -377,3 +380,28 @@ def test_checkpoints_alone_are_trained_no_further_and_are_those_of_the_whole_cou
             == (json.loads(expected.artifacts["fit.json"])["losses"])
         )
     assert seen and set(seen) == {2}
+
+
+def test_the_fits_own_end_is_drawn_once_however_often_it_is_read_out(job, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        worker_module,
+        "sample",
+        lambda plan, *rest, **named: drawn.append(plan) or sample(plan, *rest, **named),
+    )
+    readouts = [None, at("scale", 0.5), at("budget", 1e9), at("scale", 1.0), at("steps", 2)]
+    end, half, within, whole, early = outcomes = job("dreambooth", *readouts)
+    assert [plan.trial.readout for plan in drawn] == [None, at("scale", 0.5), at("steps", 2)]
+    shared = [outcome.provenance.get("sample_shared", False) for outcome in outcomes]
+    assert shared == [False, False, True, True, False]
+    assert_same(end, within)
+    assert_same(end, whole)
+    assert images(end) != images(half) != images(early)
+    assert within.seconds["sample"] > end.seconds["sample"]  # and the search for α
+
+    drawn.clear()
+    other = SAMPLING.model_copy(update={"images": 2})
+    plans = job.plan("dreambooth", None), job.plan("dreambooth", at("scale", 1.0), sampling=other)
+    one, two = job.worker.outcomes(plans, quiet)
+    assert [plan.trial.sampling.images for plan in drawn] == [1, 2]
+    assert len(images(two)) > len(images(one))
