@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -46,8 +47,12 @@ def one_line(error: BaseException, *, limit: int = 400) -> str:
 
     What a terminal would obey (a file's name may hold it) is written out: ``\\x1b``.
     """
-    words = " ".join(str(error).split()) or type(error).__name__
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
+    text = visible(" ".join(str(error).split()) or type(error).__name__)
     if not isinstance(error, HarnessError):
         text = f"{type(error).__name__}: {text}"
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """Write out what a terminal would obey and a database may refuse: a NUL becomes four letters."""
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else repr(c)[1:-1] for c in text)

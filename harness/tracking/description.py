@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.config import strict_yaml
-from harness.errors import ConfigError
+from harness.errors import ConfigError, visible
 from harness.files import json_digest
 from harness.metrics.registry import MEASURES
 from harness.records import Record
@@ -82,7 +82,7 @@ def note(folder: Path, records: Sequence[Record]) -> str:
     asked = question(folder)
     parts = [f"**{asked}**" if asked else ""]
     if any(record.status == "done" for record in records):
-        parts += ["\n".join(f"* {line}" for line in findings(select(records).rows))]
+        parts += ["\n".join(f"* {visible(line)}" for line in findings(select(records).rows))]
         parts += [method_table.table(records, measures=main_scores(), experiment=folder.name)]
     text = "\n\n".join(filter(None, parts))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from harness import files, records
+from harness.errors import visible
 from harness.records import Record
 from harness.specs import Readout
 from harness.tracking import description
@@ -148,7 +149,7 @@ class Store:
             return
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        name = str(made_from[0].trial["dataset"])
+        name = visible(str(made_from[0].trial["dataset"]))
         dataset = Dataset(name, digest, source_type="code", source=json.dumps({"dataset": name}))
         self._client.log_inputs(
             run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
@@ -203,7 +204,7 @@ class Store:
         tags = {KIND: "trial", KEY: record.key, "mlflow.parentRunId": self._parent}
         start = _milliseconds(record) - round(1000 * sum(record.own_seconds.values()))
         tags |= description.source(f"harness sweep {self._experiment}", record)
-        run = self._client.create_run(self._id, start_time=start, run_name=name, tags=tags)
+        run = self._client.create_run(self._id, start_time=start, run_name=visible(name), tags=tags)
         return str(run.info.run_id)
 
     def _fill(self, run_id: str, record: Record) -> None:
@@ -254,7 +255,7 @@ def _params(trial: Mapping[str, Any]) -> dict[str, str]:
     flat.pop("sampling.clip_text", None)
     if readout := Readout.of(trial):
         flat["trial.readout"] = readout.short
-    return {name: str(value)[:6000] for name, value in flat.items()}
+    return {name: visible(str(value))[:6000] for name, value in flat.items()}
 
 
 def _tags(record: Record) -> dict[str, str]:
@@ -276,7 +277,7 @@ def _tags(record: Record) -> dict[str, str]:
     if search := record.search:
         tags |= {f"search.{name}": search[name] for name in ("study", "proposal")}
         tags |= {"search.stopped": search["stopped"]["why"]} if "stopped" in search else {}
-    return {name: str(value)[:5000] for name, value in tags.items()}
+    return {name: visible(str(value))[:5000] for name, value in tags.items()}
 
 
 def _losses(folder: Path) -> list[float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import visible
 from harness.records import Lines, Record
 from harness.tracking.mirror import Mirror, Store, catch_up
 from harness.tracking.mlflow_store import MARK
@@ -319,3 +320,29 @@ def test_a_name_of_a_metric_has_only_what_mlflow_takes():
     name = metric_name("mean/clip_t/DreamBooth (lr=1e-05, λ=20, ‖Δθ‖ ≤ 3)/5 shots")
     _validate_metric_name(name)
     assert name == "mean/clip_t/DreamBooth lr 1e-05 λ 20 Δθ 3 /5 shots"
+
+
+def test_names_made_to_do_harm_are_words_in_the_mirror(folder):
+    names = {
+        "title": "a|b \x1b[31mred\nforged",
+        "subject": "../../rex\x00\u202egpj",
+        "backbone": "<svg onload=alert(1)>\r\x9b2J",
+        "dataset": "=HYPERLINK(1),\x00",
+        "params": {"lr": "\x1b[1m\x00"},
+    }
+    trial = record("a").trial | names
+    Lines(folder).append(record("a", trial=trial, error="\x00 no"))
+    Lines(folder).append(record("b", trial=trial | {"subject": "rex"}))
+    assert catch_up(Store(folder.parent, folder.name)) == 2
+    client, (parent,), runs = stored(folder)
+    assert len(runs) == 2
+    note = client.get_experiment_by_name(folder.name).tags["mlflow.note.content"]
+    words = note.splitlines()
+    for run in (parent, *runs):
+        words += [run.info.run_name, *run.data.params.values(), *run.data.tags.values()]
+        words += [one.dataset.name for one in run.inputs.dataset_inputs]
+    words.remove(parent.data.tags["mlflow.note.content"])
+    assert all(visible(line) == line for line in words)
+    (hostile,) = (run for run in runs if run.data.tags["harness.key"] == "a")
+    assert hostile.data.tags["subject"] == "../../rex\\x00\\u202egpj"
+    assert {f.path for f in client.list_artifacts(hostile.info.run_id)} == {"contact_sheet.png", "trial.json"}
