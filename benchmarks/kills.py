@@ -3,11 +3,11 @@
     python benchmarks/kills.py [--kills 100] [--seed 0]
 
 A sweep of the embedded benchmark is started as a user starts it. At a random moment SIGKILL goes to its
-driver, to one of its workers, to a process of Ray's own, or to all of them at once; whenever the command
-ends before the sweep is done it is given again. Every number of every record must equal that of the
-unbroken sweep, nothing may be lost or doubled, the tracking server must hold every run once, finished, and
-no process may be left. Prints a line for each sweep, then how many kills of which kind there were. Exit
-status 1 where something is not as it should be.
+driver, to one of its workers, to a process of Ray's own, or to all of them at once, or SIGTERM to the driver
+(``term``); whenever the command ends before the sweep is done it is given again. Every number of every
+record must equal that of the unbroken sweep, nothing may be lost or doubled, the tracking server must hold
+every run once, finished, and no process may be left. Prints a line for each sweep, then how many kills of
+which kind there were. Exit status 1 where something is not as it should be.
 
 ``kill_and_resume.py`` chooses the moments that hurt most; here chance does.
 """
@@ -29,9 +29,10 @@ from pathlib import Path
 from kill_and_resume import EXPERIMENT, differences, records_of, sweep
 
 MARK = "HARNESS_KILLS"
-KINDS = ("driver", "worker", "ray", "all")
-PATIENCE = 30.0
-"""Seconds within which what a sweep started must be gone once it has ended."""
+KINDS = ("driver", "worker", "ray", "all", "term")
+PATIENCE = 90.0
+"""Seconds within which what a sweep started must be gone once it has ended. Ray's agents try to tell its
+control service that they end; where that was killed with the driver, they give up after a minute."""
 
 
 def processes(mark: str) -> dict[int, str]:
@@ -44,27 +45,28 @@ def processes(mark: str) -> dict[int, str]:
     return {pid: words for pid, words in found.items() if words}
 
 
-def victims(kind: str, driver: int, mark: str) -> list[int]:
-    """Choose whom to kill: of workers and of Ray's own processes the one with the least number."""
+def victims(kind: str, driver: int, mark: str, chance: random.Random) -> list[int]:
+    """Choose whom to kill: of workers and of Ray's own processes any one."""
     there = processes(mark)
     workers = sorted(pid for pid, words in there.items() if words.startswith("ray::") and "Worker" in words)
     match kind:
-        case "driver":
+        case "driver" | "term":
             return [driver]
         case "worker":
-            return workers[:1]
+            return chance.sample(workers, min(1, len(workers)))
         case "ray":
-            return sorted(there.keys() - {driver, *workers})[:1]
+            others = sorted(there.keys() - {driver, *workers})
+            return chance.sample(others, min(1, len(others)))
         case _:
             return list(there)
 
 
-def kill(pids: list[int]) -> bool:
-    """Send SIGKILL; whether anybody was there to get it."""
+def kill(pids: list[int], number: signal.Signals = signal.SIGKILL) -> bool:
+    """Send a signal; whether anybody was there to get it."""
     hit = False
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
             hit = True
     return hit
 
@@ -80,17 +82,18 @@ def run_once(
         kind = chance.choice(KINDS)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return driver.wait(chance.uniform(0.5, seconds)), []
-        hit = kill(victims(kind, driver.pid, mark))
+        number = signal.SIGTERM if kind == "term" else signal.SIGKILL
+        hit = kill(victims(kind, driver.pid, mark, chance), number)
         return driver.wait(), [kind] if hit else []
 
 
-def left_over(mark: str) -> list[str]:
-    """Name the processes that outlive a sweep; they are killed then."""
-    until = time.monotonic() + PATIENCE
-    while (there := processes(mark)) and time.monotonic() < until:
+def left_over(mark: str) -> tuple[list[str], float]:
+    """Name what outlives a sweep for too long, which is killed then; say how long the last one did."""
+    began = time.monotonic()
+    while (there := processes(mark)) and time.monotonic() < began + PATIENCE:
         time.sleep(0.5)
     kill(list(there))
-    return [f"left over: {words[:60]}" for words in there.values()]
+    return [f"left over: {words[:60]}" for words in there.values()], time.monotonic() - began
 
 
 def main() -> None:
@@ -99,7 +102,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    chance, counts, bad, number = random.Random(options.seed), Counter[str](), 0, 0
+    chance, counts, bad, number, longest = random.Random(options.seed), Counter[str](), 0, 0, 0.0
     with tempfile.TemporaryDirectory() as place:
         yaml = Path(place) / "kills.yaml"
         yaml.write_text(EXPERIMENT)
@@ -116,7 +119,8 @@ def main() -> None:
             while status:
                 status, hit = run_once(yaml, runs, mark, chance, seconds)
                 hits += hit
-                wrong += left_over(mark)
+                left, lasted = left_over(mark)
+                wrong, longest = wrong + left, max(longest, lasted)
                 if status and not hit:
                     wrong.append(f"ended with {status} though nobody killed it")
                     break
@@ -131,6 +135,7 @@ def main() -> None:
                 print((runs.parent / f"{runs.name}.log").read_text()[-3000:], file=sys.stderr)
     kinds = ", ".join(f"{kind} {counts[kind]}" for kind in KINDS)
     print(f"{counts.total()} kills ({kinds}) over {number} sweeps; {bad} sweeps not as they should be")
+    print(f"the last process of a sweep outlived it by {longest:.0f} s at most")
     sys.exit(bad > 0)
 
 
