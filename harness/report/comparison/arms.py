@@ -86,13 +86,18 @@ def arms_of(selection: Selection) -> list[Arm]:
 
 
 def floor_of(selection: Selection, arm: Arm) -> Row | None:
-    """Find the base model's row, asked for the class noun, of the arm's data set and backbone.
+    """Find the base model's row of an arm: see :func:`base_of`."""
+    return base_of(selection, arm.rows[0])
 
-    Of several, the one that was sampled as the arm was.
+
+def base_of(selection: Selection, row: Row) -> Row | None:
+    """Find the base model's row, asked for the class noun, of a row's data set and backbone.
+
+    Of several, the one that was sampled as the row was.
     """
-    places = [row for row in selection.of("floor") if row.comparison_group[:2] == arm.group[:2]]
-    frozen = [row for row in places if row.method == "frozen"]
-    alike = [row for row in frozen if _sampling(row) == _sampling(arm.rows[0])]
+    places = [each for each in selection.of("floor") if each.comparison_group[:2] == row.comparison_group[:2]]
+    frozen = [each for each in places if each.method == "frozen"]
+    alike = [each for each in frozen if _sampling(each) == _sampling(row)]
     return next(iter([*alike, *frozen]), None)
 
 

@@ -10,7 +10,9 @@ from harness.methods import role_of
 from harness.metrics.registry import MEASURES
 from harness.records import Record
 from harness.report import stats
-from harness.report.comparison.arms import aligned, trains_on_outputs
+from harness.report.comparison.arms import aligned, base_of, readout_of, trains_on_outputs
+from harness.report.comparison.paired import LEAST_SUBJECTS
+from harness.report.comparison.protocol import FIDELITY
 from harness.report.rows import COLUMNS, Cell, Selection
 from harness.report.tables.markup import number
 from harness.report.values import outdated, values
@@ -44,6 +46,7 @@ def footnotes(
         note
         for note in (
             _bold_note(selection),
+            _unlearnt_note(selection),
             _outputs_note(selection),
             _alignment_note(selection),
             _shared_note(shown),
@@ -79,6 +82,28 @@ def _bold_note(selection: Selection) -> str | None:
         "the subjects that both have, at least 3, contains 0; not corrected for many comparisons). Floors, "
         "ceilings, exact zeros and drifts of the base model's own images do not compete; a lone method is "
         "not bold."
+    )
+
+
+def _unlearnt_note(selection: Selection) -> str | None:
+    """Name the fits that show no more of the subject than the base model does, by two standard errors."""
+    found: dict[str, list[str]] = {}
+    for row in selection.of("method"):
+        base = base_of(selection, row) if readout_of(row) is None else None
+        names = (FIDELITY.name, "dino_heldout", "dino")
+        name = next((name for name in names if base and name in row.cells and name in base.cells), None)
+        if base is None or name is None:
+            continue
+        gained = stats.paired_differences(row.cells[name].by_subject, base.cells[name].by_subject)
+        if len(gained) < LEAST_SUBJECTS:
+            continue
+        error = stats.standard_error(gained) or 0.0
+        if stats.mean(gained) < 2 * error:
+            words = f"{row.title}, {row.shots_in_words} (+{stats.mean(gained):.3f} ± {error:.3f})"
+            found.setdefault(name, []).append(words.replace("+-", "−"))
+    return " ".join(
+        f"Not two standard errors above the base model in {COLUMNS[name].title} (paired): {'; '.join(rows)}."
+        for name, rows in found.items()
     )
 
 

@@ -16,6 +16,8 @@ from harness.report.rows import COLUMNS, select
 from harness.report.tables.markup import escape, spread
 from harness.report.tables.method_table import COMPACT, FORMATS, MECHANISM, best, table
 
+UNLEARNT = "Not two standard errors above the base model"
+
 
 def rows_of(text: str) -> dict[str, list[str]]:
     """Parse the first Markdown table: title → cells."""
@@ -412,3 +414,23 @@ def test_a_number_of_another_version_of_its_measure_is_left_out_and_the_footnote
     assert rows_of(text)["Method"] == ["n", "DINO ↑"]
     assert rows_of(text)["DreamBooth"] == ["3", "0.600 ± 0.058"]
     assert "Left out, empty everywhere: KID (recorded as version 2, now 3; a sweep scores it again)" in text
+
+
+def test_a_row_that_shows_no_more_of_the_subject_than_the_base_model_says_so(make):
+    base = pair(make, "frozen", [0.30, 0.40, 0.50], shots=0)
+    clear = pair(make, "dreambooth", [0.40, 0.49, 0.61])  # .10 ± .006 above it
+    # .03, −.01 and .04 above: mean .02, s.e. .0153
+    doubtful = pair(make, "dreambooth_lora", [0.33, 0.39, 0.54])
+    below = pair(make, "custom_diffusion", [0.28, 0.38, 0.49])  # .0167 below it, s.e. .0033
+    between = pair(make, "dreambooth", [0.30, 0.40, 0.50], readout={"kind": "scale", "value": 0.1})
+    said = [
+        line for line in table([*base, *clear, *doubtful, *below, *between]).splitlines() if UNLEARNT in line
+    ]
+    (line,) = said
+    assert line.endswith(
+        "in DINO (paired): DreamBooth-LoRA, 5 shots (+0.020 ± 0.015); "
+        "Custom Diffusion, 5 shots (−0.017 ± 0.003)."
+    )
+    assert UNLEARNT not in table([*base, *clear])
+    assert UNLEARNT not in table([*doubtful])  # no base model to set it against
+    assert UNLEARNT not in table([*base[:2], *doubtful[:2]])  # two subjects say nothing
