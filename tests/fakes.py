@@ -89,7 +89,9 @@ class FakeCatalog:
     def method_source(self, name: str) -> str | None:
         return self.sources.get(name)
 
-    def skip_reason(self, name: str, params: Any, subject: str, backbone: BackboneSpec) -> str | None:
+    def skip_reason(
+        self, name: str, params: Any, lipschitz: Any, subject: str, backbone: BackboneSpec
+    ) -> str | None:
         return f"{subject} is skipped" if params.get("mischief") == f"skip-{subject}" else None
 
     def check(self, trials: Any) -> None:

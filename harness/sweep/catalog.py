@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from harness.api import Lipschitz
 from harness.errors import ConfigError, one_line
 from harness.specs import BackboneSpec, EncoderSpec, Trial
 
@@ -37,9 +38,14 @@ class Catalog(Protocol):
         ...
 
     def skip_reason(
-        self, name: str, params: Mapping[str, Any], subject: str, backbone: BackboneSpec
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        lipschitz: Lipschitz | None,
+        subject: str,
+        backbone: BackboneSpec,
     ) -> str | None:
-        """Say why a method cannot be tried on a subject with a backbone; None where it can."""
+        """Say why a constrained method cannot be tried on a subject with a backbone; None where it can."""
         ...
 
     def check(self, trials: Sequence[Trial]) -> None:
@@ -133,14 +139,23 @@ class Installed:
         return methods.own_source(name)
 
     def skip_reason(
-        self, name: str, params: Mapping[str, Any], subject: str, backbone: BackboneSpec
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        lipschitz: Lipschitz | None,
+        subject: str,
+        backbone: BackboneSpec,
     ) -> str | None:
         from harness import methods
+        from harness.diffusion.constraints.combination import Combination
 
         if subject not in self._bare:
             self._bare[subject] = self.dataset.shots(subject, 0, 0)
         method = methods.build(self.method(name), params)
-        return method.skip(self._bare[subject], self._family(backbone) or "")
+        family = self._family(backbone) or ""
+        constraints = Combination.read(lipschitz.settings()).members if lipschitz else ()
+        reasons = (constraint.skip(family) for constraint in constraints)
+        return method.skip(self._bare[subject], family) or next(filter(None, reasons), None)
 
     def _family(self, backbone: BackboneSpec) -> str | None:
         """The family that a base model's folder says it is of, looked at once."""

@@ -52,7 +52,7 @@ def trials_of(
         variants = list(_variants(entry, place, backbone, catalog, experiment))
         settings = list(experiment.sampling.each(entry.sampling))
         for variant, sampling, subject in itertools.product(variants, settings, subjects):
-            reason = catalog.skip_reason(variant.method, variant.params, subject, backbone)
+            reason = catalog.skip_reason(variant.method, variant.params, variant.lipschitz, subject, backbone)
             if reason is not None:
                 yield Skip(variant.title, backbone.name, subject, reason)
                 continue

@@ -118,7 +118,7 @@ def test_the_published_data_set_reads_whole():
     data.check(data.subjects(), [1, 3])
 
 
-@pytest.mark.parametrize(("model", "count"), [("sd15", 1440), ("sdxl", 720), ("sd3", 630)])
+@pytest.mark.parametrize(("model", "count"), [("sd15", 1710), ("sdxl", 720), ("sd3", 630)])
 def test_the_published_protocol_expands(clone, model, count):
     """3 rows without photos and the others at 1, 3 and all shots, on 30 subjects; 4 pictures a prompt."""
     path = Path(__file__).parents[2] / "experiments" / f"dreambench_{model}.yaml"

@@ -19,6 +19,7 @@ class Family:
     networks   folders with weights, the denoiser's first; ``others`` those without
     blocks     regular expression: its match at the beginning of a parameter's name in the denoiser is the
                block that it belongs to
+    crosses    whether the denoiser has cross-attention, with keys and values of the text alone
     samplers   names that ``sampling.sampler`` may take
     options    keys of a backbone in a YAML that mean something to the family
     """
@@ -30,6 +31,7 @@ class Family:
     samplers: tuple[str, ...]
     blocks: str
     options: tuple[str, ...] = ()
+    crosses: bool = True
 
     @property
     def denoiser(self) -> str:
@@ -70,6 +72,7 @@ FAMILIES: dict[str, Family] = {
         samplers=("euler",),
         blocks=r"transformer_blocks\.\d+",
         options=("text_encoder_3",),
+        crosses=False,
     ),
 }
 

@@ -143,6 +143,10 @@ class Constraint(AtWork):
         """Whether trainings are given a bank, made before anything is handed out and charged to the fit."""
         return False
 
+    def skip(self, family: str) -> str | None:
+        """Say why no model of a family can be constrained so; None where it can."""
+        return None
+
     @property
     def trains_on_outputs(self) -> bool:
         """Whether it is marked †: it acts on a distance of outputs, the axis of a drift budget."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from harness.diffusion.backbones.families import FAMILIES
 from harness.diffusion.constraints.base import AtWork, Axis, Constraint, Look, Training
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class NullSpace(Constraint):
     def uses_bank(self) -> bool:
         """Its prompts are the text whose directions are kept."""
         return True
+
+    def skip(self, family: str) -> str | None:
+        """Joint attention has no keys and values of the text alone."""
+        known = FAMILIES.get(family)
+        return None if known is None or known.crosses else f"null_space: no cross-attention in {family!r}"
 
     @property
     def trains_on_outputs(self) -> bool:

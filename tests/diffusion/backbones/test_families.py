@@ -25,6 +25,7 @@ from harness.diffusion.backbones.families import FAMILIES, Family, pipeline_part
 from harness.diffusion.backbones.loading import load_backbone, without_weights
 from harness.diffusion.backbones.stable_diffusion import StableDiffusion
 from harness.diffusion.constraints.active import ActiveConstraints
+from harness.diffusion.constraints.null_space import NullSpace
 from harness.diffusion.denoising import DenoisingLoss
 from harness.diffusion.draws import stream
 from harness.diffusion.lipschitz import Full, penalty_value
@@ -288,6 +289,13 @@ def test_methods_skip_no_family_but_for_the_reasons_listed(name):
         if hasattr(kind, "added_kv"):
             reason = kind(added_kv=True).skip(subject, family)
             assert reason == SKIPS.get((name, family))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_without_cross_attention_has_no_null_space_and_says_so_before_anything_is_loaded(name):
+    crosses = FAMILIES[name].load_class().cross_attention is not None
+    reason = NullSpace(null_space=2).skip(name)
+    assert reason == (None if crosses else f"null_space: no cross-attention in {name!r}")
 
 
 def test_custom_diffusion_on_sd3_trains_the_images_keys_and_values_and_the_texts_if_asked(sd3):
