@@ -30,10 +30,9 @@ class DirectConsistency:
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # Not tuned yet: what plain DreamBooth had before experiments/tuning/search.yaml.
-        "toybox": {"steps": 200, "batch": 4, "lr": 4e-4},
+        "toybox": {"steps": 200, "batch": 4, "lr": 1.22e-4, "beta": 45.2, "lr_decay": "linear"},
     }
-    sources: ClassVar[dict[str, str]] = {"toybox": "not tuned yet"}
+    sources: ClassVar[dict[str, str]] = {"toybox": "experiments/tuning/rivals.yaml"}
 
     steps: Count = 1000
     lr: Positive = 2e-6

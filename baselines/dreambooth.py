@@ -42,11 +42,22 @@ class DreamBooth:
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # Of experiments/tuning/search.yaml, as all presets of this name: plain, with class images, and what
+        # Of experiments/tuning/search.yaml: plain, with class images, and what
         # goes with ``lipschitz: {penalty: 14.4}``.
         "toybox": {"steps": 50, "batch": 4, "lr": 2.58e-4, "prior_count": 32},
         "toybox-prior": {"steps": 100, "batch": 4, "lr": 2.43e-4, "prior_count": 32, "prior_weight": 0.02},
         "toybox-penalty": {"steps": 50, "batch": 4, "lr": 3.57e-4, "prior_count": 32},
+        # Of experiments/tuning/rivals.yaml: with images of the bank, and what goes with
+        # ``lipschitz: {penalty: 0.289, norm: activation}``.
+        "toybox-bank": {
+            "steps": 200,
+            "batch": 4,
+            "lr": 1.24e-4,
+            "prior_count": 32,
+            "prior_weight": 0.0836,
+            "prior_prompts": "bank",
+        },
+        "toybox-activation": {"steps": 200, "batch": 4, "lr": 3.24e-4, "prior_count": 32},
         # rlgnswk/Preserve-and-Personalize @ 2da3509, SD1.5/pnp_sd15_full.py: num_train_steps, learning_rate,
         # batch_size, optim.Adam without decay, no clipping. Its λ = 500 is ``lipschitz: {penalty: 500}``.
         "paper-sd15": {"steps": 1000, "lr": 2e-6, "batch": 1, "optimizer": "adam"},
@@ -78,6 +89,8 @@ class DreamBooth:
         "toybox": "experiments/tuning/search.yaml",
         "toybox-prior": "experiments/tuning/search.yaml",
         "toybox-penalty": "experiments/tuning/search.yaml, beside lipschitz: {penalty: 14.4}",
+        "toybox-bank": "experiments/tuning/rivals.yaml",
+        "toybox-activation": "experiments/tuning/rivals.yaml, beside {penalty: 0.289, norm: activation}",
         "paper-sd15": "rlgnswk/Preserve-and-Personalize @ 2da3509, SD1.5/pnp_sd15_full.py",
         "diffusers-sd15": "huggingface/diffusers @ 58eb52c, examples/dreambooth/train_dreambooth.py",
         "diffusers-sd15-prior": "huggingface/diffusers @ 58eb52c, examples/dreambooth/train_dreambooth.py",

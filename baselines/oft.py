@@ -32,8 +32,14 @@ class OrthogonalFineTuning:
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # A guess: entries of Q are angles, of which 2e-3 a step for 100 steps turn a block noticeably.
-        "toybox": {"steps": 100, "batch": 4, "lr": 2e-3, "prior_count": 32},
+        "toybox": {
+            "steps": 100,
+            "batch": 4,
+            "lr": 2.02e-4,
+            "blocks": 2,
+            "prior_count": 32,
+            "lr_decay": "linear",
+        },
         # Zeju1997/oft @ 5f024e5, oft-db/train_dreambooth_oft.sh: steps, lr, batch, blocks (r), class images.
         # Its eps of 6e-5 is multiplied by a layer's size there, unlike in PEFT: rotations are free here.
         "oft-sd15": {
@@ -46,7 +52,7 @@ class OrthogonalFineTuning:
         },
     }
     sources: ClassVar[dict[str, str]] = {
-        "toybox": "not searched yet",
+        "toybox": "experiments/tuning/rivals.yaml",
         "oft-sd15": "Zeju1997/oft @ 5f024e5, oft-db/train_dreambooth_oft.sh, without its constraint",
     }
 

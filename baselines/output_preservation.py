@@ -32,10 +32,9 @@ class OutputPreservation:
     uses_shots: ClassVar[bool] = True
     trains_on: ClassVar[str] = "outputs"
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # Not tuned yet: what plain DreamBooth had before experiments/tuning/search.yaml.
-        "toybox": {"steps": 200, "batch": 4, "lr": 4e-4},
+        "toybox": {"steps": 200, "batch": 4, "lr": 1.25e-4, "mu": 0.271},
     }
-    sources: ClassVar[dict[str, str]] = {"toybox": "not tuned yet"}
+    sources: ClassVar[dict[str, str]] = {"toybox": "experiments/tuning/rivals.yaml"}
 
     steps: Count = 1000
     lr: Positive = 2e-6

@@ -28,10 +28,9 @@ class SVDiff:
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # Not tuned yet.
-        "toybox": {"steps": 200, "batch": 4, "lr": 4e-3, "prior_count": 32},
+        "toybox": {"steps": 100, "batch": 4, "lr": 2.14e-2, "prior_count": 32},
     }
-    sources: ClassVar[dict[str, str]] = {"toybox": "not tuned yet"}
+    sources: ClassVar[dict[str, str]] = {"toybox": "experiments/tuning/rivals.yaml"}
 
     steps: Count = 500
     lr: Positive = 1e-3

@@ -33,14 +33,13 @@ class TLoRA:
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # A guess: DreamBooth-LoRA's settings; half of the rank stays, as in the paper.
-        "toybox": {"steps": 70, "batch": 4, "lr": 4e-3, "rank": 16, "least_rank": 8, "alpha": 27.0},
+        "toybox": {"steps": 100, "batch": 4, "lr": 3e-3, "rank": 16, "least_rank": 4, "alpha": 27.0},
         # ControlGenAI/T-LoRA @ 602c4f7, README.md: epochs of one image, ranks; train.py: rate, batch, decay,
         # alpha_rank_scale; tlora/model/lora.py: alpha = rank.
         "tlora-sdxl": {"steps": 800, "lr": 1e-4, "batch": 1, "rank": 64, "least_rank": 32, "alpha": 64.0},
     }
     sources: ClassVar[dict[str, str]] = {
-        "toybox": "not searched yet",
+        "toybox": "experiments/tuning/rivals.yaml",
         "tlora-sdxl": "ControlGenAI/T-LoRA @ 602c4f7, train.py, with A alone orthogonal",
     }
 

@@ -33,14 +33,13 @@ class TokenLoRA:
     changes_weights: ClassVar[bool] = True
     uses_shots: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # A guess: DreamBooth-LoRA's rate and rank, a longer course for a quarter of its layers.
-        "toybox": {"steps": 100, "batch": 4, "lr": 4e-3, "rank": 16, "alpha": 16.0},
+        "toybox": {"steps": 50, "batch": 4, "lr": 1.48e-2, "rank": 16, "alpha": 16.0},
         # YuqiPeng77/TARA @ 1b5c722. README.md, "Train on Stable Diffusion 1.5": steps, lr, batch;
         # train_dreambooth_tara_sd.py: lora_r, lora_alpha, adam_weight_decay, max_grad_norm.
         "tara-sd15": {"steps": 1000, "lr": 1e-4, "batch": 1, "rank": 8, "alpha": 32.0},
     }
     sources: ClassVar[dict[str, str]] = {
-        "toybox": "not searched yet",
+        "toybox": "experiments/tuning/rivals.yaml",
         "tara-sd15": "YuqiPeng77/TARA @ 1b5c722, train_dreambooth_tara_sd.py, without its attention loss",
     }
 

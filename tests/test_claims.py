@@ -4,7 +4,10 @@ import claims as c
 import pytest
 
 from harness import records
+from harness.report import stats
+from harness.report.merit import merit_by_subject
 from harness.report.rows import select
+from harness.report.tables.best_settings import MERITS, chosen, ranked
 from harness.report.tables.curve_differences import compare
 
 FLOOR, CEILING = ("frozen", {}), ("real_ae", {})
@@ -232,6 +235,24 @@ def test_the_header_says_what_alignment_does_to_the_subject(weight, place):
     assert set(weights) == {0, 0.01, 0.1, 1.0}
     words = f"{c.difference(weights[weight], weights[0], 'dino_context')} at {place}"
     assert words in c.text("experiments/curves.yaml")
+
+
+def merits(row):
+    """Merit, DINO in context, accessories and drift of a setting, as the header of the rivals lists them."""
+    merit = stats.mean(merit_by_subject(row.records, MERITS["composition"]).by_subject.values())
+    scores = (c.mean(row, name) for name in ("dino_context", "prompt_accuracy_accessory"))
+    return ", ".join((c.number(merit), *scores, c.mean(row, "noise_l2", 2).removesuffix(".00")))
+
+
+@pytest.mark.parametrize("study", range(8))
+def test_the_header_of_the_rivals_says_what_was_taken_and_what_it_reached(study):
+    groups = [
+        group
+        for group in ranked(records.read(c.REPOSITORY / "results" / "tuning-rivals"))
+        if any(record.search for each in group for record in each.row.records)
+    ]
+    assert len(groups) == 8
+    assert merits(chosen(groups[study]).row) in c.text("experiments/tuning/rivals.yaml")
 
 
 def test_numbers_are_written_as_texts_write_them():

@@ -19,7 +19,7 @@ from harness.toybox.confirmation import confirmation
 
 RESULTS = Path(__file__).parents[1] / "results"
 EXPERIMENTS = sorted(path.parent for path in RESULTS.glob("*/records.jsonl"))
-LARGEST = 5_000_000
+LARGEST = 5_500_000
 EXTENDED = ("tuning-search", "curves")
 """Run in two sittings, with rows or proposals that came later."""
 MEASURED = ("dino_heldout", "prompt_accuracy_accessory")
@@ -94,24 +94,35 @@ def test_five_shots_teach_more_than_nothing(method):
         assert stats.mean(gains) > 2 * stats.standard_error(gains)
 
 
-SEARCH = "tuning-search"
+SEARCH, RIVALS = "tuning-search", "tuning-rivals"
 PRESETS = {
-    "DreamBooth": ("dreambooth", "toybox"),
-    "DreamBooth + prior": ("dreambooth", "toybox-prior"),
-    "DreamBooth + penalty": ("dreambooth", "toybox-penalty"),
-    "DreamBooth-LoRA": ("dreambooth_lora", "toybox"),
-    "Custom Diffusion": ("custom_diffusion", "toybox"),
-    "Textual Inversion": ("textual_inversion", "toybox"),
+    (SEARCH, "DreamBooth"): ("dreambooth", "toybox"),
+    (SEARCH, "DreamBooth + prior"): ("dreambooth", "toybox-prior"),
+    (SEARCH, "DreamBooth + penalty"): ("dreambooth", "toybox-penalty"),
+    (SEARCH, "DreamBooth-LoRA"): ("dreambooth_lora", "toybox"),
+    (SEARCH, "Custom Diffusion"): ("custom_diffusion", "toybox"),
+    (SEARCH, "Textual Inversion"): ("textual_inversion", "toybox"),
+    (RIVALS, "Output preservation †"): ("output_preservation", "toybox"),
+    (RIVALS, "DreamBooth + bank"): ("dreambooth", "toybox-bank"),
+    (RIVALS, "DreamBooth + penalty"): ("dreambooth", "toybox-activation"),
+    (RIVALS, "DCO"): ("dco", "toybox"),
+    (RIVALS, "SVDiff"): ("svdiff", "toybox"),
+    (RIVALS, "OFT"): ("oft", "toybox"),
+    (RIVALS, "T-LoRA"): ("t_lora", "toybox"),
+    (RIVALS, "Token-LoRA"): ("token_lora", "toybox"),
 }
-"""Study of the search → the method and its preset that is what was taken."""
+"""Search and study → the method and its preset that is what was taken."""
 
 
-def taken():
+def taken(search):
     """Study → the setting that ``harness best`` takes: parameters, and the penalty."""
     found = {}
-    for group in best_settings.ranked(records.read(RESULTS / SEARCH)):
+    for group in best_settings.ranked(records.read(RESULTS / search)):
         row = best_settings.chosen(group).row
-        (study,) = {r.search["study"] for each in group for r in each.row.records if r.search}
+        studies = {r.search["study"] for each in group for r in each.row.records if r.search}
+        if not studies:  # what stood beside the search
+            continue
+        (study,) = studies
         params = dict(row.records[0].trial["params"])
         if row.setting.get("readout.kind") == "steps":
             params["steps"] = row.setting["readout.value"]
@@ -123,9 +134,10 @@ def written(params):
     return json.dumps(params, sort_keys=True)
 
 
-def test_every_method_was_given_as_many_proposals():
+@pytest.mark.parametrize("search", [SEARCH, RIVALS])
+def test_every_method_was_given_as_many_proposals(search):
     points = {}
-    for record in records.read(RESULTS / SEARCH):
+    for record in records.read(RESULTS / search):
         if record.search:
             points.setdefault(record.search["study"], set()).add(written(record.search["point"]))
     assert {len(found) for found in points.values()} == {16}
@@ -144,12 +156,11 @@ def test_the_merit_on_toybox_is_recovered_from_the_committed_records():
             assert group[0].merit.by_subject[record.trial["subject"]] == pytest.approx(merit, abs=1e-12)
 
 
-@pytest.mark.parametrize("study", PRESETS)
-def test_presets_are_what_the_search_chose(study):
-    name, preset = PRESETS[study]
-    assert (
-        written(methods.resolve_params(methods.load(name), {}, "toybox", preset=preset)) == taken()[study][0]
-    )
+@pytest.mark.parametrize(("search", "study"), PRESETS)
+def test_presets_are_what_the_search_chose(search, study):
+    name, preset = PRESETS[search, study]
+    held = methods.resolve_params(methods.load(name), {}, "toybox", preset=preset)
+    assert written(held) == taken(search)[study][0]
 
 
 def test_fewshot_compares_the_methods_at_the_settings_that_the_search_chose():
@@ -158,7 +169,7 @@ def test_fewshot_compares_the_methods_at_the_settings_that_the_search_chose():
         (each.method, written(each.params), each.lipschitz.penalty if each.lipschitz else None)
         for each in found
     }
-    assert {(PRESETS[study][0], *setting) for study, setting in taken().items()} <= ran
+    assert {(PRESETS[SEARCH, study][0], *setting) for study, setting in taken(SEARCH).items()} <= ran
 
 
 @pytest.mark.parametrize(("method", "least"), [("dreambooth", 0.4), ("dreambooth_lora", 0.2)])
