@@ -238,21 +238,24 @@ def test_the_header_says_what_alignment_does_to_the_subject(weight, place):
 
 
 def merits(row):
-    """Merit, DINO in context, accessories and drift of a setting, as the header of the rivals lists them."""
-    merit = stats.mean(merit_by_subject(row.records, MERITS["composition"]).by_subject.values())
+    """Merit, its standard error, DINO in context, accessories and drift of a setting, as texts write them."""
+    merit = merit_by_subject(row.records, MERITS["composition"]).by_subject.values()
     scores = (c.mean(row, name) for name in ("dino_context", "prompt_accuracy_accessory"))
-    return ", ".join((c.number(merit), *scores, c.mean(row, "noise_l2", 2).removesuffix(".00")))
+    ends = c.number(stats.mean(merit)), c.number(stats.standard_error(merit))
+    return *ends, *scores, c.mean(row, "noise_l2", 2).removesuffix(".00")
 
 
 @pytest.mark.parametrize("study", range(8))
-def test_the_header_of_the_rivals_says_what_was_taken_and_what_it_reached(study):
+def test_header_and_data_sheet_say_of_the_rivals_what_was_taken_and_what_it_reached(study):
     groups = [
         group
         for group in ranked(records.read(c.REPOSITORY / "results" / "tuning-rivals"))
         if any(record.search for each in group for record in each.row.records)
     ]
     assert len(groups) == 8
-    assert merits(chosen(groups[study]).row) in c.text("experiments/tuning/rivals.yaml")
+    merit, error, fidelity, accessory, drift = merits(chosen(groups[study]).row)
+    assert f"{merit}, {fidelity}, {accessory}, {drift}" in c.text("experiments/tuning/rivals.yaml")
+    assert f"| {merit} ± {error} | {fidelity} | {accessory} |" in c.text("docs/toybox.md")
 
 
 def test_numbers_are_written_as_texts_write_them():
