@@ -5,9 +5,11 @@ The file only grows; of several lines with one key the last one holds. Knows not
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -21,6 +23,8 @@ from harness.errors import RecordsError
 from harness.files import unwritable, write_atomically
 
 FILE = "records.jsonl"
+PACKED = "records.jsonl.gz"
+"""What came before the lines of FILE, packed: how large results are committed. Only read."""
 WANTED = "wanted.json"
 
 
@@ -184,33 +188,45 @@ class Lines:
         return self._read(Outline)
 
     def _read(self, kind: type[_Kind]) -> Iterator[_Kind]:
-        line = b"\n"
-        try:
-            with self.path.open("rb") as file:
-                for number, line in enumerate(file, start=1):
-                    if line.endswith(b"\n"):
-                        yield self._record(number, line, kind)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise RecordsError(f"{self.path}: cannot be read: {error.strerror}") from error
-        if not line.endswith(b"\n"):
-            warnings.warn(
-                f"{self.path}: the last line is cut off ({len(line)} bytes) and does not count", stacklevel=2
-            )
+        for path, opened in ((self.path.with_name(PACKED), gzip.open), (self.path, open)):
+            line = b"\n"
+            try:
+                with opened(path, "rb") as file:
+                    for number, line in enumerate(file, start=1):
+                        if line.endswith(b"\n"):
+                            yield _record(path, number, line, kind)
+            except FileNotFoundError:
+                continue
+            except (OSError, EOFError, zlib.error) as error:
+                why = getattr(error, "strerror", None) or error
+                raise RecordsError(f"{path}: cannot be read: {why}") from error
+            if not line.endswith(b"\n"):
+                cut = f"{path}: the last line is cut off ({len(line)} bytes) and does not count"
+                warnings.warn(cut, stacklevel=2)
 
-    def _record(self, number: int, line: bytes, kind: type[_Kind]) -> _Kind:
-        try:
-            return kind.model_validate_json(line)
-        except ValidationError as error:
-            unknown = [str(each["loc"][0]) for each in error.errors() if each["type"] == "extra_forbidden"]
-            if unknown:
-                raise RecordsError(
-                    f"{self.path}:{number}: written by a newer version of harness than this one, "
-                    f"{__version__}, which does not know {unknown[0]!r}; read it with that version"
-                ) from None
-            why = error.errors()[0]["msg"]
-            raise RecordsError(f"{self.path}:{number}: not a record ({why}); move the line away") from None
+
+def _record(path: Path, number: int, line: bytes, kind: type[_Kind]) -> _Kind:
+    try:
+        return kind.model_validate_json(line)
+    except ValidationError as error:
+        unknown = [str(each["loc"][0]) for each in error.errors() if each["type"] == "extra_forbidden"]
+        if unknown:
+            raise RecordsError(
+                f"{path}:{number}: written by a newer version of harness than this one, "
+                f"{__version__}, which does not know {unknown[0]!r}; read it with that version"
+            ) from None
+        why = error.errors()[0]["msg"]
+        raise RecordsError(f"{path}:{number}: not a record ({why}); move the line away") from None
+
+
+def has_records(folder: Path) -> bool:
+    """Whether a folder has records."""
+    return any((folder / name).is_file() for name in (FILE, PACKED))
+
+
+def run_directories(runs: Path) -> list[Path]:
+    """List the folders in a folder that have records, by name."""
+    return sorted({path.parent for name in (FILE, PACKED) for path in runs.glob(f"*/{name}")})
 
 
 def read(folder: Path) -> list[Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from harness import records
 from harness.errors import BusyError, RecordsError
 from harness.files import locked
-from harness.records import Lines, Outline, Record, read
+from harness.records import PACKED, Lines, Outline, Record, has_records, read, run_directories
 
 
 def record(key: str = "a", status: str = "done", **changes) -> Record:
@@ -209,3 +210,26 @@ def test_an_outline_says_what_planning_asks_and_holds_nothing_else(tmp_path):
     assert outline.provenance == {"fit_shared": True}
     unread = set(Outline.model_fields) - read_whole - {"provenance"}
     assert all(getattr(outline, name) is None for name in unread)
+
+
+def test_packed_records_come_before_the_others_and_are_read_alike(tmp_path):
+    before = [record("a", scores={"dino": 0.1 + 0.2}), record("b")]
+    (tmp_path / "x").mkdir()
+    assert not has_records(tmp_path / "x")
+    data = b"".join(each.line() for each in before)
+    (tmp_path / "x" / PACKED).write_bytes(gzip.compress(data))
+    assert has_records(tmp_path / "x") and run_directories(tmp_path) == [tmp_path / "x"]
+    assert read(tmp_path / "x") == before
+    Lines(tmp_path / "x").append(record("a", "failed"))
+    assert [(each.key, each.status) for each in read(tmp_path / "x")] == [("b", "done"), ("a", "failed")]
+    assert [each.key for each in Lines(tmp_path / "x").outlines()] == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-20], lambda data: b"no" + data, lambda data: data[:30]]
+)
+def test_damaged_packed_records_are_one_line(tmp_path, damage):
+    packed = gzip.compress(b"".join(record(key).line() for key in "abcdefgh"))
+    (tmp_path / PACKED).write_bytes(damage(packed))
+    with pytest.raises(RecordsError, match=rf"{PACKED}: cannot be read: "):
+        read(tmp_path)

@@ -18,8 +18,8 @@ from harness.sweep.grid import trials
 from harness.toybox.confirmation import confirmation
 
 RESULTS = Path(__file__).parents[1] / "results"
-EXPERIMENTS = sorted(path.parent for path in RESULTS.glob("*/records.jsonl"))
-LARGEST = 5_500_000
+EXPERIMENTS = records.run_directories(RESULTS)
+LARGEST = 5_000_000
 EXTENDED = ("tuning-search", "curves")
 """Run in two sittings, with rows or proposals that came later."""
 MEASURED = ("dino_heldout", "prompt_accuracy_accessory")

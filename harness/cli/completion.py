@@ -22,9 +22,9 @@ def experiments(ctx: Any, incomplete: str) -> Offers:
 
 def swept(ctx: Any, incomplete: str) -> Offers:
     """Offer what has records: run directories, and YAML files here."""
-    from harness.records import FILE
+    from harness.records import run_directories
 
-    found = {path.parent.name: "run directory" for path in _runs(ctx).glob(f"*/{FILE}")}
+    found = {folder.name: "run directory" for folder in run_directories(_runs(ctx))}
     return _starting(found | dict(_files(incomplete)), incomplete)
 
 

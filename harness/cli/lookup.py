@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.cli.shipped import shipped
 from harness.config import strict_yaml
 from harness.errors import ConfigError, one_of
-from harness.records import FILE, Record, read
+from harness.records import Record, has_records, read, run_directories
 
 
 def run_folder(experiment: str, runs: Path) -> Path:
@@ -15,14 +15,14 @@ def run_folder(experiment: str, runs: Path) -> Path:
     path = Path(experiment)
     if is_yaml(path):
         name = str(strict_yaml.read(path).get("name", path.stem))
-    elif (path / FILE).is_file():
+    elif has_records(path):
         return path.resolve()
     else:
         name = experiment
     folder = runs / name
-    if (folder / FILE).is_file():
+    if has_records(folder):
         return folder.resolve()
-    known = [entry.parent.name for entry in runs.glob(f"*/{FILE}")]
+    known = [folder.name for folder in run_directories(runs)]
     if is_yaml(path):
         raise ConfigError(f"{folder}: no records yet; `harness sweep {experiment}` makes them")
     raise ConfigError(f"{one_of(name, known, noun='experiment')} (in {runs}/, or the path of a YAML file)")
@@ -44,9 +44,9 @@ def experiment_file(experiment: Path, runs: Path) -> Path:
 def find_record(key: str, runs: Path) -> tuple[Path, Record]:
     """Find the record whose key starts with ``key`` in any run directory. Raises ConfigError."""
     found = [
-        (entry.parent, record)
-        for entry in sorted(runs.glob(f"*/{FILE}"))
-        for record in read(entry.parent)
+        (folder, record)
+        for folder in run_directories(runs)
+        for record in read(folder)
         if record.key.startswith(key)
     ]
     if not found:

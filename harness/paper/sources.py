@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.paper.pages import Entry, Measured
-from harness.records import FILE, read_current
+from harness.records import has_records, read_current
 from harness.report.rows import Row, Selection, select
 from harness.report.stats import paired_interval, t_interval
 
@@ -22,7 +22,7 @@ class Sources:
 
     def folder(self, experiment: str) -> Path | None:
         """Where an experiment's records are; None where it has not been run."""
-        return next((at / experiment for at in self.folders if (at / experiment / FILE).is_file()), None)
+        return next((at / experiment for at in self.folders if has_records(at / experiment)), None)
 
     def selection(self, experiment: str) -> Selection | None:
         """Average an experiment's records into rows; None where none is done."""

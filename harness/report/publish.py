@@ -58,7 +58,7 @@ def is_current(folder: Path) -> bool:
 def _stamp(folder: Path) -> bytes:
     """Digest what the tables are made from: records, the list of those wanted, the program's version."""
     total = hashlib.sha256(__version__.encode())
-    for name in (records.FILE, records.WANTED):
+    for name in (records.FILE, records.PACKED, records.WANTED):
         path = folder / name
         total.update(path.read_bytes() if path.is_file() else b"")
     return total.hexdigest().encode()
