@@ -18,7 +18,7 @@ from harness.report.html import document
 from harness.trial.timing import Clock
 
 ROOT = Path(harness.__file__).parent
-SAYS_WHEN = {"records.py", "trial/provenance.py"}
+SAYS_WHEN = {"files.py", "trial/provenance.py"}
 """Who may ask for the time of day: to say who holds a folder since when, and when a trial finished."""
 
 
