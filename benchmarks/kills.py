@@ -28,7 +28,8 @@ from pathlib import Path
 
 from kill_and_resume import EXPERIMENT, differences, records_of, sweep
 
-MARK = "HARNESS_KILLS"
+MARK, WORKER = "HARNESS_KILLS", "ray::ResourceTrainable"
+"""What every process of a sweep has in its environment, and what Ray calls one that does trials."""
 KINDS = ("driver", "worker", "ray", "all", "term")
 PATIENCE = 90.0
 """Seconds within which what a sweep started must be gone once it has ended. Ray's agents try to tell its
@@ -48,7 +49,7 @@ def processes(mark: str) -> dict[int, str]:
 def victims(kind: str, driver: int, mark: str, chance: random.Random) -> list[int]:
     """Choose whom to kill: of workers and of Ray's own processes any one."""
     there = processes(mark)
-    workers = sorted(pid for pid, words in there.items() if words.startswith("ray::") and "Worker" in words)
+    workers = sorted(pid for pid, words in there.items() if words.startswith(WORKER))
     match kind:
         case "driver" | "term":
             return [driver]

@@ -25,6 +25,7 @@ def row(experiment: str, method: str, shots: int = 5, **settings: object) -> Row
     wanted: dict[str, object] = dict.fromkeys(absent)
     for name, value in settings.items():
         part = {"penalty": "lipschitz", "bound": "lipschitz", "norm": "lipschitz", "value": "readout"}
+        part["null_space"] = "lipschitz"
         part["guidance"] = "sampling"
         wanted[f"{part.get(name, 'params')}.{name}"] = value
     (found,) = [

@@ -255,7 +255,28 @@ def test_header_and_data_sheet_say_of_the_rivals_what_was_taken_and_what_it_reac
     assert len(groups) == 8
     merit, error, fidelity, accessory, drift = merits(chosen(groups[study]).row)
     assert f"{merit}, {fidelity}, {accessory}, {drift}" in c.text("experiments/tuning/rivals.yaml")
-    assert f"| {merit} ± {error} | {fidelity} | {accessory} |" in c.text("docs/toybox.md")
+    sheet = c.text("docs/toybox.md")
+    assert f"| {merit} ± {error} | {fidelity} | {accessory} |" in sheet
+    best = merits(groups[study][0].row)
+    assert groups[study][0] is chosen(groups[study]) or f"| {best[0]} ± {best[1]} |" in sheet
+
+
+def test_results_say_of_the_rivals_how_far_apart_they_are():
+    found = {
+        group[0].row.records[0].search["study"]: dict(group[0].merit.by_subject)
+        for group in ranked(records.read(c.REPOSITORY / "results" / "tuning-rivals"))
+        if group[0].row.records[0].search
+    }
+    held = found["Output preservation †"]
+    over_dco = stats.paired_interval(held, found["DCO"])
+    said = f"{c.signed(over_dco.mean)} {c.interval(over_dco)}"
+    assert f"the lead of output preservation over DCO is {said}" in c.text("results/README.md")
+    bank = stats.paired_interval(found["DreamBooth + bank"], held)
+    said = f"(merit {c.signed(bank.mean)} {c.interval(bank)}, paired t, n = 4)"
+    assert said in c.text("experiments/tuning/rivals.yaml")
+    null = c.row("tuning-rivals", "custom_diffusion", null_space=4)
+    assert f"(.34) and DINO {c.mean(null, 'dino_context')}" in c.text("experiments/tuning/rivals.yaml")
+    assert c.mean(null, "noise_l2", 2) == ".34"
 
 
 def test_numbers_are_written_as_texts_write_them():

@@ -67,16 +67,13 @@ class TunedModel:
         readout = plan.trial.readout
         if self._tuned is None or fitted.phrase is None:
             return fitted
-        whole, checkpoint = self._tuned, readout is not None and readout.kind == "steps"
-        if readout is not None and checkpoint:
+        whole, self.at_end = self._tuned, False
+        if readout is not None and readout.kind == "steps":
             fitted, whole = self._at_step(int(readout.value), fitted)
         search = Search(self._backbone, whole, calibration, clock)
         if readout is not None and readout.kind == "merge":
-            self.at_end = False
             return self._merged(search, plan, subject, fitted)
-        fitted, share = self._between(search, plan, fitted)
-        self.at_end = share == 1 and not checkpoint
-        return fitted
+        return self._between(search, plan, fitted)
 
     def peak_memory(self, clock: Clock) -> int:
         """Bytes at most in use while fitting and since the clock was made."""
@@ -88,13 +85,13 @@ class TunedModel:
         checkpoint = self._checkpoints.at(step)
         return replace(fitted, bound=checkpoint.bound, losses=fitted.losses[:step]), checkpoint.delta
 
-    def _between(self, search: Search, plan: Plan, fitted: Fitted) -> tuple[Fitted, float]:
-        """Set θ0 + α(θ − θ0), α as the readout has it, or less where a bound on outputs asks so; give α."""
+    def _between(self, search: Search, plan: Plan, fitted: Fitted) -> Fitted:
+        """Set θ0 + α(θ − θ0): α as the readout has it, less where a bound on outputs asks for less."""
         readout, limit = plan.trial.readout, plan.output_limit
         between = readout is not None and readout.kind != "steps"
         if not between and limit is None:
-            search.place(1.0)
-            return fitted, 1.0
+            self._place(search, 1.0)
+            return fitted
         share, found = 1.0, {}
         if readout is not None and readout.kind == "scale":
             share = float(readout.value)
@@ -104,11 +101,15 @@ class TunedModel:
         if reached is not None:
             share = reached.share
             found |= {"calibration": reached.drift, "evaluations": float(reached.evaluations)}
-        search.place(share)
+        self._place(search, share)
         bound = self._held(fitted, plan, reached, whole=share == 1)
         if not between and share == 1:
-            return replace(fitted, bound=bound), share
-        return replace(fitted, readout={"alpha": share, **found}, bound=bound), share
+            return replace(fitted, bound=bound)
+        return replace(fitted, readout={"alpha": share, **found}, bound=bound)
+
+    def _place(self, search: Search, share: float) -> None:
+        search.place(share)
+        self.at_end = share == 1 and search.whole is self._tuned
 
     def _merged(self, search: Search, plan: Plan, subject: Subject, fitted: Fitted) -> Fitted:
         """Set the shares of the blocks within the readout's limit, and that of a bound on outputs."""
