@@ -131,6 +131,9 @@ def compare(
             metavar="EXPERIMENT", help="Where λ was tuned: drift there chooses it at each drift budget."
         ),
     ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the verdicts at drift budgets as a PNG, too.")
+    ] = None,
 ) -> None:
     """Compare methods at equal drift, as curves or at drift budgets, and at equal fidelity.
 
@@ -144,19 +147,25 @@ def compare(
     tuned = run_folder_of(tuned_on, runs) if tuned_on else None
     from harness.report.tables import comparison_table as comparison
 
-    records = current_records(folder)
+    records, where = current_records(folder), where or ()
+    splits, developed = splits_of(records), current_records(tuned) if tuned else ()
     text = comparison.table(
         records,
         against,
-        where=where or (),
+        where=where,
         drifts=drift or comparison.DRIFTS,
         scores=measure,
         power=power,
         format=format,
-        tuned=current_records(tuned) if tuned else (),
-        splits=splits_of(records),
+        tuned=developed,
+        splits=splits,
     )
     sys.stdout.write(text)
+    if figure:
+        from harness.report.figures import render_all as drawing
+
+        judged = comparison.judged(records, against, where=where, tuned=developed, splits=splits)
+        note(str(drawing.verdicts(judged, against, figure, experiment=folder.name)))
 
 
 def splits_of(records: Sequence[Any]) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from harness.config.titles import counted
 from harness.errors import ConfigError
 from harness.report.comparison.arms import trains_on_outputs
-from harness.report.comparison.budgets import AtBudget, Reader
+from harness.report.comparison.budgets import AtBudget, Reader, budgets_of
 from harness.report.comparison.curves import share_dominant
 from harness.report.comparison.paired import LEAST_SUBJECTS, difference
 from harness.report.comparison.protocol import (
@@ -27,7 +27,7 @@ from harness.report.comparison.protocol import (
     Score,
 )
 from harness.report.comparison.verdicts import Contrast, Verdict, dominates, verdicts
-from harness.report.rows import Row
+from harness.report.rows import Row, Selection
 from harness.report.stats import paired_differences
 
 
@@ -116,6 +116,24 @@ def families(reader: Reader, against: str, budgets: Sequence[float], splits: Spl
             name, question, reasons = "Q2", "Q2: does a method beat P&P?", _reasons(pairs, budgets, splits)
         found.append(_judged(name, question, pairs, SCORES, reasons))
     return [family for family in found if family.pairs]
+
+
+def by_group(
+    selection: Selection, against: str, *, tuned: Sequence[Row] = (), splits: Splits = Splits()
+) -> list[list[Family]]:
+    """Judge the families of every comparison group: none where nothing was read at budgets.
+
+    ``tuned``: rows of the experiment whose development subjects choose λ at each budget.
+    """
+    budgets, found = budgets_of(selection), []
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in selection.of("method") if budgets else ():
+        groups.setdefault(row.comparison_group, []).append(row)
+    for rows in groups.values():
+        reader = Reader(rows, development=splits.development, tuned=tuned)
+        if against in reader.methods():
+            found.append(families(reader, against, budgets, splits))
+    return found
 
 
 def dominating(found: Sequence[Family]) -> dict[str, tuple[list[float], bool]]:

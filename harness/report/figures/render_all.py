@@ -13,9 +13,20 @@ from PIL import UnidentifiedImageError
 
 from harness import files
 from harness.diffusion.constraints.registry import kinds
-from harness.errors import RecordsError
+from harness.errors import ConfigError, RecordsError
 from harness.records import Record
-from harness.report.figures import contact_sheets, cost, curves, line_plots, search_plots, style, tradeoff
+from harness.report.comparison.families import Family
+from harness.report.figures import (
+    budgets,
+    contact_sheets,
+    contrasts,
+    cost,
+    curves,
+    line_plots,
+    search_plots,
+    style,
+    tradeoff,
+)
 from harness.report.rows import Selection, select
 
 MOST_SHEETS = 4
@@ -33,11 +44,12 @@ def render_all(
 ) -> list[Path]:
     """Write every figure that the records allow and return the files, in a fixed order.
 
-    ``shots.png``, ``drift.png``, ``curves.png``, one for each kind of constraint (``penalty.png``,
-    ``bound.png``), ``cost.png`` and ``pictures-SUBJECT.png``; behind the name stand data set and backbone
-    where there are several. ``run_dir`` holds the saved images. In it the figures of an earlier drawing that
-    this one does not make are removed. Conditions stand in the heading of every figure. ``say`` gets a line
-    for each figure that has no data, save the curves. The same records give the same bytes, in any order.
+    ``shots.png``, ``drift.png``, ``curves.png``, ``budgets.png``, one for each kind of constraint
+    (``penalty.png``, ``bound.png``), ``cost.png`` and ``pictures-SUBJECT.png``; behind the name stand data
+    set and backbone where there are several. ``run_dir`` holds the saved images. In it the figures of an
+    earlier drawing that this one does not make are removed. Conditions stand in the heading of every figure.
+    ``say`` gets a line for each figure that has no data, save the curves. The same records give the same
+    bytes, in any order.
     Raises RecordsError when a file cannot be written, ConfigError for a wrong condition in ``where``.
     """
     written: list[Path] = []
@@ -60,6 +72,14 @@ def render_all(
     return written
 
 
+def verdicts(found: Sequence[Family], against: str, path: Path, *, experiment: str | None = None) -> Path:
+    """Draw families of contrasts as one PNG file. Raises ConfigError where no method was read at budgets."""
+    with matplotlib.rc_context(style.STYLE):
+        if (figure := contrasts.forest(found, against, experiment=experiment)) is None:
+            raise ConfigError("--figure: no method was read at drift budgets beside another")
+        return _write(path, style.encoded(figure))
+
+
 @dataclass(frozen=True)
 class Plot:
     """A figure of a selection: what draws it, and what it cannot do without; None: left out silently."""
@@ -72,6 +92,7 @@ PLOTS: dict[str, Plot] = {
     "shots": Plot(line_plots.against_shots, "it needs a method at two numbers of shots"),
     "drift": Plot(tradeoff.against_drift, "it needs a method with both a score and a drift"),
     "curves": Plot(curves.over_drift, None),
+    "budgets": Plot(budgets.over_budgets, None),
     **{kind.key: Plot(partial(line_plots.along_constraint, kind=kind), kind.needs) for kind in kinds()},
     "search": Plot(search_plots.merit_found, None),
     "coordinates": Plot(search_plots.coordinates, None),

@@ -71,6 +71,8 @@ _COLOURS = {
 }
 _REFERENCE_COLOURS: dict[Role, str] = {"floor": "#8c8c8c", "ceiling": "#3d3d3d"}
 _SPARE = ("#E69F00", "#56B4E9", "#882255", "#999933", "#332288", "#44AA99")
+COLOURS = (*_SPARE, *_COLOURS.values())
+"""For lines that each need one of their own."""
 
 STAR = "*"
 """The mark of what has no constraint."""

@@ -18,7 +18,8 @@ from harness.report.html.source import Source
 TITLES = {
     "shots": "Scores against the number of shots",
     "drift": "Fidelity and prompt adherence against drift",
-    "curves": "Methods as curves over the drift budget",
+    "curves": "Methods as curves over drift",
+    "budgets": "Methods at drift budgets",
     "cost": "What a trial costs",
 }
 SVG_STYLE = {**style.STYLE, "svg.fonttype": "none", "svg.hashsalt": "harness"}

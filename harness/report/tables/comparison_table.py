@@ -6,13 +6,13 @@ Puts together the blocks of its neighbours. Which blocks there are follows from 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from harness.errors import ConfigError, one_of
 from harness.records import Record
 from harness.report.comparison import protocol
 from harness.report.comparison.arms import arms_of
-from harness.report.comparison.budgets import Reader, budgets_of
-from harness.report.comparison.families import Splits, families
+from harness.report.comparison.families import Family, Splits, by_group
 from harness.report.comparison.recovered import recovered
 from harness.report.rows import Selection, select
 from harness.report.tables import curve_differences as curved
@@ -69,23 +69,32 @@ def _verdicts(
     selection: Selection, against: str, scores: Sequence[str], tuned: Sequence[Record], splits: Splits
 ) -> Iterator[Block]:
     """The families where methods were read at budgets; the pairs otherwise."""
-    asked = 0
-    budgets = budgets_of(selection)
-    rows = selection.of("method")
-    names = [protocol.DRIFT, *(score.name for score in protocol.SCORES)]
-    curved.check_encoders(rows, names)
-    for group in dict.fromkeys(row.comparison_group for row in rows) if budgets else ():
-        reader = Reader(
-            [row for row in rows if row.comparison_group == group],
-            development=splits.development,
-            tuned=select(recovered(tuned)).of("method"),
-        )
-        judged = families(reader, against, budgets, splits) if against in reader.methods() else []
-        yield from map(family_block, judged)
-        yield from _present(dominance_block(judged, against))
-        asked += len(judged)
-    if not asked and any(arm.key != against for arm in arms_of(selection)):
+    found = _judged(selection, against, tuned, splits)
+    for group in found:
+        yield from map(family_block, group)
+        yield from _present(dominance_block(group, against))
+    if not any(found) and any(arm.key != against for arm in arms_of(selection)):
         yield from _present(pair_block(selection, against, scores))
+
+
+def judged(
+    records: Sequence[Record],
+    against: str,
+    *,
+    where: Sequence[str] = (),
+    tuned: Sequence[Record] = (),
+    splits: Splits = Splits(),
+) -> list[Family]:
+    """Give the families whose verdicts :func:`table` lays out."""
+    return [*chain(*_judged(select(recovered(records), where), against, tuned, splits))]
+
+
+def _judged(
+    selection: Selection, against: str, tuned: Sequence[Record], splits: Splits
+) -> list[list[Family]]:
+    names = [protocol.DRIFT, *(score.name for score in protocol.SCORES)]
+    curved.check_encoders(selection.of("method"), names)
+    return by_group(selection, against, tuned=select(recovered(tuned)).of("method"), splits=splits)
 
 
 def _present(*blocks: Block | None) -> list[Block]:
