@@ -11,6 +11,7 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from harness.diffusion.constraints.registry import kinds
 from harness.report.figures import render_all, style
 from harness.report.figures.tips import Tip, tips_of
 from harness.report.html.source import Source
@@ -20,7 +21,11 @@ TITLES = {
     "drift": "Fidelity and prompt adherence against drift",
     "curves": "Methods as curves over drift",
     "budgets": "Methods at drift budgets",
+    "search": "The search: merit of each proposal",
+    "coordinates": "The search: every proposal across its ranges",
+    "importance": "The search: which setting mattered",
     "cost": "What a trial costs",
+    **{kind.key: f"Along the Lipschitz {kind.key.replace('_', ' ')}" for kind in kinds()},
 }
 SVG_STYLE = {**style.STYLE, "svg.fonttype": "none", "svg.hashsalt": "harness"}
 REACH = 9
@@ -47,7 +52,7 @@ def _plates(source: Source, count: Iterator[int]) -> Iterator[Plate]:
             with matplotlib.rc_context(SVG_STYLE):
                 figure = plot.draw(selection, experiment=source.name)
                 if figure is not None:
-                    title = TITLES.get(name, f"Along the Lipschitz {name}") + suffix.replace("-", " · ", 1)
+                    title = TITLES[name] + suffix.replace("-", " · ", 1)
                     yield Plate(title, inline(figure, f"f{next(count)}-", title))
 
 

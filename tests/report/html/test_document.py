@@ -11,7 +11,8 @@ from report.test_certificate import body
 
 from harness.errors import RecordsError
 from harness.report import certificate
-from harness.report.html import document
+from harness.report.figures import render_all
+from harness.report.html import document, plots
 from harness.report.html.album import FULL, LIGHT, Budget, open_album
 from harness.report.html.gallery import gallery
 from harness.report.html.scoreboard import scoreboard
@@ -211,3 +212,8 @@ def test_certificates_are_shown_and_a_changed_one_is_not(experiment, tmp_path):
     assert page.count('<details class="certificate">') == 2
     assert "training held ‖Δθ‖₂ ≤ 1.25" in page and "Not shown: " in page
     assert page.count("was changed after it was sealed") == 1
+
+
+def test_every_figure_has_a_title_of_its_own():
+    assert plots.TITLES.keys() == render_all.PLOTS.keys()
+    assert len(set(plots.TITLES.values())) == len(plots.TITLES)
