@@ -2,11 +2,11 @@
 
     python benchmarks/step_price.py [--steps 24] [--rounds 3]
 
-One worker of the harness in this process, one thread, batch 4, a subject of Toybox with 5 shots, every method at
-its preset. A step's seconds are those between two reports of the training loop: nothing that is made once before
-(the bank's images, second moments, latents) is in them. Methods take turns, because a machine's speed drifts; a
-round's price is the median of its steps over the median of plain DreamBooth's in the same round. Measure on an
-idle machine.
+One worker of the harness in this process, one thread, batch 4, a subject of Toybox with 5 shots, every
+method at its preset. A step's seconds are those between two reports of the training loop: nothing that is
+made once before (the bank's images, second moments, latents) is in them. Methods take turns, because a
+machine's speed drifts; a round's price is the median of its steps over the median of plain DreamBooth's in
+the same round. Measure on an idle machine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +79,7 @@ class Side:
         outcome = worker.run(self.plan, lambda stage, *_: told.append((stage, time.perf_counter())))
         assert outcome.status == "done", outcome.error
         times = [at for stage, at in told if stage == "fit"]
-        return statistics.median(list(_between(times))[2:])  # the first steps warm up
-
-
-def _between(times: list[float]) -> Iterator[float]:
-    return (after - before for before, after in zip(times, times[1:], strict=False))
+        return statistics.median([after - before for before, after in pairwise(times)][2:])  # the first steps warm up
 
 
 def main() -> None:
