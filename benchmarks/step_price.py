@@ -78,8 +78,8 @@ class Side:
         told: list[tuple[str, float]] = []
         outcome = worker.run(self.plan, lambda stage, *_: told.append((stage, time.perf_counter())))
         assert outcome.status == "done", outcome.error
-        times = [at for stage, at in told if stage == "fit"]
-        return statistics.median([after - before for before, after in pairwise(times)][2:])  # the first steps warm up
+        times = [at for stage, at in told if stage == "fit"]  # the first steps warm up
+        return statistics.median([after - before for before, after in pairwise(times)][2:])
 
 
 def main() -> None:
