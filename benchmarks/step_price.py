@@ -50,36 +50,61 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 
 
-class Side:
-    """One method: its single trial can be carried out again and again."""
+class Bench:
+    """One worker and the single trial of each method, which can be carried out again and again."""
 
-    def __init__(self, row: dict[str, Any], folder: Path, steps: int) -> None:
-        from harness.config import strict_yaml
-        from harness.config.experiment import Experiment
-        from harness.sweep import worklist
-        from harness.sweep.catalog import Installed
+    def __init__(self, rows: dict[str, dict[str, Any]], steps: int) -> None:
+        from harness.trial.worker import Worker
 
-        asked = {
-            "name": "step_price",
-            "subjects": ["mossy-mug"],
-            "shots": 5,
-            "methods": [{"preset": "toybox", **row, "params": {"steps": steps, **row.get("params", {})}}],
-            "sampling": {"steps": 1, "prompts": 1},
-            "drift": {"prompts": 4, "timesteps": 4, "images": 0},
-        }
-        self.experiment = strict_yaml.check(Experiment, asked, source="benchmark")
-        self.catalog = Installed(self.experiment)
-        (self.plan,) = worklist.plans(
-            worklist.tasks(self.experiment, self.catalog, [], folder), self.experiment, folder
+        self._place = tempfile.TemporaryDirectory()
+        folder = Path(self._place.name)
+        made = {name: _planned(row, folder, steps) for name, row in rows.items()}
+        self.plans = {name: plan for name, (plan, *_) in made.items()}
+        _, experiment, catalog = next(iter(made.values()))
+        (spec,) = experiment.backbone
+        self.worker = Worker(
+            backbone=spec,
+            dataset=experiment.dataset,
+            encoders=catalog.encoders(spec),
+            cache=folder / "cache",
+            threads=1,
         )
 
-    def seconds(self, worker: Any) -> float:
-        """The median of the seconds between two steps."""
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._place.cleanup()
+
+    def seconds(self, name: str) -> float:
+        """Carry out a method's trial; give the median of the seconds between two steps."""
         told: list[tuple[str, float]] = []
-        outcome = worker.run(self.plan, lambda stage, *_: told.append((stage, time.perf_counter())))
+        outcome = self.worker.run(
+            self.plans[name], lambda stage, *_: told.append((stage, time.perf_counter()))
+        )
         assert outcome.status == "done", outcome.error
         times = [at for stage, at in told if stage == "fit"]  # the first steps warm up
         return statistics.median([after - before for before, after in pairwise(times)][2:])
+
+
+def _planned(row: dict[str, Any], folder: Path, steps: int) -> tuple[Any, Any, Any]:
+    from harness.config import strict_yaml
+    from harness.config.experiment import Experiment
+    from harness.sweep import worklist
+    from harness.sweep.catalog import Installed
+
+    asked = {
+        "name": "step_price",
+        "subjects": ["mossy-mug"],
+        "shots": 5,
+        "methods": [{"preset": "toybox", **row, "params": {"steps": steps, **row.get("params", {})}}],
+        "sampling": {"steps": 1, "prompts": 1},
+        "drift": {"prompts": 4, "timesteps": 4, "images": 0},
+    }
+    experiment = strict_yaml.check(Experiment, asked, source="benchmark")
+    catalog = Installed(experiment)
+    (plan,) = worklist.plans(worklist.tasks(experiment, catalog, [], folder), experiment, folder)
+    return plan, experiment, catalog
 
 
 def main() -> None:
@@ -89,21 +114,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    from harness.trial.worker import Worker
-
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        sides = {name: Side(row, folder, options.steps) for name, row in ROWS.items()}
-        first = sides[PLAIN]
-        (spec,) = first.experiment.backbone
-        worker = Worker(
-            backbone=spec,
-            dataset=first.experiment.dataset,
-            encoders=first.catalog.encoders(spec),
-            cache=folder / "cache",
-            threads=1,
-        )
-        rounds = [{name: side.seconds(worker) for name, side in sides.items()} for _ in range(options.rounds)]
+    with Bench(ROWS, options.steps) as bench:
+        rounds = [{name: bench.seconds(name) for name in ROWS} for _ in range(options.rounds)]
     table = Table("Method", "seconds a step", "÷ plain", "rounds")
     for name in ROWS:
         prices = [each[name] / each[PLAIN] for each in rounds]
