@@ -82,15 +82,27 @@ def distinct_titles(trials: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     settings: dict[str, list[Mapping[str, Any]]] = {}
     for trial in trials:
         settings.setdefault(identity(trial), []).append(trial)
+    return titles_of(settings)
+
+
+def titles_of(settings: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
+    """Do the same for trials that were gathered by their setting."""
     shared: dict[str, list[str]] = {}
     for key, members in settings.items():
-        given = Counter(title(trial) for trial in members)
+        alike = {_named(trial): trial for trial in members}  # a title is made of setting and names alone
+        given = Counter[str]()
+        for names, count in Counter(map(_named, members)).items():
+            given[title(alike[names])] += count
         shared.setdefault(min(given, key=lambda words: (-given[words], words)), []).append(key)
     return {
         key: f"{words} ({extra})" if (extra := _difference(key, keys)) else words
         for words, keys in shared.items()
         for key in keys
     }
+
+
+def _named(trial: Mapping[str, Any]) -> tuple[object, object]:
+    return trial.get("label"), trial.get("title")
 
 
 def _difference(key: str, keys: Sequence[str]) -> str:

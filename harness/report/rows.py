@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal
 
 from harness.api import Role
-from harness.config.titles import counted, distinct_titles, identity, label, setting
+from harness.config.titles import counted, identity, label, setting, titles_of
 from harness.diffusion.constraints.base import Constraint
 from harness.diffusion.constraints.combination import Combination
 from harness.diffusion.constraints.registry import kinds
@@ -27,6 +28,10 @@ from harness.specs import READOUTS
 
 _ORDER = ("dreambooth", "dreambooth_lora", "custom_diffusion", "textual_inversion")
 """Methods in the order of tables; others follow."""
+
+
+_Cell = tuple[str, str, int, int]
+"""A trial's setting as :func:`identity` writes it, subject, shots and seed."""
 
 
 @dataclass(frozen=True)
@@ -180,23 +185,25 @@ def select(records: Sequence[Record], where: Sequence[str] = ()) -> Selection:
 
     Of several records of one trial, under one key or (a newer version of a method) several, the last counts.
     """
-    latest = list({_cell_of(record): record for record in records}.values())
-    conditions = parse(where, latest)
-    chosen = sorted((r for r in latest if holds(conditions, r)), key=lambda r: (_cell_of(r), r.key))
-    done = [record for record in chosen if record.status == "done"]
+    latest = {_cell_of(record): record for record in records}
+    conditions = parse(where, list(latest.values()))
+    chosen = sorted((cell, record.key) for cell, record in latest.items() if holds(conditions, record))
+    done = {cell: latest[cell] for cell, _ in chosen if latest[cell].status == "done"}
     return Selection(
         rows=tuple(_rows(done)),
-        failed=tuple(record for record in chosen if record.status == "failed"),
-        records=tuple(done),
+        failed=tuple(latest[cell] for cell, _ in chosen if latest[cell].status == "failed"),
+        records=tuple(done.values()),
     )
 
 
-def _rows(records: list[Record]) -> list[Row]:
+def _rows(records: Mapping[_Cell, Record]) -> list[Row]:
     gathered: dict[tuple[str, int | None], list[Record]] = {}
-    for record in records:
+    settings: dict[str, list[Mapping[str, Any]]] = {}
+    for (key, *_), record in records.items():
         shots = None if record.trial.get("all_shots") else record.trial["shots"]
-        gathered.setdefault((identity(record.trial), shots), []).append(record)
-    named = distinct_titles([record.trial for record in records])
+        gathered.setdefault((key, shots), []).append(record)
+        settings.setdefault(key, []).append(record.trial)
+    named = titles_of(settings)
     rows = [
         Row(
             role=role_of(members[0].trial["method"]),
@@ -216,15 +223,16 @@ def _rows(records: list[Record]) -> list[Row]:
 
 def _cells(records: list[Record]) -> dict[str, Cell]:
     """Average the seeds of each subject: measure → subject → mean, both in the order of their names."""
-    found: dict[str, dict[str, list[float]]] = {}
+    subjects: dict[str, list[dict[str, float | None]]] = {}
     for record in records:
-        for measure, value in values(record).items():
-            if value is not None:
-                found.setdefault(measure, {}).setdefault(record.trial["subject"], []).append(value)
-    return {
-        measure: Cell({subject: stats.mean(of[subject]) for subject in sorted(of)})
-        for measure, of in sorted(found.items())
-    }
+        subjects.setdefault(record.trial["subject"], []).append(values(record))
+    found: dict[str, dict[str, float]] = {}
+    for subject in sorted(subjects):
+        seeds = subjects[subject]
+        for measure in dict.fromkeys(chain(*seeds)):
+            if measured := [value for each in seeds if (value := each.get(measure)) is not None]:
+                found.setdefault(measure, {})[subject] = stats.mean(measured)
+    return {measure: Cell(of) for measure, of in sorted(found.items())}
 
 
 def _place(row: Row) -> tuple[Any, ...]:
@@ -257,7 +265,7 @@ def _sortable(value: Any) -> tuple[bool, float | str]:
     return (False, float(value)) if isinstance(value, int | float) else (True, json.dumps(value))
 
 
-def _cell_of(record: Record) -> str:
+def _cell_of(record: Record) -> _Cell:
     """Identify the trial, apart from versions: what a re-run under a new key replaces."""
     trial = record.trial
-    return json.dumps([setting(trial), trial["subject"], trial["shots"], trial["seed"]], sort_keys=True)
+    return identity(trial), trial["subject"], trial["shots"], trial["seed"]

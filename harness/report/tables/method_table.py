@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harness.api import Lipschitz
 from harness.errors import ConfigError, one_of
@@ -20,6 +18,9 @@ from harness.report.rows import COLUMNS, STAND_IN, Cell, Column, Row, Selection,
 from harness.report.tables.footnotes import commits, encoder, footnotes, provenance
 from harness.report.tables.markup import EMPTY, RENDERERS, Block, Section, Sheet, Text, decimals, spread
 from harness.specs import Readout
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COMPACT = (*shown_in("table"), "seconds_fit")
 """The columns shown unless others are asked for."""
@@ -136,6 +137,8 @@ def tidy(
         ]
     readout = ["readout"] if _has_readouts(selection.rows) else []
     columns = [*ROW, *_constraint_keys(selection.rows), *readout, *CELL]
+    import pandas as pd  # half a second, and the printed table does without
+
     return pd.DataFrame(lines, columns=columns).astype({"version": "Int64"})
 
 
