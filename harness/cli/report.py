@@ -144,27 +144,19 @@ def compare(
     """
     folder = run_folder_of(experiment, runs)
     check_conditions(where or ())
-    tuned = run_folder_of(tuned_on, runs) if tuned_on else None
+    tuned = current_records(run_folder_of(tuned_on, runs)) if tuned_on else ()
     from harness.report.tables import comparison_table as comparison
 
-    records, where = current_records(folder), where or ()
-    splits, developed = splits_of(records), current_records(tuned) if tuned else ()
-    text = comparison.table(
-        records,
-        against,
-        where=where,
-        drifts=drift or comparison.DRIFTS,
-        scores=measure,
-        power=power,
-        format=format,
-        tuned=developed,
-        splits=splits,
+    records = current_records(folder)
+    by: Any = {"where": where or (), "tuned": tuned, "splits": splits_of(records)}
+    drifts = drift or comparison.DRIFTS
+    sys.stdout.write(
+        comparison.table(records, against, drifts=drifts, scores=measure, power=power, format=format, **by)
     )
-    sys.stdout.write(text)
     if figure:
         from harness.report.figures import render_all as drawing
 
-        judged = comparison.judged(records, against, where=where, tuned=developed, splits=splits)
+        judged = comparison.judged(records, against, **by)
         note(str(drawing.verdicts(judged, against, figure, experiment=folder.name)))
 
 
