@@ -208,7 +208,8 @@ def test_the_protocol_names_measures_that_can_fall_and_subjects_that_no_search_h
     assert all(MEASURES[name].direction == "higher" for name in margins)
     assert best_settings.MERITS["composition"] == tuple(margins)[:2]
     confirming = {each.name for each in confirmation()}
-    tried = {record.trial["subject"] for folder in EXPERIMENTS for record in records.read(folder)}
+    before = [folder for folder in EXPERIMENTS if folder.name != "equal_drift"]
+    tried = {record.trial["subject"] for folder in before for record in records.read(folder)}
     assert not tried & confirming
 
 
