@@ -154,10 +154,18 @@ def _prior(row: Row) -> str | None:
     return str(row.setting.get("params.prior_prompts", "class"))
 
 
-def _name(key: str, row: Row) -> str:
-    constraint = f" + Lipschitz {row.kind.axis.name}{row.constraints.scale}" if row.kind else ""
-    prior = _PRIORS[_prior(row)][1]
+def label_of(row: Row) -> str:
+    """Name a row's method with its parameters; neither constraint nor readout is part of it."""
     readout = readout_of(row)
-    label = row.label.removesuffix(f", {readout.words}") if readout else row.label
+    return row.label.removesuffix(f", {readout.words}") if readout else row.label
+
+
+def behind_label(row: Row, prior: str = "") -> str:
+    """Name what a row's method has beside it, without strengths: " + Lipschitz λ, aligned ‡"."""
+    constraint = f" + Lipschitz {row.kind.axis.name}{row.constraints.scale}" if row.kind else ""
+    return constraint + prior + (", aligned ‡" if aligned(row) else "")
+
+
+def _name(key: str, row: Row) -> str:
     path = next((words for along, words in _PATHS.items() if key.endswith(along)), "")
-    return label.partition(" (")[0] + constraint + prior + (", aligned ‡" if aligned(row) else "") + path
+    return label_of(row).partition(" (")[0] + behind_label(row, _PRIORS[_prior(row)][1]) + path

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 import numpy as np
@@ -91,7 +91,9 @@ def _lines(selection: Selection, shots: int, budgets: Sequence[float]) -> list[_
     rows = [read[0].row for read in points]
     gap = min((b - a for a, b in pairwise(budgets)), default=1.0)
     shifts = np.linspace(-0.5, 0.5, len(points)) * WIDTH * gap
-    looks = zip(names_of(rows), points, _colours(selection, rows), shifts, MARKS, LINES, strict=False)
+    looks = zip(
+        names_of(rows), points, _colours(selection, rows), shifts, cycle(MARKS), cycle(LINES), strict=False
+    )
     return [_Line(*each) for each in looks]
 
 

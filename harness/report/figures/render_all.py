@@ -74,6 +74,8 @@ def render_all(
 
 def verdicts(found: Sequence[Family], against: str, path: Path, *, experiment: str | None = None) -> Path:
     """Draw families of contrasts as one PNG file. Raises ConfigError where no method was read at budgets."""
+    if path.suffix != ".png":
+        raise ConfigError(f"--figure {path}: it is drawn as a PNG; name a file that ends in .png")
     with matplotlib.rc_context(style.STYLE):
         if (figure := contrasts.forest(found, against, experiment=experiment)) is None:
             raise ConfigError("--figure: no method was read at drift budgets beside another")

@@ -92,6 +92,11 @@ def test_lines_have_colours_of_their_own_until_there_are_more_lines_than_colours
     assert len({entry.get_marker() for entry in entries}) == 8
 
 
+def test_no_recipe_is_left_out_where_there_are_more_than_marks(make):
+    many = [r for k in range(14) for r in readouts(make, "dreambooth", params={"steps": k})]
+    assert len(marks(shown(budgets.over_budgets(select(many)))[0])) == 3 * 14
+
+
 def test_the_figure_is_among_those_of_a_run(records, tmp_path):
     assert "budgets.png" in [p.name for p in render_all(records, tmp_path, tmp_path / "figures")]
 
@@ -134,4 +139,6 @@ def test_verdicts_are_written_as_a_small_file_or_refused_in_a_line(judged, tmp_p
     assert 0 < path.stat().st_size < style.MAX_BYTES
     with pytest.raises(ConfigError, match="no method was read at drift budgets"):
         verdicts([], "dreambooth", tmp_path / "none.png")
-    assert not (tmp_path / "none.png").exists()
+    with pytest.raises(ConfigError, match="ends in .png"):
+        verdicts(judged, "dreambooth+penalty", tmp_path / "v.pdf")
+    assert [each.name for each in tmp_path.iterdir()] == ["f"]
