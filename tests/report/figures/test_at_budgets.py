@@ -139,6 +139,6 @@ def test_verdicts_are_written_as_a_small_file_or_refused_in_a_line(judged, tmp_p
     assert 0 < path.stat().st_size < style.MAX_BYTES
     with pytest.raises(ConfigError, match="no method was read at drift budgets"):
         verdicts([], "dreambooth", tmp_path / "none.png")
-    with pytest.raises(ConfigError, match="ends in .png"):
+    with pytest.raises(ConfigError, match=r"ends in \.png"):
         verdicts(judged, "dreambooth+penalty", tmp_path / "v.pdf")
     assert [each.name for each in tmp_path.iterdir()] == ["f"]
