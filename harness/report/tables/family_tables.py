@@ -21,7 +21,9 @@ from harness.report.tables.markup import EMPTY, Block, number
 RULE = (
     "Verdicts: better or worse where the sign-flip p (exact up to 20 subjects, else of 100,000 draws), "
     "corrected for its family (Holm), is below .05 and the 95 % t interval excludes 0; the same where the "
-    "90 % interval lies within the margin; otherwise it cannot be told."
+    "90 % interval lies within the margin; otherwise it cannot be told. So many subjects as a margin would "
+    "need show a true difference of that size with 80 % power; where they are fewer than there are, it is a "
+    "smaller one that cannot be told."
 )
 DAGGER = (
     "† trains on a distance of outputs, the budget's own axis: fidelity at equal drift is no win by itself."
