@@ -287,3 +287,26 @@ def test_numbers_are_written_as_texts_write_them():
         "14.800",
     ]
     assert [c.signed(value, 2) for value in (0.5, -0.5, 0.001)] == ["+.50", "-.50", "+.00"]
+
+
+def test_header_and_results_say_what_is_left_at_equal_seconds():
+    def of(title):
+        (found,) = [each for each in c.rows("equal_seconds") if each.records[0].trial["title"].endswith(title)]
+        return found
+
+    def less(first, steps, *measures):
+        second = of("λ=229)" + (f", at {steps} steps" if steps < 500 else ""))
+        digits = {"noise_l2": 2}
+        return [c.difference(of(first), second, name, digits.get(name, 3)) for name in measures]
+
+    three = ("dino_context", "noise_l2", "prompt_accuracy_accessory")
+    header, results = c.text("experiments/equal_seconds.yaml"), c.text("results/README.md")
+    held = "Output preservation †"
+    at = {steps: less(held, steps, *three) for steps in (200, 300, 500)}
+    assert "(200): DINO in context {}, ‖Δε‖₂ {};".format(*at[200]) in header
+    assert "(300) {}, {}, accessories {};".format(*at[300]) in header
+    assert "(500) {}, {}, {}.".format(*at[500]) in header
+    beside = [*less("activation †)", 300, "dino_context"), *less("DreamBooth + bank", 300, "dino_context")]
+    assert "at equal seconds, {}, or by little, {}.".format(*beside) in header
+    places = (at[300][0], at[500][0], at[300][1], at[500][1])
+    assert "DINO in context {} and {}, ‖Δε‖₂ {} and {} (4".format(*places) in results

@@ -133,6 +133,12 @@ def trains_on_outputs(row: Row) -> bool:
     return constrained or methods.trains_on_outputs(row.method)
 
 
+def daggered(name: str, rows: Sequence[Row]) -> str:
+    """Mark a name with † where one of its rows trains on outputs and nothing in it says so yet."""
+    marked = any(trains_on_outputs(row) for row in rows) and "†" not in name
+    return f"{name} †" if marked else name
+
+
 def aligned(row: Row) -> bool:
     """Say whether a row is marked ‡: it trains on features of its images too."""
     return any(part.startswith("alignment.") for part in row.setting)

@@ -69,7 +69,7 @@ def over_budgets(selection: Selection, *, experiment: str | None = None) -> Figu
         return None
     palette = palette_of(selection)
     words = heading(selection, shots=shots, experiment=experiment, spread=False)
-    figure, (grid,) = panels(len(names), across=3, heading=f"{words}\n{WORDS}")
+    figure, (grid,) = panels(len(names), across=3, heading=f"{words}\n{WORDS}", height=3.7)
     references = [row for row in selection.rows if row.role != "method"]
     for axes, name in zip(grid, names, strict=True):
         reference_lines(axes, references, name, palette)

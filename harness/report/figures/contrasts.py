@@ -81,9 +81,7 @@ def _labels(family: Family) -> list[str]:
     names = names_of([pair.first.row for pair in family.pairs])
     several = len({pair.first.budget for pair in family.pairs}) > 1
     return [
-        name
-        + (f", ≤ {pair.first.budget:g}" if several else "")
-        + ("†" if pair.on_outputs and "†" not in name else "")
+        f"{name}, ≤ {pair.first.budget:g}" if several else name
         for name, pair in zip(names, family.pairs, strict=True)
     ]
 
@@ -132,7 +130,7 @@ def _mark(axes: Axes, place: int, verdict: Verdict, title: str, reach: float) ->
     if seen != found.mean:
         side = "left" if seen < 0 else "right"
         axes.annotate(
-            f"{found.mean:+.2f}", (seen, place), (6 if seen < 0 else -6, 0), textcoords="offset points",
+            f"{found.mean:+.2f}", (seen, place), (6 if seen < 0 else -6, 7), textcoords="offset points",
             fontsize=7.5, color=colour, ha=side, va="center",
         )  # fmt: skip
     tips.leave(axes, seen, place, f"{title}\n{verdict.sentence()}")

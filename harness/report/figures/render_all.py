@@ -15,6 +15,7 @@ from harness import files
 from harness.diffusion.constraints.registry import kinds
 from harness.errors import ConfigError, RecordsError
 from harness.records import Record
+from harness.report.comparison.arms import readout_of
 from harness.report.comparison.families import Family
 from harness.report.figures import (
     budgets,
@@ -90,16 +91,30 @@ class Plot:
     needs: str | None
 
 
+def _of_ends(draw: Callable[..., Figure | None]) -> Callable[..., Figure | None]:
+    """Leave readouts out of a figure: paths from the base model to a fit are drawn by curves and budgets."""
+
+    def drawn(selection: Selection, **words: str | None) -> Figure | None:
+        rows = tuple(row for row in selection.rows if readout_of(row) is None)
+        records = tuple(record for row in rows for record in row.records)
+        return draw(Selection(rows, selection.failed, records), **words)
+
+    return drawn
+
+
 PLOTS: dict[str, Plot] = {
-    "shots": Plot(line_plots.against_shots, "it needs a method at two numbers of shots"),
-    "drift": Plot(tradeoff.against_drift, "it needs a method with both a score and a drift"),
+    "shots": Plot(_of_ends(line_plots.against_shots), "it needs a method at two numbers of shots"),
+    "drift": Plot(_of_ends(tradeoff.against_drift), "it needs a method with both a score and a drift"),
     "curves": Plot(curves.over_drift, None),
     "budgets": Plot(budgets.over_budgets, None),
-    **{kind.key: Plot(partial(line_plots.along_constraint, kind=kind), kind.needs) for kind in kinds()},
+    **{
+        kind.key: Plot(_of_ends(partial(line_plots.along_constraint, kind=kind)), kind.needs)
+        for kind in kinds()
+    },
     "search": Plot(search_plots.merit_found, None),
     "coordinates": Plot(search_plots.coordinates, None),
     "importance": Plot(search_plots.importance, None),
-    "cost": Plot(cost.bars, "no record says how long a trial took"),
+    "cost": Plot(_of_ends(cost.bars), "no record says how long a trial took"),
 }
 
 

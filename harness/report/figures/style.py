@@ -183,10 +183,15 @@ def drawing(width: float, height: float, heading: str) -> Figure:
     return figure
 
 
-def panels(count: int, *, across: int, heading: str, blocks: int = 1) -> tuple[Figure, list[list[Axes]]]:
-    """Open a figure of ``blocks`` one below the other, each of ``count`` axes, ``across`` to a line."""
+def panels(
+    count: int, *, across: int, heading: str, blocks: int = 1, height: float = 2.6
+) -> tuple[Figure, list[list[Axes]]]:
+    """Open a figure of ``blocks`` one below the other, each of ``count`` axes, ``across`` to a line.
+
+    ``height``: of a line of axes, in inches.
+    """
     down, columns = math.ceil(count / across), min(count, across)
-    figure = drawing(max(3.75 * columns, 7.5), 2.6 * down * blocks + 1.1, heading)
+    figure = drawing(max(3.75 * columns, 7.5), height * down * blocks + 1.1, heading)
     grid = figure.subplots(down * blocks, columns, squeeze=False).reshape(blocks, -1)
     for axes in grid[:, count:].flat:
         axes.set_visible(False)

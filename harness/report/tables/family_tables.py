@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.config.titles import counted
 from harness.errors import ConfigError
-from harness.report.comparison.arms import Arm, arms_of, trains_on_outputs
+from harness.report.comparison.arms import Arm, arms_of, daggered
 from harness.report.comparison.budgets import AtBudget
 from harness.report.comparison.curves import own_differences
 from harness.report.comparison.families import Family, dominating
@@ -43,7 +43,7 @@ def family_block(family: Family) -> Block:
         share = pair.share
         lines.append(
             (
-                _read(pair.first) + ("†" if pair.on_outputs else ""),
+                daggered(_read(pair.first), [pair.first.row]),
                 _read(pair.second),
                 f"{pair.first.budget:g}",
                 f"{number(pair.first.drift, 2)}, {number(pair.second.drift, 2)}",
@@ -118,9 +118,8 @@ def pair_block(selection: Selection, against: str, scores: Sequence[str], drift:
         for group in dict.fromkeys(question.arm.group for question in own):
             held = {q.score: q for q in own if q.arm.group == group}
             first = next(iter(held.values()))
-            dagger = "†" if any(trains_on_outputs(row) for row in first.arm.rows) else ""
             cells = [said[id(held[s])] if s in held else EMPTY for s in scores]
-            lines.append((first.arm.name + dagger, str(group[2]), first.at, *cells))
+            lines.append((daggered(first.arm.name, first.arm.rows), str(group[2]), first.at, *cells))
     return Block(
         f"Every method against {against}, exploratory: all settings tried, each subject's own curves; "
         f"Holm over {len(asked)} tests.",
