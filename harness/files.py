@@ -61,8 +61,22 @@ def json_digest(value: Any, digits: int, *, compact: bool = False, ascii_only: b
     The two options change the digest. Keys of trials and names of cache entries were made with either and
     must stay what they are. Raises ValueError for NaN and infinity, which JSON does not have.
     """
+    return text_digest(json_text(value, compact=compact, ascii_only=ascii_only), digits)
+
+
+def json_text(value: Any, *, compact: bool = False, ascii_only: bool = False) -> str:
+    """Write what :func:`json_digest` hashes."""
+    return _encoder(compact, ascii_only).encode(value)
+
+
+@cache
+def _encoder(compact: bool, ascii_only: bool) -> json.JSONEncoder:
     separators = (",", ":") if compact else None
-    text = json.dumps(value, sort_keys=True, separators=separators, ensure_ascii=ascii_only, allow_nan=False)
+    return json.JSONEncoder(sort_keys=True, separators=separators, ensure_ascii=ascii_only, allow_nan=False)
+
+
+def text_digest(text: str, digits: int) -> str:
+    """Hash a text to ``digits`` hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 

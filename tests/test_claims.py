@@ -291,7 +291,9 @@ def test_numbers_are_written_as_texts_write_them():
 
 def test_header_and_results_say_what_is_left_at_equal_seconds():
     def of(title):
-        (found,) = [each for each in c.rows("equal_seconds") if each.records[0].trial["title"].endswith(title)]
+        (found,) = [
+            each for each in c.rows("equal_seconds") if each.records[0].trial["title"].endswith(title)
+        ]
         return found
 
     def less(first, steps, *measures):

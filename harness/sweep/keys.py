@@ -5,7 +5,7 @@ A key covers everything that decides the outcome, defaults filled in, and nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ from harness.diffusion.versions import (
     SAMPLING_VERSION,
     TRAINER_VERSION,
 )
-from harness.files import json_digest
+from harness.files import json_text, text_digest
 from harness.metrics.registry import MEASURES, of_sample_stage
 from harness.specs import DriftSet, Precision, Sampling, Trial
 from harness.trial.plan import Keys, calibrated
@@ -48,70 +48,100 @@ class Fingerprints:
 
 def digest(value: Any) -> str:
     """Hash plain data to 16 hex digits: the same for equal data (1.0 is 1). Refuses NaN."""
-    return _digest(_normal(value))
+    return text_digest(_text(_normal(value)), DIGITS)
 
 
-def _digest(normal: Any) -> str:
-    return json_digest(normal, DIGITS, compact=True)
+class Keyer:
+    """Computes the keys of the trials of one experiment; what they share is written once.
 
+    drift, scores  of the experiment; ``precision`` of its weights, ``tiled``: decoded in tiles
+    """
 
-def keys(
-    trial: Trial,
-    fingerprints: Fingerprints,
-    *,
-    drift: DriftSet,
-    scores: Sequence[str],
-    precision: Precision,
-    tiled: bool = False,
-) -> Keys:
-    """Compute the keys of a trial's three stages; each covers the stage before it."""
-    fit = digest(
-        {
-            "backbone": [fingerprints.backbone, trial.backbone.family, trial.backbone.options],
-            "shots": fingerprints.shots,
-            "subject": trial.subject,
-            "method": [_method_name(trial), fingerprints.method_version, fingerprints.method_source],
-            "params": trial.params,
-            "lipschitz": trial.lipschitz.settings() if trial.lipschitz else None,
-            "seed": trial.seed,
+    def __init__(
+        self, *, drift: DriftSet, scores: Collection[str], precision: Precision, tiled: bool = False
+    ) -> None:
+        self._training = {
             "precision": precision,
             "trainer": TRAINER_VERSION,
             **({"autoencoder": "tiled"} if tiled else {}),
-            **_alignment(trial, fingerprints),
         }
-    )
-    sample = _digest(
-        {
-            "fit": fit,
-            "sampling": _sampling(trial.sampling),
-            "prompts": fingerprints.prompts,
-            "drift": _drift(drift),
-            "measures": {m.name: m.version for m in of_sample_stage(drift.options)},
-            "version": SAMPLING_VERSION,
-            **_normal(_readout(trial)),
-        }
-    )
-    scored = [m for m in MEASURES.values() if m.name in scores or (m.kind, m.stage) == ("drift", "score")]
-    score = _digest(
-        {
-            "sample": sample,
-            "clip_text": trial.sampling.clip_text,
-            "references": fingerprints.references,
-            **({"held_out": fingerprints.held_out} if fingerprints.held_out else {}),
-            "measures": {m.name: [m.version, fingerprints.encoders.get(m.encoder or "")] for m in scored},
-        }
-    )
-    return Keys(fit=fit, sample=sample, score=score)
+        self._drift = _text(_normal(drift.model_dump(mode="json")))
+        self._sampled = _text({m.name: m.version for m in of_sample_stage(drift.options)})
+        self._measures = [
+            m for m in MEASURES.values() if m.name in scores or (m.kind, m.stage) == ("drift", "score")
+        ]
+        self._scored: dict[tuple[tuple[str, str], ...], str] = {}
+
+    def keys(self, trial: Trial, fingerprints: Fingerprints) -> Keys:
+        """Give the keys of a trial's three stages; each covers the stage before it."""
+        fit = self._fit(trial, fingerprints)
+        sample = _digest_of(
+            {
+                "fit": _text(fit),
+                "sampling": _sampling(trial.sampling),
+                "prompts": _text(fingerprints.prompts),
+                "drift": self._drift,
+                "measures": self._sampled,
+                "version": _text(SAMPLING_VERSION),
+                **{name: _text(_normal(value)) for name, value in _readout(trial).items()},
+            }
+        )
+        score = _digest_of(
+            {
+                "sample": _text(sample),
+                "clip_text": _text(trial.sampling.clip_text),
+                "references": _text(fingerprints.references),
+                **({"held_out": _text(fingerprints.held_out)} if fingerprints.held_out else {}),
+                "measures": self._scored_with(fingerprints.encoders),
+            }
+        )
+        return Keys(fit=fit, sample=sample, score=score)
+
+    def _fit(self, trial: Trial, fingerprints: Fingerprints) -> str:
+        return digest(
+            {
+                "backbone": [fingerprints.backbone, trial.backbone.family, trial.backbone.options],
+                "shots": fingerprints.shots,
+                "subject": trial.subject,
+                "method": [
+                    _method_name(trial),
+                    fingerprints.method_version,
+                    fingerprints.method_source,
+                ],
+                "params": trial.params,
+                "lipschitz": trial.lipschitz.settings() if trial.lipschitz else None,
+                "seed": trial.seed,
+                **self._training,
+                **_alignment(trial, fingerprints),
+            }
+        )
+
+    def _scored_with(self, encoders: Mapping[str, str]) -> str:
+        """Write the measures of the third stage, each with its version and its encoder's revision."""
+        revisions = tuple(encoders.items())
+        if revisions not in self._scored:
+            self._scored[revisions] = _text(
+                {m.name: [m.version, encoders.get(m.encoder or "")] for m in self._measures}
+            )
+        return self._scored[revisions]
+
+
+def _digest_of(parts: Mapping[str, str]) -> str:
+    """Hash a mapping whose values are JSON already: equal to :func:`digest` of what they say.
+
+    What thousands of trials share is written once, as text.
+    """
+    members = ",".join(f"{_text(name)}:{parts[name]}" for name in sorted(parts))
+    return text_digest(f"{{{members}}}", DIGITS)
+
+
+def _text(normal: Any) -> str:
+    return json_text(normal, compact=True)
 
 
 @cache
-def _sampling(sampling: Sampling) -> Any:
-    return _normal(sampling.model_dump(mode="json", exclude={"clip_text"}))
-
-
-@cache
-def _drift(drift: DriftSet) -> Any:
-    return _normal(drift.model_dump(mode="json"))
+def _sampling(sampling: Sampling) -> str:
+    return _text(_normal(sampling.model_dump(mode="json", exclude={"clip_text"})))
 
 
 def _alignment(trial: Trial, fingerprints: Fingerprints) -> dict[str, Any]:

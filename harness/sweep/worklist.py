@@ -14,7 +14,7 @@ from harness.records import AnyRecord
 from harness.specs import BackboneSpec, EncoderSpec, Readout, Trial
 from harness.sweep.catalog import Catalog
 from harness.sweep.grid import trials
-from harness.sweep.keys import Fingerprints, digest, keys
+from harness.sweep.keys import Fingerprints, Keyer, digest
 from harness.trial.plan import WEIGHTS, Keys, Plan
 
 Stage = Literal["done", "score", "sample", "fit"]
@@ -208,6 +208,12 @@ class _Fingerprinter:
     def __init__(self, experiment: Experiment, catalog: Catalog) -> None:
         self._experiment = experiment
         self._catalog = catalog
+        self._keyer = Keyer(
+            drift=experiment.drift,
+            scores=experiment.scores,
+            precision=experiment.precision,
+            tiled=experiment.execution.autoencoder == "tiled",
+        )
         self._sources: dict[str, str | None] = {}
         self._backbones: dict[str, tuple[str, dict[str, str]]] = {}
         self._subjects: dict[tuple[str, str], tuple[str, str]] = {}
@@ -216,15 +222,7 @@ class _Fingerprinter:
         self._photos: dict[str, str] = {}
 
     def keys(self, trial: Trial) -> Keys:
-        experiment = self._experiment
-        return keys(
-            trial,
-            self._fingerprints(trial),
-            drift=experiment.drift,
-            scores=experiment.scores,
-            precision=experiment.precision,
-            tiled=experiment.execution.autoencoder == "tiled",
-        )
+        return self._keyer.keys(trial, self._fingerprints(trial))
 
     def source(self, method: str) -> str | None:
         if method not in self._sources:

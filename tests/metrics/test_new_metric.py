@@ -60,8 +60,8 @@ folder = Path(sys.argv[2])
 (folder / "x.yaml").write_text("methods: [tuned]\\nshots: 1\\nsubjects: [s0]\\n")
 experiment = config.load(folder / "x.yaml")
 digested = []
-whole = keys.json_digest
-keys.json_digest = lambda content, *how, **more: digested.append(content) or whole(content, *how, **more)
+whole = keys.text_digest
+keys.text_digest = lambda text, *how: digested.append(json.loads(text)) or whole(text, *how)
 (task,) = worklist.tasks(experiment, FakeCatalog(), [], folder)
 red = [Image.new("RGB", (4, 4), (level, 0, 0)) for level in (255, 0)]
 inputs = ScorerInputs(red, SubjectPhotos(red, [0], [1]), prompt_of=[0, 1], texts=["a", "b"])

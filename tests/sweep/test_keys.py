@@ -90,7 +90,7 @@ def test_nan_is_refused():
 
 
 def all_keys(trial: Trial = TRIAL, facts: Fingerprints = FINGERPRINTS, **changes: Any) -> Keys:
-    return keys.keys(trial, facts, **(SETTINGS | changes))
+    return keys.Keyer(**(SETTINGS | changes)).keys(trial, facts)
 
 
 def changed(one: Keys, other: Keys) -> set[str]:

@@ -186,10 +186,7 @@ def drawing(width: float, height: float, heading: str) -> Figure:
 def panels(
     count: int, *, across: int, heading: str, blocks: int = 1, height: float = 2.6
 ) -> tuple[Figure, list[list[Axes]]]:
-    """Open a figure of ``blocks`` one below the other, each of ``count`` axes, ``across`` to a line.
-
-    ``height``: of a line of axes, in inches.
-    """
+    """Open ``blocks`` one below the other, each of ``count`` axes, ``across`` to a line ``height`` inches."""
     down, columns = math.ceil(count / across), min(count, across)
     figure = drawing(max(3.75 * columns, 7.5), height * down * blocks + 1.1, heading)
     grid = figure.subplots(down * blocks, columns, squeeze=False).reshape(blocks, -1)
