@@ -7,7 +7,7 @@ from harness.errors import ConfigError
 from harness.report.comparison.families import by_group
 from harness.report.figures import budgets, contrasts, style, tips
 from harness.report.figures.recipes import names_of
-from harness.report.figures.render_all import render_all, verdicts
+from harness.report.figures.render_all import PLOTS, render_all, verdicts
 from harness.report.rows import select
 from harness.report.stats import t_interval
 
@@ -142,3 +142,21 @@ def test_verdicts_are_written_as_a_small_file_or_refused_in_a_line(judged, tmp_p
     with pytest.raises(ConfigError, match=r"ends in \.png"):
         verdicts(judged, "dreambooth+penalty", tmp_path / "v.pdf")
     assert [each.name for each in tmp_path.iterdir()] == ["f"]
+
+
+def test_other_figures_show_the_ends_of_fits_alone(make):
+    """A fit with three readouts is one bar; its readouts are in the figure of budgets."""
+    timed = {"seconds": {"fit": 5.0, "sample": 1.0, "score": 1.0}}
+    kept = [make("frozen", subject=s, **timed) for s in SUBJECTS]
+    lora, plain = (readouts(make, name, **timed) for name in ("dreambooth_lora", "dreambooth"))
+    (axes,) = shown(PLOTS["cost"].draw(select([*kept, *lora, *plain]), experiment="x"))
+    assert len(axes.get_yticklabels()) == 3  # base model, LoRA, DreamBooth
+    assert not any("≤" in label.get_text() for label in axes.get_yticklabels())
+
+
+def test_a_name_is_marked_once_where_its_row_trains_on_outputs(make):
+    kept = readouts(make, "output_preservation")
+    bounded = readouts(make, "dreambooth", lipschitz={"output_bound": 3.0})
+    rows = [row for row in select([*kept, *bounded]).of("method") if "readout.kind" not in row.setting]
+    names = names_of(rows)
+    assert len(names) == 2 and all(name.count("†") == 1 for name in names)
