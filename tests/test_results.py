@@ -14,7 +14,9 @@ from harness.metrics.registry import MEASURES
 from harness.report import publish, stats
 from harness.report.rows import select
 from harness.report.tables import best_settings, method_table
+from harness.sweep.catalog import Installed
 from harness.sweep.grid import trials
+from harness.sweep.worklist import tasks
 from harness.toybox.confirmation import confirmation
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -224,3 +226,11 @@ def test_the_readme_shows_the_tables_that_the_records_give():
         records.read(RESULTS / "fewshot"), where=["shots=5"], measures=columns, experiment="fewshot"
     )
     assert found.strip() in (RESULTS.parent / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["equal_drift", "equal_seconds", "fewshot", "curves", "guidance"])
+def test_committed_trials_are_found_again_by_their_keys(name, tmp_path):
+    """The key of the last stage covers those of the others: a sweep of the file would find all of it done."""
+    asked = experiment.load(RESULTS.parent / "experiments" / f"{name}.yaml")
+    found = {task.keys.score for task in tasks(asked, Installed(asked, plan_only=True), [], tmp_path)}
+    assert found == {record.keys["score"] for record in records.read(RESULTS / name)}
