@@ -47,9 +47,9 @@ def render_all(
 
     ``shots.png``, ``drift.png``, ``curves.png``, ``budgets.png``, one for each kind of constraint
     (``penalty.png``, ``bound.png``), ``cost.png`` and ``pictures-SUBJECT.png``; readouts are in curves and
-    budgets alone; behind the name stand data
-    set and backbone where there are several. ``run_dir`` holds the saved images. In it the figures of an
-    earlier drawing that this one does not make are removed. Conditions stand in the heading of every figure.
+    budgets alone. Behind the name stand data set and backbone where there are several. ``run_dir`` holds the
+    saved images. In it the figures of an earlier drawing that this one does not make are removed. Conditions
+    stand in the heading of every figure.
     ``say`` gets a line for each figure that has no data, save the curves. The same records give the same
     bytes, in any order.
     Raises RecordsError when a file cannot be written, ConfigError for a wrong condition in ``where``.
