@@ -1,15 +1,17 @@
 """How often certificates hold: those of 512 prompts, held against thousands of others of the same population.
 
-    python benchmarks/certificates.py runs/fewshot --trials 20 --truth 8192
+    python benchmarks/certificates.py results/equal_drift --subject steel-mushroom-01 --no-images
 
-Of a run directory's trials that moved the denoiser some are taken, evenly spread. Each is restored once; its
-certificate's statements (seed 0) are compared with what the values on other prompts (seed 1) say: a limit of
-a share with the share of them within it, a limit of a mean with their mean. A statement of 95 % confidence
-may fail one time in twenty. What 8,192 prompts say is itself known to about half a percent of the prompts,
-hence a share counts as missed only where it is missed by more than ``--slack``.
+Of a run directory's trials that moved the denoiser some are taken, evenly spread. Each is restored once; the
+statements of a certificate, on prompts of its own (seeds 1, 2, ...), are compared with what the values on
+other prompts (seed 0) say: a limit of a share with the share of them within it, a limit of a mean with their
+mean. A statement of 95 % confidence may fail one time in twenty. What 8,192 prompts say is itself known to
+about half a percent of the prompts, hence a share counts as missed only where it is missed by more than
+``--slack``.
 
-``--no-images`` looks at noise predictions alone, which takes about a third of the time. Prints a line for
-each trial as it is done, so that it can be ended early.
+What the base model answers is asked once for each class of subjects: with ``--subject`` once in all.
+``--no-images`` looks at noise predictions alone: a trial is five times faster. Prints a line for each trial
+as it is done, so that it can be ended early.
 """
 
 from __future__ import annotations
@@ -27,21 +29,26 @@ from harness.report import certificate
 from harness.report.stats import mean
 from harness.sweep.certify import examination_of
 from harness.sweep.restored import restore
+from harness.trial.fresh_prompts import Answers
 
 
 def main() -> None:
     """Compare and print."""
     asked = _arguments()
-    chosen = spread([each for each in read(asked.run) if moved(each)], asked.trials)
+    chosen = spread(
+        [each for each in read(asked.run) if moved(each) and asked.subject in (None, each.trial["subject"])],
+        asked.trials,
+    )
     held, stated = Counter[str](), Counter[str]()
+    answers: Answers = {}
     for number, record in enumerate(chosen, start=1):
         started = time.perf_counter()
         with meter() as progress:
             restored = restore(asked.run, record, progress=progress, device=asked.device, purpose="certify")
-            found, truth = (
-                examination_of(restored, n, seed, images=asked.images).values(progress).values
-                for n, seed in ((asked.prompts, 0), (asked.truth, 1))
-            )
+            own = examination_of(restored, asked.prompts, number, images=asked.images)
+            found = own.values(progress).values
+            others = examination_of(restored, asked.truth, 0, images=asked.images, answers=answers)
+            truth = others.values(progress).values
         restored.backbone.restore()
         limit = (record.readout or {}).get("limit")
         kept = judged(
@@ -93,6 +100,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="a run directory: records.jsonl and experiment.yaml")
+    parser.add_argument("--subject", help="its trials alone")
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--prompts", type=int, default=512)
     parser.add_argument("--truth", type=int, default=8192)

@@ -22,7 +22,7 @@ from harness.records import Record
 from harness.report import certificate
 from harness.sweep.restored import Restored, restore
 from harness.trial import local_lipschitz, provenance
-from harness.trial.fresh_prompts import GROUP, PART, Examination
+from harness.trial.fresh_prompts import GROUP, PART, Answers, Examination
 from harness.trial.prior_texts import spoken_for
 from harness.trial.reference import ReferenceSampler
 from harness.trial.timing import Clock
@@ -126,7 +126,9 @@ def _same_fit(record: Record, distance: Distance) -> None:
         )
 
 
-def examination_of(restored: Restored, prompts: int, seed: int, *, images: bool = True) -> Examination:
+def examination_of(
+    restored: Restored, prompts: int, seed: int, *, images: bool = True, answers: Answers | None = None
+) -> Examination:
     """Draw fresh prompts for a restored trial, ready to be measured on."""
     trial, drift = restored.task.trial, restored.experiment.drift
     category = restored.dataset.category(trial.subject)
@@ -138,7 +140,8 @@ def examination_of(restored: Restored, prompts: int, seed: int, *, images: bool 
         kind: load_encoder(specs[kind], device=backbone.device, kind=kind) for kind in USED if kind in specs
     }
     sampler = ReferenceSampler(backbone, trial.sampling, drift)
-    return Examination(sampler, backbone.delta(), Encoders(encoders), drawn, seed, images=images)
+    found = Encoders(encoders)
+    return Examination(sampler, backbone.delta(), found, drawn, seed, images=images, answers=answers)
 
 
 def _asked(

@@ -35,6 +35,8 @@ PART = 32
 GROUP = "fresh"
 OF_IMAGES = ("image_drift", "prior_accuracy_fall")
 MEASURED = ("noise_l2", "relative_change", *OF_IMAGES)
+Answers = dict[tuple[PriorPrompt, ...], tuple[NoiseProbe, Tensor]]
+"""The base model's images of some prompts [n, 3, h, w], and the probe made of them."""
 
 
 @dataclass
@@ -83,6 +85,8 @@ class Examination:
     """Measures a tuned backbone against itself at the base weights, on drawn prompts.
 
     ``images``: whether the tuned model draws them too; else what is measured on them is left out.
+    ``answers``: filled with the base model's answers and asked before it is, for a caller who examines
+    several fits of one backbone, with one sampler, on the same prompts.
     """
 
     def __init__(
@@ -94,8 +98,9 @@ class Examination:
         seed: int,
         *,
         images: bool = True,
+        answers: Answers | None = None,
     ) -> None:
-        self.images = images
+        self.images, self.answers = images, answers
         self.sampler, self.backbone, self.whole, self.encoders = sampler, sampler.backbone, whole, encoders
         self.drawn, self.prompts = drawn, seeded(drawn, seed=seed)
         drift = sampler.drift
@@ -120,6 +125,14 @@ class Examination:
         return self._asked_of_base(part, lambda done: None)[0]
 
     def _asked_of_base(self, part: slice, report: Callable[[int], None]) -> tuple[NoiseProbe, Tensor]:
+        if self.answers is None:
+            return self._answered_by_base(part, report)
+        prompts = self.prompts[part]
+        if prompts not in self.answers:
+            self.answers[prompts] = self._answered_by_base(part, report)
+        return self.answers[prompts]
+
+    def _answered_by_base(self, part: slice, report: Callable[[int], None]) -> tuple[NoiseProbe, Tensor]:
         self.backbone.interpolate(self.whole, 0.0)
         images = self._images(part, report)
         asked = NoiseProbe(self.prompts[part], self.sampler.encode(images), self.timesteps, torch.empty(0))
