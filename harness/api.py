@@ -84,6 +84,8 @@ Word = Annotated[str, Predicate(checked_word)]
 """A text that is not blank: a token, the name of a layer."""
 Template = Annotated[str, Predicate(checked_template)]
 """A caption with one ``{}`` for the subject."""
+Norm = Literal["tensor_mean", "sum", "activation", "fisher"]
+"""In what the penalty measures a distance from the pretrained weights: see :class:`Lipschitz`."""
 LATER = "later"
 """Key in the metadata of a hyperparameter that :func:`later` made."""
 
@@ -114,7 +116,7 @@ class Lipschitz:
     """
 
     penalty: float | None = None
-    norm: Literal["tensor_mean", "sum", "activation", "fisher"] = "tensor_mean"
+    norm: Norm = "tensor_mean"
     bound: float | None = None
     relative: bool = False
     on: Literal["effective", "entries"] = "effective"

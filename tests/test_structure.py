@@ -24,6 +24,20 @@ OVERRIDES = {
 }
 """Base class of another package → methods of which that package's documentation says what they do."""
 
+METHODS = {
+    "dco": "DCO",
+    "oft": "OFT",
+    "output_preservation": "Output preservation †",
+    "svdiff": "SVDiff",
+    "t_lora": "T-LoRA",
+    "token_lora": "Token-LoRA",
+}
+"""Method → its title, for those that none of the paper's tables and figures is about."""
+CONSTRAINTS = {"activation", "fisher", "null_space", "output_bound"}
+"""Kinds and norms that came after the paper's penalty and bound."""
+PAPERS_OWN = ("harness/paper/", "harness/toy/", "harness/report/tables/published_")
+"""Numbers of a paper are quoted there, and experiments in two dimensions that have methods of their own."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef
 
@@ -140,6 +154,45 @@ def takes_tensor(node: Definition) -> bool:
     parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
     annotations = [parameter.annotation for parameter in parameters if parameter.annotation]
     return any(re.search(r"\bTensor\b", ast.unparse(annotation)) for annotation in annotations)
+
+
+@cache
+def words(path: Path) -> tuple[frozenset[str], str]:
+    """A module's texts, and its code with them, both without what only describes."""
+    tree = ast.parse((ROOT / path).read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            told = [
+                line for line in body if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
+            ]
+            node.body = [line for line in body if line not in told] or [ast.Pass()]  # type: ignore[attr-defined]
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return frozenset(text for text in texts if isinstance(text, str)), ast.unparse(tree)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_known_by_name_to_no_file_but_its_own(name):
+    """Hence a new one is one new file: nothing decides by what a method is called."""
+    knowing = {
+        path.as_posix()
+        for path in trees()
+        if {name, METHODS[name]} & words(path)[0] and not path.as_posix().startswith(PAPERS_OWN)
+    }
+    assert knowing == {f"baselines/{name}.py"}
+    assert METHODS[name] in words(Path(f"baselines/{name}.py"))[0]
+
+
+@pytest.mark.parametrize("name", sorted(CONSTRAINTS))
+def test_a_constraint_is_known_by_name_to_three_files_at_most(name):
+    """Where it is declared, where its metric is chosen and where that is computed; presets are free."""
+    knowing = {
+        path.as_posix()
+        for path in trees()
+        if path.parts[0] == "harness" and re.search(rf"\b{name}\b", words(path)[1])
+    }
+    assert 1 <= len(knowing) <= 3, knowing
+    assert all(path.startswith(("harness/api.py", "harness/diffusion/")) for path in knowing)
 
 
 def test_the_package_and_the_methods_are_looked_at():

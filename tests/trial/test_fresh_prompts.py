@@ -46,11 +46,11 @@ def moved(backbone, kind, size=0.05):
     return backbone.delta()
 
 
-def examination(backbone, whole, tiny_vit, texts=TEXTS):
+def examination(backbone, whole, tiny_vit, texts=TEXTS, answers=None):
     dino = load_encoder(EncoderSpec(model="test_vit", checkpoint=str(tiny_vit)), device="cpu")
     drawn = [DrawnPrompt(text, "class") for text in texts]
     sampler = ReferenceSampler(backbone, SAMPLING, DRIFT)
-    return Examination(sampler, whole, Encoders({"dino": dino}), drawn, seed=0)
+    return Examination(sampler, whole, Encoders({"dino": dino}), drawn, seed=0, answers=answers)
 
 
 def test_values_are_those_of_the_definition_and_the_parts_do_not_matter(backbone, tiny_vit, monkeypatch):
@@ -73,6 +73,24 @@ def test_values_are_those_of_the_definition_and_the_parts_do_not_matter(backbone
     monkeypatch.setattr(fresh_prompts, "PART", 2)
     for name, values in examination(backbone, whole, tiny_vit).values(quiet).values.items():
         assert values == pytest.approx(found.values[name], rel=1e-3, abs=1e-5)
+
+
+def test_remembered_answers_of_the_base_model_change_no_value(backbone, tiny_vit, monkeypatch):
+    answers = {}
+    for size in (0.1, 0.5):
+        whole = moved(backbone, "full", size=size)
+        alone = examination(backbone, whole, tiny_vit).values(quiet)
+        asked_before = len(answers)
+        assert examination(backbone, whole, tiny_vit, answers=answers).values(quiet) == alone
+        assert len(answers) == max(asked_before, 1)
+        backbone.restore()
+    images = []
+    monkeypatch.setattr(
+        fresh_prompts, "sample_images", lambda *_, **__: images.append(1) or torch.zeros(5, 3, 32, 32)
+    )
+    whole = moved(backbone, "full")
+    examination(backbone, whole, tiny_vit, answers=answers).values(quiet)
+    assert len(images) == 1  # the tuned model's; the base model's are known
 
 
 def test_relative_change_lies_between_0_and_2():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import Field
 
-from harness.api import Lipschitz, later
+from harness.api import Lipschitz, Norm, later
 from harness.diffusion.constraints.base import AtWork, Axis, Constraint, Look, Training
 
 if TYPE_CHECKING:
@@ -19,17 +19,16 @@ if TYPE_CHECKING:
 
 PAPER = "P&P, the paper's method"
 """How the full fine-tune with the penalty is called beside its settings (arXiv 2505.19519)."""
-FROM_MODEL = ("activation", "fisher")
-"""Norms whose metric is measured on the base model."""
+OF_WEIGHTS = ("tensor_mean", "sum")
+"""Norms of the weights alone; the metrics of all others are measured on the base model."""
 
 
 @dataclass(frozen=True)
 class Penalty(Constraint):
-    """λ·Σ_l penalty(θ_l − θ0_l): the mean square of each tensor, summed (``tensor_mean``), or the ``sum``.
+    """λ·Σ_l penalty(θ_l − θ0_l), in one of the norms that :class:`harness.api.Lipschitz` describes.
 
-    ``activation``: the mean relative change of each layer's output on a bank's prior prompts, to first order.
-    ``fisher``: the mean square change of predictions there, to first order and each weight by itself (EWC).
-    Its gradient is recomputed ``every`` so many steps and stays the same in between.
+    Where the norm's metric is measured on the base model, the gradient is recomputed ``every`` so many steps
+    and stays the same in between.
     ``decoupled``: its gradient does not go through Adam. Each step the weights go back by lr·∇, as AdamW's
     do for weight decay: θ ← θ − lr·λ'·(θ − θ0) with λ' = 2λ/n_l, or 2λ for ``sum``.
     """
@@ -42,7 +41,7 @@ class Penalty(Constraint):
     look = Look(line="-", mark="o", other_mark="D", mark_over_shots="D")
 
     penalty: Annotated[float, Field(ge=0)]
-    norm: Literal["tensor_mean", "sum", "activation", "fisher"] = Lipschitz.norm
+    norm: Norm = Lipschitz.norm
     decoupled: bool = later(False)
     every: Annotated[int, Field(ge=1)] = later(4)
 
@@ -56,12 +55,12 @@ class Penalty(Constraint):
     @property
     def trains_on_outputs(self) -> bool:
         """A metric from the model stands for the change of its outputs."""
-        return self.norm in FROM_MODEL
+        return self.norm not in OF_WEIGHTS
 
     @property
     def uses_bank(self) -> bool:
         """For a metric that comes from the model; λ = 0 measures nothing."""
-        return self.norm in FROM_MODEL and self.penalty > 0
+        return self.trains_on_outputs and self.penalty > 0
 
     @property
     def scale(self) -> str:
@@ -87,10 +86,11 @@ class Penalty(Constraint):
         """Raises ValueError where a decoupled step would overshoot θ0: lr·λ' > 1."""
         from harness.diffusion.lipschitz import penalty_factor
 
-        if self.norm in FROM_MODEL:
+        if self.trains_on_outputs:
             return self._in_metric(training)
         if self.every != Penalty.every:
-            raise ValueError(f"every goes with norm: {' or '.join(FROM_MODEL)}, not {self.norm}")
+            measured = [norm for norm in get_args(Norm) if norm not in OF_WEIGHTS]
+            raise ValueError(f"every goes with norm: {' or '.join(measured)}, not {self.norm}")
         if not (self.decoupled and self.penalty):
             return self
         if training.lr is None:
