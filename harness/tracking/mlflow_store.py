@@ -108,7 +108,10 @@ class Store:
         self._known[record.key] = (run_id, digest)
 
     def finish(self, *, failed: int, interrupted: bool, tables: Sequence[Path] = ()) -> None:
-        """Put tables, figures and the experiment file on the parent run, and end it."""
+        """Put tables, figures and the experiment file on the parent run, and end it.
+
+        What was ``interrupted`` is never current, even after its last trial: the next sweep ends the run.
+        """
         with self._lock:
             for path in [self.folder / "experiment.yaml", *tables]:
                 if path.is_dir():
@@ -118,6 +121,8 @@ class Store:
             status = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
             self._describe()
             self._client.set_terminated(self._parent, status=status)
+        if interrupted:
+            return
         mark = self._mark()
         mirrored = {key: digest for key, (_, digest) in self._known.items()}
         if all(

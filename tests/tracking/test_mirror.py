@@ -178,6 +178,22 @@ def test_the_mirror_follows_a_sweep_and_catches_up_with_earlier_records(folder):
     assert all(run.info.status == "FINISHED" for run in runs)
 
 
+def test_a_sweep_interrupted_after_its_last_trial_is_ended_by_the_next(folder):
+    """A signal while the tables are written: all is recorded and mirrored, but the run is not ended."""
+    Lines(folder).append(record("a"))
+    mirror = Mirror(Store(folder.parent, folder.name), pytest.fail)
+    mirror.recorded(record("a"))
+    mirror.close(interrupted=True)
+    assert not Store(folder.parent, folder.name).current()
+    (folder / "tables").mkdir()
+    (folder / "tables" / "table.md").write_text("| |")
+    Mirror(Store(folder.parent, folder.name), pytest.fail).close(tables=[folder / "tables"])
+    client, (parent,), (run,) = stored(folder)
+    assert run.info.status == parent.info.status == "FINISHED"
+    assert [each.path for each in client.list_artifacts(parent.info.run_id, "tables")] == ["tables/table.md"]
+    assert Store(folder.parent, folder.name).current()
+
+
 def test_a_mirror_with_nothing_to_add_loads_nothing(folder, monkeypatch):
     Lines(folder).append(record("a"))
     store = Store(folder.parent, folder.name)
