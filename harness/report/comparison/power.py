@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats as distributions
-from scipy.optimize import brentq
-
 POWER, ALPHA = 0.80, 0.05
 MOST_SUBJECTS = 100_000
 
@@ -16,6 +13,8 @@ def power(effect: float, deviation: float, n: int, *, alpha: float = ALPHA) -> f
 
     ``deviation`` is the standard deviation of the paired differences, in the effect's unit.
     """
+    from scipy import stats as distributions  # slow to import, and many tables ask for no power
+
     critical = distributions.t.ppf(1 - alpha / 2, n - 1)
     shift = abs(effect) / deviation * math.sqrt(n)
     if shift > critical + 40:  # the distribution's tail is no number there
@@ -27,6 +26,8 @@ def power(effect: float, deviation: float, n: int, *, alpha: float = ALPHA) -> f
 
 def smallest_effect(deviation: float, n: int, *, wanted: float = POWER, alpha: float = ALPHA) -> float:
     """Return the smallest true mean that ``n`` subjects show with the wanted power, in its own unit."""
+    from scipy.optimize import brentq
+
     if n < 2:
         raise ValueError(f"a paired test needs at least 2 subjects, got {n}")
     if deviation == 0:
