@@ -27,8 +27,9 @@ os.environ.update(
 os.environ.update(
     RAY_gcs_rpc_server_reconnect_timeout_s="300",
     RAY_health_check_timeout_ms="60000",
+    RAY_prestart_worker_first_driver="0",
     RAY_worker_register_timeout_seconds="300",
-)  # a machine whose cores are all busy is slow, not dead
+)  # a machine whose cores are all busy is slow, not dead; Tune uses none of the workers that Ray prestarts
 
 import ray
 
