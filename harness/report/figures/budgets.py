@@ -22,9 +22,8 @@ from harness.report.comparison.budgets import AtBudget, Reader, budgets_of
 from harness.report.comparison.protocol import DRIFT, SCORES
 from harness.report.figures import tips
 from harness.report.figures.curves import LINES, MARKS
-from harness.report.figures.recipes import names_of
+from harness.report.figures.recipes import colours_of, names_of
 from harness.report.figures.style import (
-    COLOURS,
     axis_name,
     encoder_line,
     handle,
@@ -41,7 +40,6 @@ from harness.report.series import reference_shots
 WORDS = "whiskers: 95 % t intervals over subjects; hollow: drifts by less than nine tenths of the budget"
 SHORT = 0.9
 """A point whose mean drift is below this share of its budget is hollow: it is read at α = 1."""
-INK = "#3d3d3d"
 WIDTH = 0.62
 """Share of the distance between two budgets over which the points of one stand."""
 
@@ -92,7 +90,7 @@ def _lines(selection: Selection, shots: int, budgets: Sequence[float]) -> list[_
     gap = min((b - a for a, b in pairwise(budgets)), default=1.0)
     shifts = np.linspace(-0.5, 0.5, len(points)) * WIDTH * gap
     looks = zip(
-        names_of(rows), points, _colours(selection, rows), shifts, cycle(MARKS), cycle(LINES), strict=False
+        names_of(rows), points, colours_of(selection, rows), shifts, cycle(MARKS), cycle(LINES), strict=False
     )
     return [_Line(*each) for each in looks]
 
@@ -118,15 +116,6 @@ def _point(rows: Sequence[Row], budget: float) -> AtBudget | None:
     if len(read) == 1:
         return AtBudget(method_of(read[0]), budget, read[0], at_end=False, settings=1, developed=False)
     return Reader(rows).read(method_of(read[0]), budget) if read else None
-
-
-def _colours(selection: Selection, rows: Sequence[Row]) -> list[str]:
-    """Give each line a colour of its own: its method's, while that is free."""
-    palette, taken = palette_of(selection), list[str]()
-    for row in rows:
-        wished = (palette.of_method(row.method), *COLOURS)
-        taken.append(next((colour for colour in wished if colour not in taken), INK))
-    return taken
 
 
 def _draw(axes: Axes, line: _Line, name: str) -> None:

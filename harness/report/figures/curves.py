@@ -7,6 +7,7 @@ base model and the ceiling are lines across.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,7 +18,10 @@ from harness.report.comparison.curves import band
 from harness.report.comparison.paired import LEAST_SUBJECTS
 from harness.report.comparison.protocol import BUDGETS, DRIFT, FIDELITY, SCORES
 from harness.report.figures import tips
+from harness.report.figures.recipes import colours_of
 from harness.report.figures.style import (
+    STAR,
+    Palette,
     axis_name,
     encoder_line,
     handle,
@@ -45,6 +49,14 @@ LINES = (*DASHES, *DASHES[: len(MARKS) - len(DASHES)])
 MOST_CURVES = len(MARKS)
 
 
+class _Look(NamedTuple):
+    """How a curve is drawn."""
+
+    colour: str
+    line: Any
+    mark: str
+
+
 def over_drift(selection: Selection, *, experiment: str | None = None) -> Figure | None:
     """Draw the three panels; None where no two settings of a method share drift, fidelity and a base model.
 
@@ -61,8 +73,9 @@ def over_drift(selection: Selection, *, experiment: str | None = None) -> Figure
         len(names),
         across=3,
         heading=f"{line}\n{LINES_ARE}{BANDS_ARE if banded else NO_BANDS}{DOTTED}",
+        height=2.6 if banded else 3.7,
     )
-    looks = dict(zip((arm.key for arm in arms), zip(LINES, MARKS, strict=True), strict=False))
+    looks = _looks(selection, arms, palette, shaded=banded)
     references = [row for row in selection.rows if row.role != "method"]
     furthest = max(
         max(BUDGETS),
@@ -73,17 +86,25 @@ def over_drift(selection: Selection, *, experiment: str | None = None) -> Figure
         for budget in BUDGETS:
             axes.axvline(budget, color="#999999", linewidth=0.7, linestyle=":", zorder=0)
         for arm in arms:
-            _curve(axes, selection, arm, name, palette[arm.rows[0]], looks[arm.key], furthest, banded=banded)
+            _curve(axes, selection, arm, name, looks[arm.key], furthest, banded=banded)
         axes.set_title(axis_name(name))
         axes.set_ylabel(encoder_line(selection, name), fontsize=7.5, color="#888888")
         axes.set_xlabel(axis_name(DRIFT))
     handles = [
-        handle(palette[arm.rows[0]], arm.name, line=looks[arm.key][0], marker=looks[arm.key][1])
-        for arm in arms
+        handle(look.colour, arm.name, line=look.line, marker=look.mark)
+        for arm, look in zip(arms, looks.values(), strict=True)
     ]
     shown = [row for row in references if any(name in row.cells for name in names)]
     legend_below(figure, [*handles, *reference_handles(shown, palette)])
     return figure
+
+
+def _looks(selection: Selection, arms: Sequence[Arm], palette: Palette, *, shaded: bool) -> dict[str, _Look]:
+    """Give each curve its line and mark; tones of its method's colour, where few enough to be told apart."""
+    rows = [arm.rows[0] for arm in arms]
+    colours = [palette[row] for row in rows] if shaded else colours_of(selection, rows)
+    looks = zip(colours, LINES, MARKS, strict=False)
+    return {arm.key: _Look(*look) for arm, look in zip(arms, looks, strict=True)}
 
 
 def _drawable(selection: Selection, arm: Arm, shots: int) -> bool:
@@ -106,8 +127,7 @@ def _curve(
     selection: Selection,
     arm: Arm,
     name: str,
-    colour: str,
-    look: tuple,
+    look: _Look,
     furthest: float,
     *,
     banded: bool,
@@ -119,15 +139,16 @@ def _curve(
     places = np.linspace(0, furthest, PLACES)
     middle, low, high = band(settings, places, replicates=REPLICATES)
     if banded:
-        axes.fill_between(places, low, high, color=colour, alpha=0.13, linewidth=0)
-    axes.plot(places, middle, color=colour, linestyle=look[0], zorder=2)
+        axes.fill_between(places, low, high, color=look.colour, alpha=0.13, linewidth=0)
+    axes.plot(places, middle, color=look.colour, linestyle=look.line, zorder=2)
     path = settings.path(np.ones(len(subjects)))
     axes.plot(
         path.drift[1:],
         path.score[1:],
         linestyle="",
-        marker=look[1],
-        color=colour,
+        marker=look.mark,
+        markersize=9 if look.mark == STAR else None,
+        color=look.colour,
         markeredgecolor="white",
         zorder=3,
     )

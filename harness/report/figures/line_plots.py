@@ -41,6 +41,8 @@ MOST_LINES = 9
 """More lines in one panel cannot be told apart; constrained rows go first, they have figures of their own."""
 
 UNCONSTRAINED = math.inf
+LETTER = 0.023
+"""Width of a letter of a tick's name, as a share of the axis."""
 
 
 def measured(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
@@ -206,10 +208,22 @@ def _places(curves: Sequence[Series]) -> dict[float, float]:
 
 
 def _scale_axis(axes: Axes, curve: Series, places: Mapping[float, float]) -> None:
-    names = ["none" if value == UNCONSTRAINED else short(value) for value in places]
-    axes.set_xticks(list(places.values()), names)
+    axes.set_xticks(list(places.values()), _tick_names(places))
     axes.set_xlabel(f"{curve.kind.axis.title if curve.kind else ''}{curve.scale}, tighter →")
     axes.grid(axis="x", visible=False)
+
+
+def _tick_names(places: Mapping[float, float]) -> list[str]:
+    """Name the places; a name that would run into the one before it stands in a second line."""
+    at = list(places.values())
+    names = ["none" if value == UNCONSTRAINED else short(value) for value in places]
+    lowered = False
+    for index in range(1, len(names)):
+        gap = (at[index] - at[index - 1]) / (at[-1] - at[0])
+        needed = LETTER * (1 + (len(names[index - 1].strip()) + len(names[index])) / 2)
+        lowered = gap < needed and not lowered
+        names[index] = "\n" * lowered + names[index]
+    return names
 
 
 def _title(axes: Axes, selection: Selection, name: str) -> None:

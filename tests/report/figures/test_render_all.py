@@ -3,6 +3,7 @@
 import io
 import json
 import random
+from itertools import pairwise
 
 import matplotlib
 import numpy as np
@@ -120,6 +121,25 @@ def test_curves_over_drift_have_a_panel_for_each_score_and_lines_of_their_own(ma
     assert line.get_ydata()[0] == pytest.approx(0.0)  # begins at the base model
 
 
+def test_many_curves_have_no_bands_and_a_colour_each_few_have_their_methods(make):
+    few, records = over_drift(make), over_drift(make)
+    for name in ("custom_diffusion", "textual_inversion", "oft", "svdiff", "dco"):
+        records += [
+            record.model_copy(update={"trial": record.trial | {"method": name, "title": name, "label": name}})
+            for record in few
+            if record.trial["method"] == "dreambooth"
+        ]
+    figure = curves.over_drift(select(records))
+    entries = [e for e in figure.legends[0].get_lines() if e.get_marker() not in ("", "None", None)]
+    assert len({entry.get_color() for entry in entries}) == len(entries) == 7
+    assert "95 %" not in figure.get_suptitle()
+    drawn = [e for e in curves.over_drift(select(few)).legends[0].get_lines() if e.get_marker() in ("o", "s")]
+    palette = style.palette_of(select(few))
+    assert {entry.get_color() for entry in drawn} == {
+        palette.of_method(name).lower() for name in ("dreambooth", "dreambooth_lora")
+    }
+
+
 def test_curves_are_left_out_silently_without_a_base_model_or_subjects(make, tmp_path):
     whole = over_drift(make)
     assert curves.over_drift(select([r for r in whole if r.trial["method"] != "frozen"])) is None
@@ -187,6 +207,28 @@ def test_penalties_of_another_norm_share_no_axis_and_have_another_mark(make):
     assert [axes.get_xlabel() for axes in figure.axes] == ["λ, tighter →", "λ, sum, tighter →"]
     marks = [entry.get_marker() for entry in figure.legends[0].get_lines()]
     assert len(marks) == len(set(marks)) == 2
+
+
+@pytest.mark.parametrize(
+    "strengths",
+    [
+        (200.0, 229.0, 500.0, 2000.0),
+        (2.0, 5.0, 10.0, 14.4, 20.0, 500.0),
+        (0.01, 1.0, 1e5),
+        (1.0, 1.5, 2.0, 3.0),
+    ],
+)
+def test_no_name_of_a_strength_runs_into_another(make, strengths):
+    records = along(make, None, *({"penalty": value} for value in strengths))
+    figure = line_plots.along_constraint(select(records), Penalty)
+    figure.draw_without_rendering()
+    for axes in (axes for axes in figure.axes if axes.get_visible()):
+        labels = axes.get_xticklabels()
+        assert [label.get_text().strip() for label in labels] == ["none", *map(style.short, strengths)]
+        lines = {at: [x for x in labels if x.get_text().startswith("\n") is at] for at in (False, True)}
+        for line in lines.values():
+            boxes = [label.get_window_extent() for label in line]
+            assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_variants_of_one_method_differ_in_colour_and_mark(make):
