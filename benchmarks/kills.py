@@ -31,9 +31,10 @@ from kill_and_resume import EXPERIMENT, differences, records_of, sweep
 MARK, WORKER = "HARNESS_KILLS", "ray::ResourceTrainable"
 """What every process of a sweep has in its environment, and what Ray calls one that does trials."""
 KINDS = ("driver", "worker", "ray", "all", "term")
-PATIENCE = 90.0
+PATIENCE = 330.0
 """Seconds within which what a sweep started must be gone once it has ended. Ray's agents try to tell its
-control service that they end; where that was killed with the driver, they give up after a minute."""
+control service that they end; where that was killed with the driver, they give up after a minute, one that
+was just starting after the five that a busy control service is given (``harness.sweep.ray_session``)."""
 
 
 def processes(mark: str) -> dict[int, str]:
