@@ -10,8 +10,8 @@ about half a percent of the prompts, hence a share counts as missed only where i
 ``--slack``.
 
 What the base model answers is asked once for each class of subjects: with ``--subject`` once in all.
-``--no-images`` looks at noise predictions alone: a trial is five times faster. Prints a line for each trial
-as it is done, so that it can be ended early.
+``--no-images`` looks at noise predictions alone: the tuned model draws nothing then. Prints a line for each
+trial as it is done, so that it can be ended early.
 """
 
 from __future__ import annotations
